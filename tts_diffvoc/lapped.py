@@ -61,41 +61,42 @@ class MelPrior(nn.Module):
     """Expected standard deviation of each transform coefficient, from the mel alone.
 
     The magnitude of a band is spread evenly over its width, which takes mel magnitudes to the root mean square
-    of Gaussian noise with that spectrum (Rayleigh magnitudes: rms = mean * sqrt(4 / pi)).
+    of Gaussian noise with that spectrum (Rayleigh magnitudes: rms = mean * sqrt(4 / pi)). The power is smeared
+    over frequency by a triangle as wide as the transform's own leakage, so that a harmonic that the mel resolves
+    and the shorter transform does not is expected in each coefficient that it reaches.
     """
 
-    band: Tensor
-    weight: Tensor
+    smear: Tensor
     gain: Tensor
 
     def __init__(self, mel: MelConfig, block: int, floor: float = 3e-5) -> None:
         super().__init__()
+        if mel.hop_length % block:
+            raise DiffvocError(f"blocks of {block} samples do not divide a hop of {mel.hop_length}.")
         self.mel = mel
         self.block = block
         self.floor = floor
         filters = mel_filters(mel).double()
         area = filters.sum(1).clamp_min(1e-12)
-        bins = torch.arange(filters.shape[1], dtype=torch.float64) * mel.sample_rate / mel.n_fft
-        centres = (filters @ bins) / area
-        frequency = (torch.arange(block, dtype=torch.float64) + 0.5) * mel.sample_rate / (2 * block)
-        upper = torch.searchsorted(centres, frequency).clamp(1, mel.n_mels - 1)
-        width = (centres[upper] - centres[upper - 1]).clamp_min(1e-6)
-        self.register_buffer("band", upper, persistent=False)
-        position = ((frequency - centres[upper - 1]) / width).clamp(0, 1)
-        self.register_buffer("weight", position.float().unsqueeze(1), persistent=False)
+        centres = (filters @ (torch.arange(filters.shape[1]).double() * mel.sample_rate / mel.n_fft)) / area
+        spacing = mel.sample_rate / (2 * block)
+        frequency = ((torch.arange(block).double() + 0.5) * spacing).clamp(centres[0], centres[-1]).unsqueeze(1)
+        distance = (frequency - centres).abs()
+        # Wide enough to meet at least the nearest band on each side, where bands lie far apart.
+        width = torch.topk(distance, 2, dim=1, largest=False).values.sum(1, keepdim=True).clamp_min(1.5 * spacing)
+        smear = (1 - distance / width).clamp_min(0)
+        self.register_buffer("smear", (smear / smear.sum(1, keepdim=True)).float(), persistent=False)
         energy = torch.hann_window(mel.win_length, dtype=torch.float64).square().sum()
-        self.register_buffer(
-            "gain", (math.sqrt(4 / math.pi) / (area * energy.sqrt())).float().unsqueeze(1), persistent=False
-        )
+        gain = math.sqrt(4 / math.pi) / (area * energy.sqrt())
+        self.register_buffer("gain", gain.float().unsqueeze(1), persistent=False)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Log-mel [B, M, F] to standard deviations [B, N, F * hop / N]."""
-        level = (expand(log_mel, self.mel) * self.gain).clamp_min(self.floor).log()
-        level = level[:, self.band - 1] * (1 - self.weight) + level[:, self.band] * self.weight
+        power = self.smear @ (expand(log_mel, self.mel) * self.gain).square()
         per_frame = self.mel.hop_length // self.block
-        frames = level.shape[-1]
-        place = (torch.arange(frames * per_frame, device=level.device) + 0.5) / per_frame
+        frames = power.shape[-1]
+        place = (torch.arange(frames * per_frame, device=power.device) + 0.5) / per_frame
         below = place.floor().long().clamp(max=frames - 1)
         above = (below + 1).clamp(max=frames - 1)
-        share = (place - below).to(level.dtype)
-        return (level[..., below] * (1 - share) + level[..., above] * share).exp()
+        share = (place - below).to(power.dtype)
+        return (power[..., below] * (1 - share) + power[..., above] * share).sqrt().clamp_min(self.floor)

@@ -1,0 +1,38 @@
+# make speak TEXT="..." VOCODER=diffwave|wavegrad OUT=hello.wav, make test, make lint
+PYTHON ?= python3
+VENV ?= .venv
+TEXT ?= hello
+VOCODER ?= diffwave
+OUT ?= hello.wav
+BIN = $(VENV)/bin
+
+.PHONY: speak test lint install clean
+
+speak: $(VENV)/.installed
+	$(BIN)/tts --text "$(TEXT)" --vocoder_name "$(VOCODER)" --out_path "$(OUT)"
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/mypy tts_diffvoc
+
+install: $(VENV)/.installed
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	touch $@
+
+# diffwave and wavegrad are the public packages that ours is compared with; their own pins are not ours.
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install -q --no-deps diffwave==0.1.7 wavegrad==0.1.5
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

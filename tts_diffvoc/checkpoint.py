@@ -1,0 +1,122 @@
+"""Checkpoint folders: ``config.json``, ``model.safetensors`` and a model card, ``README.md``.
+
+Nothing is unpickled: weights are safetensors, the configuration is plain JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from tts_diffvoc import voices
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.vocoder import Vocoder, VocoderConfig
+
+FORMAT = "tts-diffvoc/1"
+WEIGHTS = "model.safetensors"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The ``config.json`` of a checkpoint folder, checked to be one of ours."""
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise DiffvocError(f"there is no checkpoint folder {folder}; give a folder with config.json and {WEIGHTS}.")
+    if not path.is_file():
+        raise DiffvocError(f"{folder} has no config.json; a checkpoint folder holds config.json and {WEIGHTS}.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise DiffvocError(f"{path} is not valid JSON; copy or download the checkpoint again.") from None
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise DiffvocError(f'{path} is not a tts-diffvoc checkpoint: it lacks "format": "{FORMAT}".')
+    return values
+
+
+def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> Vocoder:
+    """The vocoder in ``folder``, in evaluation mode, float32, on ``device``.
+
+    Raises: DiffvocError for a folder that is missing, truncated or not a tts-diffvoc checkpoint.
+    """
+    folder = Path(folder)
+    values = read_config(folder)
+    values.pop("format")
+    vocoder = Vocoder(VocoderConfig.from_dict(values), name=folder.name)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise DiffvocError(f"{folder} has no {WEIGHTS}; copy or download the checkpoint again.")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise DiffvocError(f"{path} cannot be read ({error}); copy or download the checkpoint again.") from None
+    load_weights(vocoder, weights, path)
+    return vocoder.to(device).eval()
+
+
+def load_weights(vocoder: Vocoder, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Put ``weights`` into ``vocoder``; every name and shape must match."""
+    own = vocoder.state_dict()
+    missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
+    wrong = [k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape]
+    if missing or extra or wrong:
+        example = (missing or extra or wrong)[0]
+        raise DiffvocError(
+            f"{source} does not belong to its config.json: {len(missing)} weights missing, {len(extra)} unknown, "
+            f"{len(wrong)} of another shape, for example {example}."
+        )
+    vocoder.load_state_dict({name: value.float() for name, value in weights.items()})
+
+
+def save_checkpoint(vocoder: Vocoder, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
+    """Write ``vocoder`` and its model card to ``folder``; each file is written beside and renamed.
+
+    Raises: DiffvocError when the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in vocoder.state_dict().items()}
+        beside = folder / f".{WEIGHTS}.part"
+        save_file(weights, beside)
+        os.replace(beside, folder / WEIGHTS)
+        values = {"format": FORMAT, **vocoder.config.to_dict()}
+        write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
+        write_beside(folder / "README.md", card)
+    except OSError as error:
+        raise DiffvocError(f"the checkpoint cannot be written to {folder}: {error.strerror or error}.") from None
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` so that a reader never sees half of it."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def load_vocoder(spec: str | Path, device: str | torch.device = "cpu") -> Vocoder:
+    """A vocoder by name or folder, for example "diffwave", "runs/mine" or "diffwave?steps=50&seed=1".
+
+    Options after the question mark become the vocoder's defaults.
+
+    Raises: DiffvocError for an unknown name (with the closest ones), a bad option or a bad checkpoint.
+    """
+    name, options = voices.parse(str(spec))
+    vocoder = load_checkpoint(voices.resolve(name), device)
+    vocoder.defaults.update(parse_options(vocoder, options))
+    return vocoder
+
+
+def parse_options(vocoder: Vocoder, options: dict[str, str]) -> dict[str, Any]:
+    """Options of :meth:`Vocoder.generate` from text, checked against this vocoder."""
+    unknown = sorted(set(options) - set(vocoder.GENERATE_OPTIONS))
+    if unknown:
+        raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {', '.join(vocoder.GENERATE_OPTIONS)}.")
+    values = {name: vocoder.GENERATE_OPTIONS[name](text) for name, text in options.items()}
+    steps = {**vocoder.defaults, **values}.get("steps", 6)
+    vocoder.inference_schedule(steps)
+    return values

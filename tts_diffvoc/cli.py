@@ -1,0 +1,125 @@
+"""The command ``tts-diffvoc``: vocode a recording or a mel, list the vocoders, tell about one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tts_diffvoc import __version__, voices
+from tts_diffvoc.errors import DiffvocError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts_diffvoc.vocoder import Vocoder
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tts-diffvoc", description="Diffusion vocoders for Coqui TTS.")
+    parser.add_argument("--version", action="version", version=f"tts-diffvoc {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    vocode = commands.add_parser("vocode", help="synthesise a recording's mel, or a saved mel, again")
+    vocode.add_argument("input", type=Path, help="audio (wav, flac), or a mel [bands, frames] as .npy or .pt")
+    vocode.add_argument("-o", "--output", type=Path, required=True, help="wav file to write")
+    vocode.add_argument("--vocoder", default="diffwave", help="name or checkpoint folder, options after '?'")
+    vocode.add_argument("--steps", help="network evaluations")
+    vocode.add_argument("--seed", help="the same seed gives the same samples")
+    vocode.add_argument("--sampler", help="ddpm, ddim, dpm_solver_pp_2m or langevin")
+    vocode.add_argument("--start", help="noise or estimate")
+    vocode.add_argument("--level", help="noise level at which an estimate enters the reverse process")
+    vocode.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+
+    commands.add_parser("list", help="list the vocoders that come with the package")
+    info = commands.add_parser("info", help="print a vocoder's model card and settings")
+    info.add_argument("name", help="name or checkpoint folder")
+    return parser
+
+
+def read_input(path: Path, vocoder: Vocoder) -> tuple[Tensor, int | None]:
+    """The mel [1, M, F] of ``path`` and the number of samples to keep, None for a saved mel."""
+    import numpy as np
+    import torch
+
+    if not path.is_file():
+        raise DiffvocError(f"there is no file {path}; give a recording (wav, flac) or a saved mel (.npy, .pt).")
+    if path.suffix in (".npy", ".pt", ".pth"):
+        try:
+            if path.suffix == ".npy":
+                mel = torch.from_numpy(np.load(path, allow_pickle=False))
+            else:
+                mel = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a foreign file makes the readers raise
+            raise DiffvocError(f"{path} cannot be read as a mel: {type(error).__name__}; save a plain array.") from None
+        return mel, None
+    import soundfile
+
+    from tts_diffvoc.audio import resample
+
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError):
+        raise DiffvocError(f"{path} cannot be read as audio; give wav, flac or ogg.") from None
+    waveform = resample(torch.from_numpy(samples.mean(axis=1)), rate, vocoder.sample_rate)
+    return vocoder.mel(waveform), waveform.shape[-1]
+
+
+def vocode(options: argparse.Namespace) -> None:
+    from tts_diffvoc.audio import check_writable, write_wav
+    from tts_diffvoc.checkpoint import load_vocoder, parse_options
+
+    check_writable(options.output)
+    vocoder = load_vocoder(options.vocoder, options.device)
+    given = {name: getattr(options, name) for name in vocoder.GENERATE_OPTIONS}
+    settings = parse_options(vocoder, {name: text for name, text in given.items() if text is not None})
+    mel, length = read_input(options.input, vocoder)
+    waveform = vocoder.generate(mel, **settings)[0]
+    write_wav(options.output, waveform[:length], vocoder.sample_rate)
+    print(f"{options.output}: {waveform[:length].shape[-1] / vocoder.sample_rate:.2f} s by {vocoder.name}")
+
+
+def list_vocoders() -> None:
+    for name, folder in sorted(voices.VOCODERS.items()):
+        print(f"{name:12} vocoder_models/en/diffvoc/{name}  {card_title(folder)}")
+
+
+def card_title(folder: Path) -> str:
+    """The first line of text of a model card."""
+    card = folder / "README.md"
+    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
+    return next((line for line in lines if line and not line.startswith(("#", "-", "|"))), "")
+
+
+def info(name: str) -> None:
+    import json
+
+    from tts_diffvoc.checkpoint import read_config
+
+    folder = voices.resolve(name)
+    config = read_config(folder)
+    card = folder / "README.md"
+    print(card.read_text(encoding="utf-8") if card.is_file() else f"{folder} has no model card.")
+    shown = {key: config[key] for key in ("network", "sizes", "mel", "block", "defaults") if key in config}
+    print(json.dumps(shown, indent=1))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns 0, or 2 after one sentence on stderr that says what was wrong."""
+    options = build_parser().parse_args(arguments)
+    try:
+        if options.command == "vocode":
+            vocode(options)
+        elif options.command == "list":
+            list_vocoders()
+        else:
+            info(options.name)
+    except DiffvocError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

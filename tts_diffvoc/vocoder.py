@@ -1,0 +1,303 @@
+"""A vocoder: a noise-predicting network, its training schedule and its mel contract, together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tts_diffvoc.diffusion.objectives import discrete_levels, hierarchical_levels
+from tts_diffvoc.diffusion.process import q_sample
+from tts_diffvoc.diffusion.samplers import SAMPLERS
+from tts_diffvoc.diffusion.schedules import NoiseSchedule
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.estimator import Estimator, EstimatorConfig, match_mel
+from tts_diffvoc.lapped import LappedTransform, MelPrior
+from tts_diffvoc.mel import MelConfig, check_mel, expand, log_mel, mel_filters, stft
+from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
+from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
+
+NETWORKS: dict[str, tuple[type, type]] = {
+    "diffwave": (DiffWave, DiffWaveConfig),
+    "wavegrad": (WaveGrad, WaveGradConfig),
+}
+STARTS = ("noise", "estimate")
+
+
+def parse_steps(text: str) -> int:
+    """A number of network evaluations from text, at least 1."""
+    try:
+        steps = int(text)
+    except ValueError:
+        raise DiffvocError(f"steps={text} is not a whole number; give for example steps=6.") from None
+    if steps < 1:
+        raise DiffvocError(f"steps={text} is too small; give at least steps=1.")
+    return steps
+
+
+def parse_seed(text: str) -> int:
+    """A seed from text, a whole number of at least 0."""
+    if not text.isdecimal():
+        raise DiffvocError(f"seed={text} is not a whole number of at least 0; give for example seed=1.")
+    return int(text)
+
+
+def parse_choice(option: str, choices: tuple[str, ...]) -> Callable[[str], str]:
+    """A parser that takes one of ``choices``."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise DiffvocError(f"{option}={text} is unknown; choose one of {', '.join(choices)}.")
+        return text
+
+    return parse
+
+
+def parse_level(text: str) -> float:
+    """A noise level from text, the square root of the cumulated alphas, in (0, 1)."""
+    try:
+        level = float(text)
+    except ValueError:
+        level = -1.0
+    if not 0 < level < 1:
+        raise DiffvocError(f"level={text} is no noise level; give a number between 0 (all noise) and 1 (none).")
+    return level
+
+
+@dataclass(frozen=True)
+class VocoderConfig:
+    """Everything but the weights.
+
+    Attributes:
+        network: "diffwave" or "wavegrad".
+        sizes: the network's own configuration.
+        schedule: the training schedule.
+        mel: the mel contract.
+        block: samples folded into channels by the lapped transform; 1 works on the waveform as published.
+        estimator: sizes of the first estimate, or None for a vocoder that starts from noise only.
+        inference: betas of tuned schedules by number of steps; other numbers are respaced from training.
+        defaults: what ``generate`` does unless told otherwise (steps, seed, sampler, start, level).
+    """
+
+    network: str
+    sizes: DiffWaveConfig | WaveGradConfig
+    schedule: NoiseSchedule
+    mel: MelConfig = field(default_factory=MelConfig)
+    block: int = 1
+    estimator: EstimatorConfig | None = None
+    inference: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise DiffvocError(f"network {self.network!r} is unknown; this version has {', '.join(NETWORKS)}.")
+        if self.sizes.n_mels != self.mel.n_mels:
+            raise DiffvocError(f"the network takes {self.sizes.n_mels} mel bands and the contract has {self.mel.n_mels}.")
+        positions = self.sizes.positions_per_frame * self.block
+        if positions != self.mel.hop_length or self.sizes.in_channels != self.block:
+            raise DiffvocError(
+                f"{self.sizes.positions_per_frame} positions a mel frame of {self.sizes.in_channels} channels each "
+                f"do not make a hop of {self.mel.hop_length} samples with blocks of {self.block}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "network": self.network,
+            "sizes": asdict(self.sizes),
+            "schedule": self.schedule.to_dict(),
+            "mel": self.mel.to_dict(),
+            "block": self.block,
+            "estimator": asdict(self.estimator) if self.estimator else None,
+            "inference": {str(steps): list(betas) for steps, betas in self.inference.items()},
+            "defaults": self.defaults,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> VocoderConfig:
+        """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
+        values = dict(values)
+        try:
+            network = values.pop("network")
+            sizes = values.pop("sizes")
+            schedule = NoiseSchedule.from_dict(values.pop("schedule"))
+        except KeyError as missing:
+            raise DiffvocError(f"the vocoder's configuration lacks {missing}.") from None
+        if network not in NETWORKS:
+            raise DiffvocError(f"network {network!r} is unknown; this version has {', '.join(NETWORKS)}.")
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise DiffvocError(f"the vocoder's configuration has unknown entries {sorted(unknown)}.")
+        try:
+            return cls(
+                network=network,
+                sizes=NETWORKS[network][1](**sizes),
+                schedule=schedule,
+                mel=MelConfig.from_dict(values.get("mel", {})),
+                block=values.get("block", 1),
+                estimator=EstimatorConfig(**values["estimator"]) if values.get("estimator") else None,
+                inference={int(k): tuple(v) for k, v in values.get("inference", {}).items()},
+                defaults=dict(values.get("defaults", {})),
+            )
+        except TypeError as error:
+            raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
+
+
+class Vocoder(nn.Module):
+    """A diffusion vocoder. B is the batch, T samples, M mel bands, F mel frames."""
+
+    GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
+        "steps": parse_steps,
+        "seed": parse_seed,
+        "sampler": parse_choice("sampler", tuple(SAMPLERS)),
+        "start": parse_choice("start", STARTS),
+        "level": parse_level,
+    }
+
+    def __init__(self, config: VocoderConfig, name: str = "vocoder") -> None:
+        super().__init__()
+        self.name = name
+        self.config = config
+        self.defaults: dict[str, Any] = dict(config.defaults)
+        if config.network == "diffwave":
+            assert isinstance(config.sizes, DiffWaveConfig)
+            self.network: nn.Module = DiffWave(config.sizes, config.schedule)
+        else:
+            assert isinstance(config.sizes, WaveGradConfig)
+            self.network = WaveGrad(config.sizes)
+        self.transform = LappedTransform(config.block) if config.block > 1 else None
+        self.prior = MelPrior(config.mel, config.block) if config.block > 1 else None
+        self.estimator = Estimator(config.estimator, config.mel) if config.estimator else None
+
+    @property
+    def mel_config(self) -> MelConfig:
+        return self.config.mel
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.mel.sample_rate
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def mel(self, waveform: Tensor) -> Tensor:
+        """Log-mel [B, M, T // hop + 1] of ``waveform`` [B, T] or [T] in [-1, 1], as this vocoder takes it."""
+        if waveform.dim() == 1:
+            waveform = waveform.unsqueeze(0)
+        return log_mel(waveform.to(self.device, torch.float32), self.config.mel)
+
+    def encode(self, waveform: Tensor, mel: Tensor) -> Tensor:
+        """Waveform [B, T] to what the network works on: itself, or whitened coefficients [B, N, T / N]."""
+        if self.transform is None or self.prior is None:
+            return waveform
+        return self.transform(waveform) / self.prior(mel)
+
+    def decode(self, x: Tensor, mel: Tensor) -> Tensor:
+        """The inverse of :meth:`encode`."""
+        if self.transform is None or self.prior is None:
+            return x
+        return self.transform.inverse(x * self.prior(mel))
+
+    def loss(self, waveform: Tensor, mel: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Mean error of the predicted noise, one scalar.
+
+        DiffWave: squared error at levels of the discrete training steps (Kong et al. 2021, algorithm 1).
+        WaveGrad: absolute error at continuous levels drawn hierarchically (Chen et al. 2021, algorithm 1).
+
+        Args:
+            waveform: [B, F * hop].
+            mel: [B, M, F].
+            generator: draws levels and noise.
+        """
+        # Outliers above the mel's upper edge, where the prior knows nothing, would drown the squared error.
+        x0 = self.encode(waveform, mel)
+        x0 = x0 if self.prior is None else x0.clamp(-10.0, 10.0)
+        diffwave = self.config.network == "diffwave"
+        draw = discrete_levels if diffwave else hierarchical_levels
+        noise_level = draw(self.config.schedule, x0.shape[0], generator).to(x0)
+        eps = torch.randn(x0.shape, generator=generator).to(x0)
+        error = eps - self.network(q_sample(x0, noise_level, eps), noise_level, self.network.condition(mel))
+        return error.square().mean() if diffwave else error.abs().mean()
+
+    def inference_schedule(self, steps: int, level: float | None = None) -> NoiseSchedule:
+        """The schedule that ``generate`` walks.
+
+        Args:
+            steps: network evaluations, from 1 to the length of the training schedule.
+            level: noise level to start at, None for the noisiest of training.
+        """
+        training = self.config.schedule
+        if steps > training.num_steps:
+            raise DiffvocError(
+                f"steps={steps} is past the schedule that {self.name} was trained with; give at most {training.num_steps}."
+            )
+        if level is not None:
+            return training.between(level, steps)
+        if steps in self.config.inference:
+            return NoiseSchedule(self.config.inference[steps])
+        return training.respace(steps)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        mel: Tensor,
+        steps: int | None = None,
+        seed: int | None = None,
+        sampler: str | None = None,
+        start: str | None = None,
+        level: float | None = None,
+        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
+
+        Args:
+            steps: network evaluations; more is slower and, from noise, better.
+            seed: the same seed gives the same samples on one device; None draws a new one.
+            sampler: one of ``tts_diffvoc.diffusion.samplers.SAMPLERS``.
+            start: "noise", or "estimate" for a vocoder that has an estimator.
+            level: noise level at which an estimate enters the reverse process.
+            callback: called as (step, x, x0) after each step.
+
+        Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
+        """
+        mel = check_mel(mel, self.config.mel).to(self.device)
+        steps = self._option("steps", steps, 6)
+        sampler = self._option("sampler", sampler, "ddpm")
+        start = self._option("start", start, "noise")
+        seed = self._option("seed", seed, None)
+        generator = torch.Generator()
+        generator.manual_seed(seed) if seed is not None else generator.seed()
+        with torch.inference_mode():
+            if start == "estimate":
+                schedule = self.inference_schedule(steps, self._option("level", level, 0.9))
+                x = self._noised_estimate(mel, schedule, generator)
+            else:
+                schedule = self.inference_schedule(steps)
+                shape = self.encode(mel.new_zeros(mel.shape[0], mel.shape[2] * self.config.mel.hop_length), mel).shape
+                x = torch.randn(shape, generator=generator).to(mel)
+            conditioning = self.network.condition(mel)
+            x = SAMPLERS[sampler](
+                lambda x, noise_level: self.network(x, noise_level, conditioning),
+                x,
+                schedule,
+                generator=generator,
+                callback=callback,
+            )
+            return self.decode(x, mel).clamp(-1.0, 1.0)
+
+    def _option(self, name: str, given: Any, fallback: Any) -> Any:
+        """What the caller gave, else this vocoder's default; checked like the same option in text."""
+        value = given if given is not None else self.defaults.get(name, fallback)
+        return value if value is None else self.GENERATE_OPTIONS[name](str(value))
+
+    def _noised_estimate(self, mel: Tensor, schedule: NoiseSchedule, generator: torch.Generator) -> Tensor:
+        """The estimator's waveform, carried to the noisiest level of ``schedule``."""
+        if self.estimator is None:
+            raise DiffvocError(f"{self.name} has no estimator to start from; use start=noise.")
+        x0 = self.encode(self.estimator(mel, generator), mel)
+        eps = torch.randn(x0.shape, generator=generator).to(x0)
+        return q_sample(x0, schedule.noise_levels[-1].expand(x0.shape[0]).to(x0), eps)
