@@ -16,7 +16,7 @@ class TTSWatcher:
             disarm()
             try:
                 from tts_diffvoc.coqui import register
-            except ModuleNotFoundError as error:  # the package is half-removed: TTS must go on without it
+            except ImportError as error:  # the package is half-removed: TTS must go on without it
                 print(f"tts-diffvoc is not complete ({error}); reinstall or uninstall it.", file=sys.stderr)
             else:
                 register()

@@ -60,7 +60,7 @@ def parse(spec: str) -> tuple[str, dict[str, str]]:
     for item in filter(None, query.split("&")):
         option, _, value = item.partition("=")
         if not option or not value:
-            raise DiffvocError(f"the option {item!r} in {spec!r} has no value; write for example {example()!r}.")
+            raise DiffvocError(f"the option {item!r} in {spec!r} has no value; write {example()!r}.")
         if option in options:
             raise DiffvocError(f"the option {option!r} is given twice in {spec!r}; give it once.")
         options[option] = value
@@ -100,14 +100,14 @@ def resolve(name: str) -> Path:
 
 def unknown(name: str, known: list[str], kind: str = "vocoder or checkpoint folder") -> DiffvocError:
     """The error for a name that is not among ``known``: it lists the closest ones."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return DiffvocError(f"there is no {kind} {name!r}; the closest names are {', '.join(close)}.")
-    return DiffvocError(f"there is no {kind} {name!r}; the names here are {', '.join(known) or 'none'}.")
+    spellings = {key: full for full in known for key in (full, full.rsplit("/", 1)[-1])}
+    close = difflib.get_close_matches(name, spellings, n=3, cutoff=0.6)
+    closest = list(dict.fromkeys(spellings[key] for key in close)) or known[:6]
+    return DiffvocError(f"there is no {kind} {name!r}; the closest names are {', '.join(closest) or 'none'}.")
 
 
 def card(folder: Path) -> dict[str, str]:
-    """Facts from a model card's front matter (``---`` lines of ``key: value``) and its first paragraph line."""
+    """Facts from a model card's front matter (``key: value`` between ``---``) and its first line of text."""
     path = folder / "README.md"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     facts: dict[str, str] = {}

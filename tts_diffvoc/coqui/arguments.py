@@ -1,0 +1,124 @@
+"""Reading the command lines of ``tts`` and ``tts-server`` where our models are asked for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tts_diffvoc import voices
+from tts_diffvoc.coqui import support, zoo
+from tts_diffvoc.errors import DiffvocError
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """While inside, command lines with a --model_name and a --vocoder_name are settled by :func:`settle`.
+
+    Coqui's defaults hide whether the user named an acoustic model, so argparse itself is asked.
+    """
+    original = argparse.ArgumentParser.parse_args
+
+    def parse_args(parser: argparse.ArgumentParser, args: Any = None, namespace: Any = None) -> Any:
+        default = parser.get_default("model_name")
+        if default is None:
+            return original(parser, args, namespace)
+        parser.set_defaults(model_name=None)
+        try:
+            options = original(parser, args, namespace)
+        finally:
+            parser.set_defaults(model_name=default)
+        named = options.model_name is not None
+        options.model_name = options.model_name if named else default
+        if hasattr(options, "vocoder_name"):
+            settle(options, named)
+        return options
+
+    argparse.ArgumentParser.parse_args = parse_args  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser.parse_args = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def spoken_errors() -> Iterator[None]:
+    """Inside a program: say a DiffvocError in one line on stderr and exit with status 2."""
+    try:
+        yield
+    except DiffvocError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def settle(options: argparse.Namespace, named: bool) -> None:
+    """Choose the acoustic model if the user ``named`` none, and check what can be checked before any work.
+
+    Raises: DiffvocError for what cannot be done.
+    """
+    ours = _is_our_vocoder(options.vocoder_name)
+    if not ours and voices.bundled_acoustic(options.model_name) is None:
+        return
+    support.check()
+    if ours and not named and options.model_path is None:
+        options.model_name = _bundled_acoustic_model()
+    check_device("cuda" if options.use_cuda else options.device)
+    text = getattr(options, "text", None)
+    if text is not None:
+        check_text(text)
+        check_out_path(Path(options.out_path))
+
+
+def _is_our_vocoder(spec: str | None) -> bool:
+    if not spec:
+        return False
+    if voices.bundled(voices.parse(spec)[0]) is not None:
+        return True
+    from TTS.utils.manage import ModelManager  # only another name needs Coqui's list
+
+    return zoo.is_our_vocoder(spec, ModelManager().models_dict)
+
+
+def _bundled_acoustic_model() -> str:
+    name = zoo.default_acoustic()
+    if name is None:
+        raise DiffvocError("no acoustic model is bundled here; name one with --model_name.")
+    print(f"Using the bundled acoustic model {name}; --model_name chooses another.", file=sys.stderr)
+    return name
+
+
+def check_text(text: str) -> None:
+    """Raise DiffvocError when there is nothing to say in ``text``."""
+    if not any(character.isalnum() for character in text):
+        raise DiffvocError(f"the text {text!r} holds no letter or digit to speak; give at least one word.")
+
+
+def check_device(device: str | None) -> None:
+    """Raise DiffvocError when ``device`` is a GPU that is not there."""
+    if device and device.startswith("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise DiffvocError(f"the device {device} was asked for and there is no GPU here; leave it out.")
+
+
+def check_out_path(path: Path) -> None:
+    """Raise DiffvocError when ``path`` cannot become a file; Coqui makes missing folders later."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return  # a device or a pipe
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if path.is_dir():
+        raise DiffvocError(f"the output path {path} is a folder; give the name of a file in it.")
+    if path.is_file() and not os.access(path, os.W_OK):
+        raise DiffvocError(f"the output file {path} is write-protected; give another one.")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise DiffvocError(
+            f"the output path {path} cannot be written ({error.strerror} in {folder}); give another one."
+        ) from None

@@ -1,0 +1,209 @@
+"""What is changed in Coqui's modules: names of ours are answered here, everything else goes on to Coqui.
+
+Each ``change_*`` takes one imported module of Coqui. An attribute that it lacks raises AttributeError, which
+``plug`` keeps for the moment when a user asks for one of our models.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tts_diffvoc import voices
+from tts_diffvoc.coqui import arguments, support, zoo
+from tts_diffvoc.errors import DiffvocError
+
+logger = logging.getLogger("TTS.diffvoc")
+
+
+def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
+    """Replace ``owner.name`` by ``around(original, *args, **kwargs)``, once."""
+    original = getattr(owner, name)
+    if getattr(original, "diffvoc", False):
+        return
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return around(original, *args, **kwargs)
+
+    wrapper.diffvoc = True  # type: ignore[attr-defined]
+    setattr(owner, name, wrapper)
+
+
+# TTS.utils.manage: the list of models
+
+
+def change_manager(module: ModuleType) -> None:
+    """List the bundled models, and find them on disk instead of downloading."""
+    wrap(module.ModelManager, "__init__", _init_manager)
+    wrap(module.ModelManager, "download_model", _download_model)
+    wrap(module.ModelManager, "model_info_by_full_name", _model_info)
+
+
+def _init_manager(original: Callable[..., None], self: Any, *args: Any, **kwargs: Any) -> None:
+    original(self, *args, **kwargs)
+    zoo.add_entries(self.models_dict)
+
+
+def _download_model(original: Callable[..., Any], self: Any, model_name: str) -> Any:
+    return zoo.download(model_name) or original(self, model_name)
+
+
+def _model_info(original: Callable[..., None], self: Any, model_query_name: str) -> None:
+    short = model_query_name in voices.VOCODERS or model_query_name in voices.ACOUSTIC
+    original(self, voices.full_name(model_query_name) if short else model_query_name)
+
+
+# TTS.api: the choice of models
+
+
+def change_api(module: ModuleType) -> None:
+    """Let ``TTS(...)`` take our vocoders beside any acoustic model."""
+    wrap(module.TTS, "__init__", _init_api)
+    wrap(module.TTS, "download_model_by_name", _download_pair)
+
+
+def _init_api(original: Callable[..., None], self: Any, model_name: str | None = "", **kwargs: Any) -> None:
+    vocoder_name = kwargs.get("vocoder_name")
+    if vocoder_name and _is_our_vocoder(vocoder_name):
+        support.check()
+        if not kwargs.get("vocoder_path"):  # in Coqui a path wins over a name
+            kwargs["vocoder_path"], kwargs["vocoder_config_path"] = zoo.locate(vocoder_name)
+        if not model_name and not kwargs.get("model_path"):
+            model_name = zoo.default_acoustic()
+            logger.info("Using the bundled acoustic model %s; model_name chooses another.", model_name)
+    original(self, model_name, **kwargs)
+
+
+def _is_our_vocoder(spec: str) -> bool:
+    from TTS.utils.manage import ModelManager
+
+    return zoo.is_our_vocoder(spec, ModelManager().models_dict)
+
+
+def _download_pair(
+    original: Callable[..., Any], self: Any, model_name: str, vocoder_name: str | None = None
+) -> Any:
+    """As Coqui's, which forgets the vocoder when the acoustic model has no default one."""
+    if vocoder_name and _is_our_vocoder(vocoder_name):
+        vocoder, config = zoo.locate(vocoder_name)
+    elif zoo.is_our_path(self.vocoder_path):
+        vocoder, config = self.vocoder_path, self.vocoder_config_path
+    else:
+        return original(self, model_name, vocoder_name)
+    support.check()
+    return *_download_acoustic(self.manager, model_name), vocoder, config
+
+
+def _download_acoustic(manager: Any, name: str) -> tuple[Path, Path]:
+    """Checkpoint and configuration of the acoustic model ``name``, downloaded if it is one of Coqui's."""
+    from requests import RequestException
+
+    kinds = ("tts_models", "voice_conversion_models")
+    known = [model for kind in kinds for model in zoo.listed(manager.models_dict, kind)]
+    if name not in known and voices.bundled_acoustic(name) is None and "fairseq" not in name:
+        raise voices.unknown(name, known, "acoustic model")
+    try:
+        return manager.download_model(name)[:2]
+    except RequestException as error:
+        raise DiffvocError(
+            f"the acoustic model {name} cannot be downloaded ({type(error).__name__}); check the network, "
+            f"or use the bundled {zoo.default_acoustic()}."
+        ) from None
+
+
+# TTS.utils.synthesizer: from text to samples
+
+
+def change_synthesizer(module: ModuleType) -> None:
+    """Load our vocoders, convert mels for them, and refuse what cannot be spoken or written."""
+    cls = module.Synthesizer
+    wrap(cls, "_load_vocoder", _load_vocoder)
+    wrap(cls, "_run_vocoder", _run_vocoder)
+    wrap(cls, "split_into_sentences", _split_into_sentences)
+    wrap(cls, "tts", _tts)
+    wrap(cls, "save_wav", _save_wav)
+
+
+def _uses_ours(synthesizer: Any) -> bool:
+    models = (getattr(synthesizer, "vocoder_model", None), getattr(synthesizer, "tts_model", None))
+    return any(type(model).__module__.startswith("tts_diffvoc.") for model in models)
+
+
+def _load_vocoder(
+    original: Callable[..., None], self: Any, model_file: str, model_config: str, *, use_cuda: bool = False
+) -> None:
+    if not zoo.is_our_path(model_file):
+        return original(self, model_file, model_config, use_cuda=use_cuda)
+    from tts_diffvoc.coqui import synthesis
+
+    synthesis.load_vocoder(self, model_file, use_cuda)
+    return None
+
+
+def _run_vocoder(original: Callable[..., Any], self: Any, mel_postnet_spec: Any, vocoder_device: Any) -> Any:
+    convert = getattr(self.vocoder_model, "convert_mel", None)
+    if convert is None:
+        return original(self, mel_postnet_spec, vocoder_device)
+    return self.vocoder_model.inference(convert(mel_postnet_spec).to(vocoder_device))
+
+
+def _split_into_sentences(
+    original: Callable[..., list[str]], self: Any, *args: Any, **kwargs: Any
+) -> list[str]:
+    """Leave out sentences of punctuation alone, from which an acoustic model makes noise."""
+    sentences = original(self, *args, **kwargs)
+    if not _uses_ours(self):
+        return sentences
+    return [s for s in sentences if any(character.isalnum() for character in s)]
+
+
+def _tts(original: Callable[..., Any], self: Any, text: str = "", *args: Any, **kwargs: Any) -> Any:
+    if _uses_ours(self) and not kwargs.get("source_wav"):
+        arguments.check_text(text)
+    return original(self, text, *args, **kwargs)
+
+
+def _save_wav(original: Callable[..., None], self: Any, wav: Any, path: Any, pipe_out: Any = None) -> None:
+    """Write beside and rename, so that a failure leaves no half file."""
+    if not _uses_ours(self) or not isinstance(path, (str, os.PathLike)):
+        return original(self, wav, path, pipe_out)
+    path = Path(path)
+    arguments.check_out_path(path)
+    if path.exists() and not path.is_file():
+        return original(self, wav, path, pipe_out)
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        original(self, wav, beside, pipe_out)
+        os.replace(beside, path)
+    except OSError as error:
+        raise DiffvocError(f"the output path {path} cannot be written ({error.strerror or error}).") from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return None
+
+
+# The programs
+
+
+def change_command(module: ModuleType) -> None:
+    """``tts``: settle the command line, and say errors of ours in one sentence."""
+    wrap(module, "main", _main)
+
+
+def _main(original: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    with arguments.spoken_errors(), arguments.watched():
+        original(*args, **kwargs)
+
+
+def run_server(execute: Callable[[], None], module: ModuleType) -> None:
+    """``tts-server``, which reads its command line and loads its models while it is imported."""
+    with arguments.spoken_errors(), arguments.watched():
+        execute()
+    if hasattr(module, "app"):
+        module.app.register_error_handler(DiffvocError, lambda error: ({"error": str(error)}, 400))

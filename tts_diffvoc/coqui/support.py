@@ -1,0 +1,31 @@
+"""What to say when Coqui is not the Coqui that this adapter was written for."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from tts_diffvoc.errors import DiffvocError
+
+SUPPORTED = "coqui-tts 0.28.x"
+problems: list[str] = []
+
+
+def version() -> str:
+    """The installed version of Coqui TTS."""
+    try:
+        return metadata.version("coqui-tts")
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def unsupported(what: str) -> DiffvocError:
+    """The error for a part of Coqui that is missing or has changed."""
+    return DiffvocError(
+        f"the installed coqui-tts {version()} has no {what}, which tts-diffvoc needs; install {SUPPORTED}."
+    )
+
+
+def check() -> None:
+    """Raise the first problem met while registering; called where a user asks for one of our models."""
+    if problems:
+        raise unsupported(problems[0])

@@ -1,0 +1,98 @@
+"""Which of the names that a user gives to Coqui are ours, and where those models lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tts_diffvoc import voices
+from tts_diffvoc.errors import DiffvocError
+
+
+def add_entries(models: dict[str, Any]) -> None:
+    """List the bundled models in Coqui's nested dictionary of type, language, dataset and model."""
+    for name in (*voices.VOCODERS, *voices.ACOUSTIC):
+        kind, language, dataset, model = voices.full_name(name).split("/")
+        place = models.setdefault(kind, {}).setdefault(language, {}).setdefault(dataset, {})
+        place.setdefault(model, voices.model_item(name))
+
+
+def listed(models: dict[str, Any], kind: str) -> list[str]:
+    """Full names of one kind, such as "vocoder_models", in Coqui's dictionary."""
+    return [
+        f"{kind}/{language}/{dataset}/{model}"
+        for language, datasets in models.get(kind, {}).items()
+        for dataset, entries in datasets.items()
+        for model in entries
+    ]
+
+
+def is_our_vocoder(spec: str | None, models: dict[str, Any]) -> bool:
+    """Whether ``spec`` is one of our vocoders or a checkpoint folder, and not one of Coqui's names.
+
+    Raises: DiffvocError with the closest names when it is nothing at all.
+    """
+    if not spec:
+        return False
+    name, _ = voices.parse(spec)
+    if voices.bundled(name) is not None:
+        return True
+    theirs = listed(models, "vocoder_models")
+    if name in theirs:
+        return False
+    try:
+        voices.resolve(name)
+    except DiffvocError:
+        known = [*voices.VOCODERS, *theirs, *map(voices.full_name, voices.VOCODERS)]
+        raise voices.unknown(name, list(dict.fromkeys(known))) from None
+    return True
+
+
+def is_our_path(path: str | Path | None) -> bool:
+    """Whether ``path``, with or without options, leads to a checkpoint of this package."""
+    if not path:
+        return False
+    try:
+        return voices.is_vocoder(voices.resolve(voices.parse(str(path))[0]))
+    except DiffvocError:
+        return False
+
+
+def locate(spec: str) -> tuple[str, str]:
+    """What Coqui passes about as checkpoint and configuration: the folder with the options, and config.json.
+
+    Raises: DiffvocError when the folder is no checkpoint of this package.
+    """
+    from tts_diffvoc.checkpoint import read_config  # imports torch
+
+    name, _, query = spec.partition("?")
+    folder = voices.resolve(name)
+    read_config(folder)
+    return f"{folder}?{query}" if query else str(folder), str(folder / "config.json")
+
+
+def download(name: str) -> tuple[Path, Path, dict[str, Any]] | None:
+    """What ``ModelManager.download_model`` returns, for a bundled model; None for other models.
+
+    Raises: DiffvocError for an unknown name among ours.
+    """
+    plain = name.partition("?")[0]
+    folder = voices.bundled_acoustic(plain)
+    if folder is not None:
+        return folder / voices.WEIGHTS, folder / "config.json", _item(folder.name)
+    if voices.bundled(plain) is not None:
+        checkpoint, config = locate(name)
+        return Path(checkpoint), Path(config), _item(Path(config).parent.name)
+    if plain.startswith((voices.ACOUSTIC_PREFIX, voices.VOCODER_PREFIX)):
+        known = [voices.full_name(short) for short in (*voices.VOCODERS, *voices.ACOUSTIC)]
+        raise voices.unknown(plain, known, "model")
+    return None
+
+
+def _item(name: str) -> dict[str, Any]:
+    return {**voices.model_item(name), "model_type": voices.full_name(name).split("/")[0]}
+
+
+def default_acoustic() -> str | None:
+    """Full name of the acoustic model to take when the user names none."""
+    return next(map(voices.full_name, voices.ACOUSTIC), None)
