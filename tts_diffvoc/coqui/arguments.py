@@ -65,17 +65,17 @@ def settle(options: argparse.Namespace, named: bool) -> None:
     if not ours and voices.bundled_acoustic(options.model_name) is None:
         return
     support.check()
-    if ours and not named and options.model_path is None:
-        options.model_name = _bundled_acoustic_model()
     check_device("cuda" if options.use_cuda else options.device)
     text = getattr(options, "text", None)
     if text is not None:
         check_text(text)
         check_out_path(Path(options.out_path))
+    if ours and not named and options.model_path is None:
+        options.model_name = _bundled_acoustic_model()
 
 
 def _is_our_vocoder(spec: str | None) -> bool:
-    if not spec:
+    if spec is None:
         return False
     if voices.bundled(voices.parse(spec)[0]) is not None:
         return True
@@ -99,12 +99,15 @@ def check_text(text: str) -> None:
 
 
 def check_device(device: str | None) -> None:
-    """Raise DiffvocError when ``device`` is a GPU that is not there."""
-    if device and device.startswith("cuda"):
-        import torch
+    """Raise DiffvocError when ``device`` is no device, or a GPU that is not there."""
+    if device in (None, "cpu"):
+        return
+    import torch
 
-        if not torch.cuda.is_available():
-            raise DiffvocError(f"the device {device} was asked for and there is no GPU here; leave it out.")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise DiffvocError(f"the device {device!r} cannot be used here; give cpu or leave it out.") from None
 
 
 def check_out_path(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Coqui configurations of our vocoders."""
 
-from __future__ import annotations
+# Coqpit reads type hints at run time, so this module must not postpone them.
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,8 +8,11 @@ from typing import Any
 from TTS.config import BaseAudioConfig
 from TTS.vocoder.configs.shared_configs import BaseVocoderConfig
 
+from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
+from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.vocoder import VocoderConfig
 
 # Settings that Coqui's audio configuration and our mel contract both have: ours -> Coqui's name.
@@ -48,7 +51,7 @@ class DiffvocConfig(BaseVocoderConfig):
     Attributes:
         audio: the mel contract, as far as Coqui's audio settings express it.
         mel_extra: the rest of the contract: floor, gain and mel_scale of ``tts_diffvoc.mel.MelConfig``.
-        vocoder: the rest of ``tts_diffvoc.vocoder.VocoderConfig``: network, sizes, schedule and so on.
+        vocoder: the rest of ``tts_diffvoc.vocoder.VocoderConfig``; empty for the published Base model.
     """
 
     audio: BaseAudioConfig = field(default_factory=audio_config)
@@ -104,11 +107,19 @@ def mel_config(config: DiffvocConfig) -> MelConfig:
     return MelConfig.from_dict({**values, "log_base": base, **config.mel_extra})
 
 
+def published(network: str, mel: MelConfig) -> VocoderConfig:
+    """The sizes and the training schedule of the papers' Base models, for any mel with a hop of 256."""
+    if network == "diffwave":
+        return VocoderConfig(network, DiffWaveConfig(n_mels=mel.n_mels), published_schedule("diffwave-50"), mel)
+    sizes = WaveGradConfig(n_mels=mel.n_mels, factors=(4, 4, 4, 2, 2))
+    return VocoderConfig(network, sizes, published_schedule("wavegrad-1000"), mel)
+
+
 def to_core(config: DiffvocConfig) -> VocoderConfig:
     """The vocoder that a Coqui configuration describes; DiffvocError when it describes none."""
     network = config.model.removeprefix("diffvoc_")
     if not config.vocoder:
-        return VocoderConfig.published(network, mel_config(config))
+        return published(network, mel_config(config))
     core = VocoderConfig.from_dict({**config.vocoder, "mel": mel_config(config).to_dict()})
     if core.network != network:
         raise DiffvocError(

@@ -48,7 +48,10 @@ class DiffvocVocoder(BaseVocoder):
     @torch.inference_mode()
     def inference(self, x: Tensor, **options: Any) -> Tensor:  # type: ignore[override]
         """Log-mel ``x`` [B, M, F] to a waveform [B, 1, F * hop], with the options of ``Vocoder.generate``."""
-        return self.vocoder.generate(x, **options).unsqueeze(1)
+        waveform = self.vocoder.generate(x, **options)
+        if not torch.isfinite(waveform).all():
+            raise DiffvocError(f"{self.vocoder.name} made NaN of this mel; use other options or another model.")
+        return waveform.unsqueeze(1)
 
     def load_checkpoint(
         self,

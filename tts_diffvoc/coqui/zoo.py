@@ -32,7 +32,7 @@ def is_our_vocoder(spec: str | None, models: dict[str, Any]) -> bool:
 
     Raises: DiffvocError with the closest names when it is nothing at all.
     """
-    if not spec:
+    if spec is None:
         return False
     name, _ = voices.parse(spec)
     if voices.bundled(name) is not None:

@@ -99,15 +99,19 @@ def resolve(name: str) -> Path:
 
 
 def unknown(name: str, known: list[str], kind: str = "vocoder or checkpoint folder") -> DiffvocError:
-    """The error for a name that is not among ``known``: it lists the closest ones."""
-    spellings = {key: full for full in known for key in (full, full.rsplit("/", 1)[-1])}
+    """The error for a name that is not among ``known``: it lists the closest ones, or the first of them."""
+    spellings: dict[str, str] = {}
+    for full in known:
+        spellings.setdefault(full, full)
+        spellings.setdefault(full.rsplit("/", 1)[-1], full)
     close = difflib.get_close_matches(name, spellings, n=3, cutoff=0.6)
-    closest = list(dict.fromkeys(spellings[key] for key in close)) or known[:6]
-    return DiffvocError(f"there is no {kind} {name!r}; the closest names are {', '.join(closest) or 'none'}.")
+    closest = ", ".join(dict.fromkeys(spellings[key] for key in close))
+    hint = f"the closest names are {closest}" if closest else f"some names are {', '.join(known[:4]) or 'none'}"
+    return DiffvocError(f"there is no {kind} {name!r}; {hint}.")
 
 
 def card(folder: Path) -> dict[str, str]:
-    """Facts from a model card's front matter (``key: value`` between ``---``) and its first line of text."""
+    """Facts from a model card's front matter (``key: value`` between ``---``) and its first text line."""
     path = folder / "README.md"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     facts: dict[str, str] = {}
