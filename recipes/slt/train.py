@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from tts_diffvoc.coqui.acoustic import SYMBOL_IDS, DiffvocForwardTTS, DiffvocForwardTTSConfig
 
@@ -105,12 +106,19 @@ def validate(model: DiffvocForwardTTS, items: list[dict[str, Any]]) -> dict[str,
     return {name: round(float(value), 4) for name, value in losses.items()}
 
 
+@torch.no_grad()
+def average(averaged: Any, current: Any, count: Tensor) -> None:
+    """Exponential moving average of weights, its memory short at first so that the random start fades."""
+    keep = min(0.997, (1 + int(count)) / (10 + int(count)))
+    torch._foreach_lerp_(averaged, current, 1 - keep)
+
+
 class Run:
     """Model, average, optimiser and clock of a training run, with their checkpoint."""
 
     def __init__(self, model: DiffvocForwardTTS, folder: Path, rate: float) -> None:
         self.model, self.folder, self.rate = model, folder, rate
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.997), use_buffers=False)
+        self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=False)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.step, self.seconds = 0, 0.0
         self.file = folder / "checkpoint.pt"
@@ -171,6 +179,7 @@ def export(run: Run, folder: Path) -> None:
     model = run.average.module
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"steps": str(run.step)})
+    (folder / "model.safetensors").chmod(0o644)
     default, values = DiffvocForwardTTSConfig().to_dict(), model.config.to_dict()
     kept = {name: value for name, value in values.items() if value != default[name] or name == "model_args"}
     text = {"model": model.config.model, "run_name": "slt", "use_phonemes": False, **kept}

@@ -32,18 +32,25 @@ SYMBOLS = [PAD, START, GAP, *BREAKS, *CONSONANTS, *(mark + vowel for vowel in VO
 SYMBOL_IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 
 # Signs that gruut passes over in silence, as they are read aloud.
-SIGNS = {"@": " at ", "#": " number ", "+": " plus ", "=": " equals ", "/": " slash ", "°": " degrees ", "_": " "}
+SIGNS = {"@": " at ", "#": " number ", "+": " plus ", "=": " equals ", "/": " slash ", "⁄": " over ", "°": " degrees ", "_": " "}
 # What gruut's other vowels are closest to.
 SAME = {"ɝ": "ɚ", "o": "oʊ", "e": "eɪ", "a": "ɑ", "ᵻ": "ɪ", "ɾ": "t", "r": "ɹ", "g": "ɡ", "x": "k", "ʔ": "t"}
 
 
 def clean(text: str) -> str:
-    """Plain ASCII letters and the signs in words: accents off, curly quotes straight, dashes as commas."""
+    """Plain letters and the signs in words: accents off, curly quotes straight, dashes as commas.
+
+    Words in capitals are lowered when they are long or all are, since gruut would spell them.
+    """
+    text = unicodedata.normalize("NFKD", re.sub(r"https?://", "", text))
+    text = "".join(c for c in text if not unicodedata.combining(c))
     for sign, word in SIGNS.items():
         text = text.replace(sign, word)
     text = re.sub(r"\s+[-–—]+\s+|[–—]|--+", ", ", text)
     text = text.replace("’", "'").replace("‘", "'")
-    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    if text.isupper() and " " in text.strip():
+        text = text.lower()
+    text = re.sub(r"\b[A-Z]{4,}\b", lambda match: match[0].lower(), text)
     return re.sub(r"\s+", " ", text).strip()
 
 
@@ -56,6 +63,15 @@ def symbol(phoneme: str) -> list[str]:
     if bare in CONSONANTS:
         return [bare]
     return [s for c in bare if len(bare) > 1 for s in symbol(c)]
+
+
+def spell(word: str) -> list[str]:
+    """The letters of a word that cannot be read, such as `xkcd`, one after the other."""
+    out = [GAP]
+    for letter in word:
+        if letter.isalpha():
+            out += [*phonemes(letter.upper())[1:-1], GAP]
+    return out[1:-1]
 
 
 @lru_cache(maxsize=64)
@@ -76,6 +92,8 @@ def phonemes(text: str) -> tuple[str, ...]:
                 out.append(sign if len(out) > 1 else GAP)
             else:
                 spoken = [s for p in word.phonemes or () for s in symbol(p)]
+                if len(spoken) > 1 and not any(s.lstrip("ˈˌ") in VOWELS for s in spoken):
+                    spoken = spell(word.text)
                 if spoken and len(out) > 1:
                     out.append(GAP)
                 out += spoken
