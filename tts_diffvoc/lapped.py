@@ -1,10 +1,10 @@
-"""An orthonormal lapped transform, and a noise prior shaped by the mel.
+"""Transforms of a folded vocoder: whitening by an orthonormal lapped transform, and short-time spectra.
 
-A vocoder that folds samples into channels works on the coefficients of a modified discrete cosine transform
-instead of samples. The transform is orthonormal, so white noise stays white noise and every formula of the
-diffusion holds unchanged; only the network sees fewer positions with more channels. Dividing each coefficient
-by the magnitude that the mel leads one to expect there turns the diffusion into one whose noise is shaped by
-the mel: PriorGrad (Lee et al. 2022, equation 4) with SpecGrad's time-varying filter (Koizumi et al. 2022).
+A folded vocoder diffuses a whitened waveform: each coefficient of a modified discrete cosine transform is divided
+by the magnitude that the mel leads one to expect there. Seen from the waveform, its noise is shaped by the mel:
+PriorGrad (Lee et al. 2022, equation 4) with SpecGrad's time-varying filter (Koizumi et al. 2022). The transform is
+orthonormal, so white noise stays white noise and every formula of the diffusion holds unchanged. The network sees
+the whitened waveform as short-time spectra, one position a hop with many channels, instead of sample by sample.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.mel import MelConfig, expand, mel_filters
+from tts_diffvoc.mel import MelConfig, mel_filters
 
 
 class LappedTransform(nn.Module):
@@ -57,46 +57,112 @@ class LappedTransform(nn.Module):
         return waveform
 
 
-class MelPrior(nn.Module):
-    """Expected standard deviation of each transform coefficient, from the mel alone.
+class Frames(nn.Module):
+    """Short-time spectra of a waveform as real channels, and back by overlap-add.
 
-    The magnitude of a band is spread evenly over its width, which takes mel magnitudes to the root mean square
-    of Gaussian noise with that spectrum (Rayleigh magnitudes: rms = mean * sqrt(4 / pi)). The power is smeared
-    over frequency by a triangle as wide as the transform's own leakage, so that a harmonic that the mel resolves
-    and the shorter transform does not is expected in each coefficient that it reaches.
+    One frame a hop, centred on the middle of its hop, so that T = F * hop samples have F frames. A periodic Hann
+    window on both sides; spectra of unit white noise have unit variance.
+    """
+
+    window: Tensor
+
+    def __init__(self, n_fft: int, hop_length: int) -> None:
+        super().__init__()
+        if (n_fft - hop_length) % 2 or n_fft < 2 * hop_length:
+            raise DiffvocError(f"frames of {n_fft} samples do not overlap evenly with a hop of {hop_length}.")
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.norm = math.sqrt(float(self.window.square().sum()) / 2)
+
+    @property
+    def channels(self) -> int:
+        return self.n_fft + 2
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """[B, F * hop] to [B, n_fft + 2, F], real parts before imaginary ones."""
+        side = (self.n_fft - self.hop_length) // 2
+        frames = F.pad(waveform, (side, side)).unfold(-1, self.n_fft, self.hop_length) * self.window
+        spectrum = torch.fft.rfft(frames) / self.norm
+        return torch.cat([spectrum.real, spectrum.imag], dim=-1).transpose(1, 2)
+
+    def inverse(self, channels: Tensor) -> Tensor:
+        """[B, n_fft + 2, F] to [B, F * hop]; the least-squares inverse of :meth:`forward`."""
+        real, imaginary = channels.transpose(1, 2).chunk(2, dim=-1)
+        frames = torch.fft.irfft(torch.complex(real, imaginary) * self.norm, n=self.n_fft) * self.window
+        waveform = self._overlap_add(frames)
+        weight = self._overlap_add(self.window.square().expand(1, frames.shape[1], -1))
+        return waveform / weight.clamp_min(1e-3)
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        side = (self.n_fft - self.hop_length) // 2
+        length = frames.shape[1] * self.hop_length + 2 * side
+        added = F.fold(frames.transpose(1, 2), (1, length), (1, self.n_fft), stride=(1, self.hop_length))
+        return added[:, 0, 0, side : length - side]
+
+
+def _hann_energy(mel: MelConfig) -> float:
+    """Energy of the analysis window: a short-time spectrum of white noise is this many times its variance."""
+    return float(torch.hann_window(mel.win_length, dtype=torch.float64).square().sum())
+
+
+def _triangles(places: Tensor, block: int, mel: MelConfig) -> Tensor:
+    """Weights [N, len(places)], rows of sum 1, that smear power at ``places`` (Hz) over transform coefficients.
+
+    A triangle is as wide as the transform's own leakage, or meets the nearest place on each side where places lie
+    far apart; coefficients beyond the ends take the power at the ends.
+    """
+    spacing = mel.sample_rate / (2 * block)
+    frequency = ((torch.arange(block).double() + 0.5) * spacing).clamp(float(places[0]), float(places[-1]))
+    distance = (frequency.unsqueeze(1) - places.double()).abs()
+    width = torch.topk(distance, 2, dim=1, largest=False).values.sum(1, keepdim=True).clamp_min(1.5 * spacing)
+    weight = (1 - distance / width).clamp_min(0)
+    return (weight / weight.sum(1, keepdim=True)).float()
+
+
+def _to_positions(power: Tensor, per_frame: int) -> Tensor:
+    """Power [B, N, F] at mel frames, linearly interpolated to [B, N, F * per_frame] block centres."""
+    frames = power.shape[-1]
+    place = (torch.arange(frames * per_frame, device=power.device) + 0.5) / per_frame
+    below = place.floor().long().clamp(max=frames - 1)
+    above = (below + 1).clamp(max=frames - 1)
+    share = (place - below).to(power.dtype)
+    return power[..., below] * (1 - share) + power[..., above] * share
+
+
+class MagnitudePrior(nn.Module):
+    """Expected standard deviation of each transform coefficient, from linear or mel magnitudes.
+
+    Magnitudes are means over what is Rayleigh distributed, so their root mean square is sqrt(4 / pi) times as much
+    for Gaussian noise with that spectrum.
+
+    Args:
+        mel: the contract of the magnitudes.
+        block: samples a block of the transform.
+        bands: True for mel magnitudes [B, M, F], False for linear ones [B, n_fft // 2 + 1, F].
+        floor: the least standard deviation, about one step of 16-bit audio.
     """
 
     smear: Tensor
     gain: Tensor
 
-    def __init__(self, mel: MelConfig, block: int, floor: float = 3e-5) -> None:
+    def __init__(self, mel: MelConfig, block: int, bands: bool, floor: float = 3e-5) -> None:
         super().__init__()
         if mel.hop_length % block:
             raise DiffvocError(f"blocks of {block} samples do not divide a hop of {mel.hop_length}.")
-        self.mel = mel
-        self.block = block
+        self.per_frame = mel.hop_length // block
         self.floor = floor
-        filters = mel_filters(mel).double()
-        area = filters.sum(1).clamp_min(1e-12)
-        centres = (filters @ (torch.arange(filters.shape[1]).double() * mel.sample_rate / mel.n_fft)) / area
-        spacing = mel.sample_rate / (2 * block)
-        frequency = ((torch.arange(block).double() + 0.5) * spacing).clamp(centres[0], centres[-1]).unsqueeze(1)
-        distance = (frequency - centres).abs()
-        # Wide enough to meet at least the nearest band on each side, where bands lie far apart.
-        width = torch.topk(distance, 2, dim=1, largest=False).values.sum(1, keepdim=True).clamp_min(1.5 * spacing)
-        smear = (1 - distance / width).clamp_min(0)
-        self.register_buffer("smear", (smear / smear.sum(1, keepdim=True)).float(), persistent=False)
-        energy = torch.hann_window(mel.win_length, dtype=torch.float64).square().sum()
-        gain = math.sqrt(4 / math.pi) / (area * energy.sqrt())
+        places = torch.arange(mel.n_fft // 2 + 1).double() * mel.sample_rate / mel.n_fft
+        gain = torch.full_like(places, math.sqrt(4 / math.pi / _hann_energy(mel)))
+        if bands:
+            filters = mel_filters(mel).double()
+            area = filters.sum(1).clamp_min(1e-12)
+            gain = gain[0] / area
+            places = (filters @ places) / area
+        self.register_buffer("smear", _triangles(places, block, mel), persistent=False)
         self.register_buffer("gain", gain.float().unsqueeze(1), persistent=False)
 
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """Log-mel [B, M, F] to standard deviations [B, N, F * hop / N]."""
-        power = self.smear @ (expand(log_mel, self.mel) * self.gain).square()
-        per_frame = self.mel.hop_length // self.block
-        frames = power.shape[-1]
-        place = (torch.arange(frames * per_frame, device=power.device) + 0.5) / per_frame
-        below = place.floor().long().clamp(max=frames - 1)
-        above = (below + 1).clamp(max=frames - 1)
-        share = (place - below).to(power.dtype)
-        return (power[..., below] * (1 - share) + power[..., above] * share).sqrt().clamp_min(self.floor)
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Magnitudes [B, M or n_fft // 2 + 1, F] to standard deviations [B, N, F * hop / N]."""
+        power = self.smear @ (magnitude * self.gain).square()
+        return _to_positions(power, self.per_frame).sqrt().clamp_min(self.floor)

@@ -14,9 +14,9 @@ from tts_diffvoc.diffusion.process import q_sample
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.estimator import Estimator, EstimatorConfig, match_mel
-from tts_diffvoc.lapped import LappedTransform, MelPrior
-from tts_diffvoc.mel import MelConfig, check_mel, expand, log_mel, mel_filters, stft
+from tts_diffvoc.estimator import Estimator, EstimatorConfig
+from tts_diffvoc.lapped import Frames, LappedTransform, MagnitudePrior
+from tts_diffvoc.mel import MelConfig, check_mel, log_mel
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 
@@ -76,7 +76,8 @@ class VocoderConfig:
         sizes: the network's own configuration.
         schedule: the training schedule.
         mel: the mel contract.
-        block: samples folded into channels by the lapped transform; 1 works on the waveform as published.
+        folded: False for the published networks, which work on samples. True for a network that works on
+            short-time spectra of the whitened waveform, conditioned on the logarithm of what whitens it.
         estimator: sizes of the first estimate, or None for a vocoder that starts from noise only.
         inference: betas of tuned schedules by number of steps; other numbers are respaced from training.
         defaults: what ``generate`` does unless told otherwise (steps, seed, sampler, start, level).
@@ -86,7 +87,7 @@ class VocoderConfig:
     sizes: DiffWaveConfig | WaveGradConfig
     schedule: NoiseSchedule
     mel: MelConfig = field(default_factory=MelConfig)
-    block: int = 1
+    folded: bool = False
     estimator: EstimatorConfig | None = None
     inference: dict[int, tuple[float, ...]] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -94,13 +95,16 @@ class VocoderConfig:
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
             raise DiffvocError(f"network {self.network!r} is unknown; this version has {', '.join(NETWORKS)}.")
-        if self.sizes.n_mels != self.mel.n_mels:
-            raise DiffvocError(f"the network takes {self.sizes.n_mels} mel bands and the contract has {self.mel.n_mels}.")
-        positions = self.sizes.positions_per_frame * self.block
-        if positions != self.mel.hop_length or self.sizes.in_channels != self.block:
+        if self.folded and self.estimator is None:
+            raise DiffvocError("a folded vocoder needs an estimator, whose magnitudes whiten the waveform.")
+        bands = self.mel.hop_length if self.folded else self.mel.n_mels
+        if self.sizes.n_mels != bands:
+            raise DiffvocError(f"the network is conditioned on {self.sizes.n_mels} bands; this contract gives {bands}.")
+        positions, channels = (1, self.mel.n_fft + 2) if self.folded else (self.mel.hop_length, 1)
+        if (self.sizes.positions_per_frame, self.sizes.in_channels) != (positions, channels):
             raise DiffvocError(
-                f"{self.sizes.positions_per_frame} positions a mel frame of {self.sizes.in_channels} channels each "
-                f"do not make a hop of {self.mel.hop_length} samples with blocks of {self.block}."
+                f"the network has {self.sizes.positions_per_frame} positions a mel frame, {self.sizes.in_channels} "
+                f"channels each; a hop of {self.mel.hop_length} samples needs {positions} of {channels}."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,7 +114,7 @@ class VocoderConfig:
             "sizes": asdict(self.sizes),
             "schedule": self.schedule.to_dict(),
             "mel": self.mel.to_dict(),
-            "block": self.block,
+            "folded": self.folded,
             "estimator": asdict(self.estimator) if self.estimator else None,
             "inference": {str(steps): list(betas) for steps, betas in self.inference.items()},
             "defaults": self.defaults,
@@ -137,7 +141,7 @@ class VocoderConfig:
                 sizes=NETWORKS[network][1](**sizes),
                 schedule=schedule,
                 mel=MelConfig.from_dict(values.get("mel", {})),
-                block=values.get("block", 1),
+                folded=values.get("folded", False),
                 estimator=EstimatorConfig(**values["estimator"]) if values.get("estimator") else None,
                 inference={int(k): tuple(v) for k, v in values.get("inference", {}).items()},
                 defaults=dict(values.get("defaults", {})),
@@ -168,8 +172,10 @@ class Vocoder(nn.Module):
         else:
             assert isinstance(config.sizes, WaveGradConfig)
             self.network = WaveGrad(config.sizes)
-        self.transform = LappedTransform(config.block) if config.block > 1 else None
-        self.prior = MelPrior(config.mel, config.block) if config.block > 1 else None
+        mel = config.mel
+        self.transform = LappedTransform(mel.hop_length) if config.folded else None
+        self.prior = MagnitudePrior(mel, mel.hop_length, bands=False) if config.folded else None
+        self.frames = Frames(mel.n_fft, mel.hop_length) if config.folded else None
         self.estimator = Estimator(config.estimator, config.mel) if config.estimator else None
 
     @property
@@ -190,17 +196,44 @@ class Vocoder(nn.Module):
             waveform = waveform.unsqueeze(0)
         return log_mel(waveform.to(self.device, torch.float32), self.config.mel)
 
-    def encode(self, waveform: Tensor, mel: Tensor) -> Tensor:
-        """Waveform [B, T] to what the network works on: itself, or whitened coefficients [B, N, T / N]."""
-        if self.transform is None or self.prior is None:
-            return waveform
-        return self.transform(waveform) / self.prior(mel)
+    def scale(self, mel: Tensor) -> Tensor | None:
+        """What whitens the coefficients of a folded vocoder: standard deviations [B, hop, F]; else None."""
+        if self.prior is None or self.estimator is None:
+            return None
+        with torch.no_grad():
+            return self.prior(self.estimator.magnitude(mel))
 
-    def decode(self, x: Tensor, mel: Tensor) -> Tensor:
+    def encode(self, waveform: Tensor, scale: Tensor | None) -> Tensor:
+        """Waveform [B, T] to what is diffused, [B, T]: itself, or its whitened form."""
+        if self.transform is None or scale is None:
+            return waveform
+        return self.transform.inverse(self.transform(waveform) / scale)
+
+    def decode(self, x: Tensor, scale: Tensor | None) -> Tensor:
         """The inverse of :meth:`encode`."""
-        if self.transform is None or self.prior is None:
+        if self.transform is None or scale is None:
             return x
-        return self.transform.inverse(x * self.prior(mel))
+        return self.transform.inverse(self.transform(x) * scale)
+
+    def denoiser(self, mel: Tensor, scale: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
+
+        A folded network is preconditioned for unit-variance data: with noise level a and s = sqrt(1 - a^2) it
+        predicts v = a eps - s x0, and eps = s x + a v (Salimans and Ho 2022, section 4), so that a narrow network
+        need not carry the noise through all its layers.
+        """
+        if self.frames is None or scale is None:
+            conditioning = self.network.condition(mel)
+            return lambda x, noise_level: self.network(x, noise_level, conditioning)
+        frames = self.frames
+        conditioning = self.network.condition((scale.log() + 6.0) / 2.0)
+
+        def denoise(x: Tensor, noise_level: Tensor) -> Tensor:
+            v = frames.inverse(self.network(frames(x), noise_level, conditioning))
+            level = noise_level.unsqueeze(-1).to(x)
+            return (1 - level.square()).clamp_min(0).sqrt() * x + level * v
+
+        return denoise
 
     def loss(self, waveform: Tensor, mel: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Mean error of the predicted noise, one scalar.
@@ -213,14 +246,16 @@ class Vocoder(nn.Module):
             mel: [B, M, F].
             generator: draws levels and noise.
         """
-        # Outliers above the mel's upper edge, where the prior knows nothing, would drown the squared error.
-        x0 = self.encode(waveform, mel)
-        x0 = x0 if self.prior is None else x0.clamp(-10.0, 10.0)
+        scale = self.scale(mel)
+        x0 = self.encode(waveform, scale)
         diffwave = self.config.network == "diffwave"
         draw = discrete_levels if diffwave else hierarchical_levels
         noise_level = draw(self.config.schedule, x0.shape[0], generator).to(x0)
         eps = torch.randn(x0.shape, generator=generator).to(x0)
-        error = eps - self.network(q_sample(x0, noise_level, eps), noise_level, self.network.condition(mel))
+        error = eps - self.denoiser(mel, scale)(q_sample(x0, noise_level, eps), noise_level)
+        if self.config.folded:
+            # The error of v rather than of eps: all levels count alike, and speech's outliers do not drown them.
+            error = (error / noise_level.unsqueeze(-1)).clamp(-10.0, 10.0)
         return error.square().mean() if diffwave else error.abs().mean()
 
     def inference_schedule(self, steps: int, level: float | None = None) -> NoiseSchedule:
@@ -271,33 +306,28 @@ class Vocoder(nn.Module):
         seed = self._option("seed", seed, None)
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
-        with torch.inference_mode():
-            if start == "estimate":
-                schedule = self.inference_schedule(steps, self._option("level", level, 0.9))
-                x = self._noised_estimate(mel, schedule, generator)
-            else:
-                schedule = self.inference_schedule(steps)
-                shape = self.encode(mel.new_zeros(mel.shape[0], mel.shape[2] * self.config.mel.hop_length), mel).shape
-                x = torch.randn(shape, generator=generator).to(mel)
-            conditioning = self.network.condition(mel)
-            x = SAMPLERS[sampler](
-                lambda x, noise_level: self.network(x, noise_level, conditioning),
-                x,
-                schedule,
-                generator=generator,
-                callback=callback,
-            )
-            return self.decode(x, mel).clamp(-1.0, 1.0)
+        scale = self.scale(mel)
+        if start == "estimate":
+            schedule = self.inference_schedule(steps, self._option("level", level, 0.9))
+            x = self._noised_estimate(mel, scale, schedule, generator)
+        else:
+            schedule = self.inference_schedule(steps)
+            x = torch.randn(mel.shape[0], mel.shape[2] * self.config.mel.hop_length, generator=generator).to(mel)
+        denoise = self.denoiser(mel, scale)
+        x = SAMPLERS[sampler](denoise, x, schedule, generator=generator, callback=callback)
+        return self.decode(x, scale).clamp(-1.0, 1.0)
 
     def _option(self, name: str, given: Any, fallback: Any) -> Any:
         """What the caller gave, else this vocoder's default; checked like the same option in text."""
         value = given if given is not None else self.defaults.get(name, fallback)
         return value if value is None else self.GENERATE_OPTIONS[name](str(value))
 
-    def _noised_estimate(self, mel: Tensor, schedule: NoiseSchedule, generator: torch.Generator) -> Tensor:
+    def _noised_estimate(
+        self, mel: Tensor, scale: Tensor | None, schedule: NoiseSchedule, generator: torch.Generator
+    ) -> Tensor:
         """The estimator's waveform, carried to the noisiest level of ``schedule``."""
         if self.estimator is None:
             raise DiffvocError(f"{self.name} has no estimator to start from; use start=noise.")
-        x0 = self.encode(self.estimator(mel, generator), mel)
+        x0 = self.encode(self.estimator(mel, generator), scale)
         eps = torch.randn(x0.shape, generator=generator).to(x0)
         return q_sample(x0, schedule.noise_levels[-1].expand(x0.shape[0]).to(x0), eps)

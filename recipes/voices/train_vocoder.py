@@ -24,37 +24,38 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tts_diffvoc.checkpoint import load_checkpoint, save_checkpoint
 from tts_diffvoc.diffusion.schedules import linear_schedule, published_schedule
 from tts_diffvoc.estimator import EstimatorConfig
+from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
-BLOCK = 128
-# The small folded networks of the bundled voices: two positions a mel frame, 128 coefficients each.
+MEL = MelConfig()
+FOLDED = {"n_mels": MEL.hop_length, "in_channels": MEL.n_fft + 2}
+# The small folded networks of the bundled voices: one position a mel frame.
 CONFIGS = {
     "diffwave": VocoderConfig(
         network="diffwave",
         sizes=DiffWaveConfig(
-            residual_channels=192, residual_layers=12, dilation_cycle=4, upsample_factors=(2,), in_channels=BLOCK
+            residual_channels=256, residual_layers=10, dilation_cycle=4, upsample_factors=(1,), **FOLDED
         ),
         schedule=linear_schedule(1e-4, 0.05, 200),
-        block=BLOCK,
+        folded=True,
         estimator=EstimatorConfig(),
         defaults={"steps": 6, "sampler": "ddim", "start": "estimate", "level": 0.9},
     ),
     "wavegrad": VocoderConfig(
         network="wavegrad",
         sizes=WaveGradConfig(
-            factors=(2, 1, 1, 1),
+            factors=(1, 1, 1, 1),
             channels=(192, 192, 192, 192),
             dilations=((1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8)),
             first_channels=256,
             down_channels=(192, 192, 192, 192),
-            n_mels=80,
-            in_channels=BLOCK,
             level_scale=5000.0,
+            **FOLDED,
         ),
         schedule=published_schedule("wavegrad-1000"),
-        block=BLOCK,
+        folded=True,
         estimator=EstimatorConfig(),
         defaults={"steps": 6, "sampler": "ddim", "start": "estimate", "level": 0.9},
     ),

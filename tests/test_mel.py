@@ -1,0 +1,100 @@
+"""The mel contract against Coqui's own AudioProcessor and librosa, and its refusals."""
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import MelConfig, check_mel, compress, expand, log_mel, mel_filters
+
+
+def speechlike(samples: int, seed: int = 0) -> torch.Tensor:
+    """Harmonics of a gliding pitch under a slow envelope, with a noise floor: [samples] in [-1, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    time = torch.arange(samples) / 22050
+    phase = 2 * torch.pi * (120 * time + 40 * time.square())
+    tone = torch.stack([torch.sin(k * phase) / k for k in range(1, 30)]).sum(0)
+    envelope = 0.5 + 0.5 * torch.sin(2 * torch.pi * 3 * time)
+    return 0.2 * envelope * tone + 0.003 * torch.randn(samples, generator=generator)
+
+
+@pytest.mark.parametrize("fmax, n_mels, hop", [(8000.0, 80, 256), (11025.0, 100, 300)])
+def test_mel_equals_coquis_audio_processor(fmax, n_mels, hop):
+    from TTS.utils.audio import AudioProcessor
+
+    processor = AudioProcessor(
+        sample_rate=22050, fft_size=1024, win_length=1024, hop_length=hop, num_mels=n_mels, mel_fmin=0.0,
+        mel_fmax=fmax, log_func="np.log", spec_gain=1.0, signal_norm=False, preemphasis=0.0, do_amp_to_db_mel=True,
+        stft_pad_mode="reflect", power=1.0, ref_level_db=0, min_level_db=-100, do_trim_silence=False, verbose=False,
+    )  # fmt: skip
+    waveform = speechlike(22050)
+    theirs = processor.melspectrogram(waveform.numpy())
+    config = MelConfig(fmax=fmax, n_mels=n_mels, hop_length=hop)
+    ours = log_mel(waveform.unsqueeze(0), config)[0].numpy()
+    assert ours.shape == theirs.shape
+    # Both are float32 short-time Fourier transforms; above the floor they agree to a few units in the last place.
+    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    loud = theirs > np.log(1e-2)
+    np.testing.assert_allclose(ours[loud], theirs[loud], atol=3e-6)
+
+
+def test_filter_bank_equals_librosas():
+    for scale in ("slaney", "htk"):
+        theirs = librosa.filters.mel(sr=22050, n_fft=1024, n_mels=80, fmin=0, fmax=8000, htk=scale == "htk")
+        np.testing.assert_allclose(mel_filters(MelConfig(mel_scale=scale)).numpy(), theirs, atol=2e-7)
+
+
+@pytest.mark.parametrize("config", [MelConfig(), MelConfig(log_base="10", gain=20.0)])
+def test_expand_inverts_compress(config):
+    magnitude = torch.logspace(-4, 1, 50).reshape(1, 5, 10)
+    torch.testing.assert_close(expand(compress(magnitude, config), config), magnitude, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"hop_length": 0}, "hop_length"),
+        ({"fmin": 9000.0}, "fmin"),
+        ({"fmax": 20000.0}, "fmax"),
+        ({"log_base": "2"}, "log_base"),
+        ({"mel_scale": "bark"}, "mel_scale"),
+        ({"floor": 0.0}, "floor"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_sentence(change, says):
+    with pytest.raises(DiffvocError, match=says):
+        MelConfig(**change)
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(DiffvocError, match="colour"):
+        MelConfig.from_dict({"colour": "blue"})
+    assert MelConfig.from_dict(MelConfig(hop_length=300).to_dict()) == MelConfig(hop_length=300)
+
+
+@pytest.mark.parametrize(
+    "mel, says",
+    [
+        (torch.zeros(1, 79, 5), "79"),
+        (torch.zeros(1, 5, 80), "transpose"),
+        (torch.zeros(1, 80, 0), "no frames"),
+        (torch.full((1, 80, 5), float("nan")), "NaN"),
+        (torch.full((1, 80, 5), float("inf")), "infinite"),
+        (np.zeros((1, 80, 5)), "ndarray"),
+    ],
+)
+def test_bad_mels_are_refused(mel, says):
+    with pytest.raises(DiffvocError, match=says):
+        check_mel(mel, MelConfig())
+
+
+def test_a_single_mel_gains_a_batch():
+    assert check_mel(torch.zeros(80, 5, dtype=torch.float64), MelConfig()).shape == (1, 80, 5)
+
+
+def test_bad_waveforms_are_refused():
+    with pytest.raises(DiffvocError, match="\\[B, T\\]"):
+        log_mel(torch.zeros(5000), MelConfig())
+    with pytest.raises(DiffvocError, match="at least 513"):
+        log_mel(torch.zeros(1, 512), MelConfig())

@@ -1,0 +1,1 @@
+"""The mathematics of diffusion: schedules, forward process, objectives and samplers; torch only."""

@@ -1,0 +1,199 @@
+"""Noise schedules: frozen lists of betas and what follows from them.
+
+Indices count from the cleanest step, 0, to the noisiest, T - 1. A noise level is the square root of the cumulated
+product of alphas = 1 - betas: how much of the signal is left, near 1 when clean and near 0 when noisy.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tts_diffvoc.errors import DiffvocError
+
+# Published DiffWave with T = 20 ends at 0.778 and works; linspace(1e-6, 0.01, 50), which ends at 0.88, does not.
+WARN_ABOVE = 0.8
+REFUSE_ABOVE = 0.95
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """Betas of a diffusion process, each in (0, 1), cleanest step first (Ho et al. 2020, section 2)."""
+
+    betas: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
+        if not self.betas:
+            raise DiffvocError("a noise schedule without steps was given; give at least one beta.")
+        wrong = [beta for beta in self.betas if not 0 < beta < 1]
+        if wrong:
+            raise DiffvocError(f"a noise schedule has the beta {wrong[0]}; every beta must lie between 0 and 1.")
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.betas)
+
+    @cached_property
+    def alphas(self) -> Tensor:
+        """1 - betas, float64 [T]."""
+        return 1 - torch.tensor(self.betas, dtype=torch.float64)
+
+    @cached_property
+    def alphas_cumprod(self) -> Tensor:
+        """Cumulated products of alphas, float64 [T]."""
+        return self.alphas.cumprod(0)
+
+    @cached_property
+    def noise_levels(self) -> Tensor:
+        """Square roots of ``alphas_cumprod``, float64 [T], falling."""
+        return self.alphas_cumprod.sqrt()
+
+    @classmethod
+    def from_noise_levels(cls, levels: Sequence[float]) -> NoiseSchedule:
+        """The schedule whose noise levels are ``levels``, which fall strictly within (0, 1), cleanest first."""
+        levels = [float(level) for level in levels]
+        above = [1.0, *levels[:-1]]
+        if not levels or any(not 0 < low < high for low, high in zip(levels, above, strict=True)):
+            raise DiffvocError("noise levels must fall strictly from below 1 to above 0, cleanest first.")
+        return cls(tuple(1 - (low / high) ** 2 for low, high in zip(levels, above, strict=True)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NoiseSchedule:
+        """Read {"name": ...}, {"linear": [first, last, steps]} or {"betas": [...]}."""
+        if "name" in values:
+            return published_schedule(values["name"])
+        if "linear" in values:
+            return linear_schedule(*values["linear"])
+        if "betas" in values:
+            return cls(tuple(values["betas"]))
+        raise DiffvocError('a noise schedule needs one of "name", "linear" or "betas".')
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a published or linear schedule stays readable."""
+        for name, (first, last, steps) in PUBLISHED_LINEAR.items():
+            if self == linear_schedule(first, last, steps):
+                return {"name": name}
+        if self.num_steps > 1 and self == linear_schedule(self.betas[0], self.betas[-1], self.num_steps):
+            return {"linear": [self.betas[0], self.betas[-1], self.num_steps]}
+        return {"betas": list(self.betas)}
+
+    def check_terminal(self) -> None:
+        """Warn when the noisiest level is far from noise, from which sampling starts; refuse a hopeless one."""
+        last = float(self.noise_levels[-1])
+        says = f"this noise schedule ends at a noise level of {last:.3f}, far from pure noise (0)"
+        if last > REFUSE_ABOVE:
+            raise DiffvocError(f"{says}: sampling from noise cannot work; use larger betas or more steps.")
+        if last > WARN_ABOVE:
+            warnings.warn(f"{says}: samples will be wrong; use larger betas or more steps.", stacklevel=2)
+
+    def truncate(self, noise_level: float) -> NoiseSchedule:
+        """The steps no noisier than ``noise_level``, for a reverse process that starts midway."""
+        kept = int((self.noise_levels >= noise_level - 1e-9).sum())
+        if kept == 0:
+            top = float(self.noise_levels[0])
+            raise DiffvocError(f"the noise level {noise_level} is cleaner than the schedule's first step, {top:.6f}.")
+        return NoiseSchedule(self.betas[:kept])
+
+    def between(self, noise_level: float, steps: int) -> NoiseSchedule:
+        """``steps`` levels from this schedule's cleanest to ``noise_level``, evenly spaced in log-SNR.
+
+        Even spacing of log(a / sqrt(1 - a^2)) is that of DPM-Solver (Lu et al. 2022, section 3.4).
+        """
+        cleanest, noisiest = float(self.noise_levels[0]), float(self.noise_levels[-1])
+        if steps < 1:
+            raise DiffvocError(f"{steps} steps were asked for; give at least 1.")
+        if not noisiest - 1e-9 <= noise_level < cleanest and not (steps == 1 and noise_level <= cleanest):
+            raise DiffvocError(
+                f"the noise level {noise_level} is outside the schedule; give one from {noisiest:.4f} to {cleanest:.6f}."
+            )
+        if steps == 1:
+            return NoiseSchedule.from_noise_levels([noise_level])
+        first, last = (math.log(a / math.sqrt(1 - a * a)) for a in (cleanest, noise_level))
+        places = [first + (last - first) * i / (steps - 1) for i in range(steps)]
+        levels = [1 / math.sqrt(1 + math.exp(-2 * place)) for place in places]
+        return NoiseSchedule.from_noise_levels([cleanest, *levels[1:-1], noise_level])
+
+    def respace(self, steps: int) -> NoiseSchedule:
+        """An inference schedule of 1 to T steps that ends at this schedule's noisiest level."""
+        if not 1 <= steps <= self.num_steps:
+            raise DiffvocError(f"{steps} steps were asked for; this schedule allows 1 to {self.num_steps}.")
+        if steps == self.num_steps:
+            return self
+        return self.between(float(self.noise_levels[-1]), steps)
+
+
+def linear_schedule(beta_min: float, beta_max: float, num_steps: int) -> NoiseSchedule:
+    """``num_steps`` betas evenly spaced from ``beta_min`` to ``beta_max``."""
+    if num_steps < 1:
+        raise DiffvocError(f"a schedule of {num_steps} steps was asked for; give at least 1.")
+    return NoiseSchedule(tuple(torch.linspace(beta_min, beta_max, num_steps, dtype=torch.float64).tolist()))
+
+
+# DiffWave: Kong et al. 2021, section 5.1 and appendix. WaveGrad: Chen et al. 2021, section 4.3.
+PUBLISHED_LINEAR: dict[str, tuple[float, float, int]] = {
+    "diffwave-20": (1e-4, 0.05, 20),
+    "diffwave-40": (1e-4, 0.05, 40),
+    "diffwave-50": (1e-4, 0.05, 50),
+    "diffwave-200": (1e-4, 0.02, 200),
+    "wavegrad-1000": (1e-6, 0.01, 1000),
+}
+# Inference schedules. The paper's own short WaveGrad schedules came out of a search on its data and end near noise:
+# the 6-step one is in its form, a leading digit times a power of ten; 50 and 25 steps grow geometrically.
+PUBLISHED_BETAS: dict[str, tuple[float, ...]] = {
+    "diffwave-fast-6": (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5),
+    "wavegrad-6": (7e-6, 1.4e-4, 2.1e-3, 2.8e-2, 3.5e-1, 7e-1),
+}
+
+
+def _geometric(beta_min: float, beta_max: float, num_steps: int) -> NoiseSchedule:
+    return NoiseSchedule(
+        tuple(torch.logspace(math.log10(beta_min), math.log10(beta_max), num_steps, dtype=torch.float64).tolist())
+    )
+
+
+def published_schedule(name: str) -> NoiseSchedule:
+    """A schedule by name, see ``SCHEDULE_NAMES``; DiffvocError names the choices for an unknown one."""
+    if name in PUBLISHED_LINEAR:
+        return linear_schedule(*PUBLISHED_LINEAR[name])
+    if name in PUBLISHED_BETAS:
+        return NoiseSchedule(PUBLISHED_BETAS[name])
+    if name == "wavegrad-50":
+        return _geometric(1e-6, 0.4, 50)
+    if name == "wavegrad-25":
+        return _geometric(1e-6, 0.7, 25)
+    raise DiffvocError(f"no schedule is called {name!r}; choose one of {', '.join(SCHEDULE_NAMES)}.")
+
+
+SCHEDULE_NAMES = (*PUBLISHED_LINEAR, *PUBLISHED_BETAS, "wavegrad-50", "wavegrad-25")
+
+
+def fractional_step(schedule: NoiseSchedule, noise_level: Tensor) -> Tensor:
+    """Where ``noise_level`` [B] lies among the training levels: float32 [B], counted from 0.
+
+    Between two neighbouring levels the step is interpolated linearly, which aligns the levels of a short
+    inference schedule with training (Kong et al. 2021, appendix B).
+
+    Raises: DiffvocError for a level outside the training range.
+    """
+    levels = schedule.noise_levels.to(noise_level.device)
+    wanted = noise_level.double()
+    slack = 1e-6
+    if bool(((wanted > levels[0] + slack) | (wanted < levels[-1] - slack)).any()):
+        raise DiffvocError(
+            f"a noise level of {float(wanted[(wanted - levels[0]).abs().argmax()]):.6f} is outside the training range, "
+            f"{float(levels[-1]):.6f} to {float(levels[0]):.6f}; use an inference schedule within it."
+        )
+    if len(levels) == 1:
+        return torch.zeros_like(noise_level, dtype=torch.float32)
+    below = torch.searchsorted(-levels, -wanted).clamp(1, len(levels) - 1)
+    cleaner, noisier = levels[below - 1], levels[below]
+    share = ((cleaner - wanted) / (cleaner - noisier)).clamp(0, 1)
+    return (below - 1 + share).float()
