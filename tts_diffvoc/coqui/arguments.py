@@ -112,11 +112,11 @@ def check_device(device: str | None) -> None:
 
 def check_out_path(path: Path) -> None:
     """Raise DiffvocError when ``path`` cannot become a file; Coqui makes missing folders later."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        return  # a device or a pipe
-    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if path.is_dir():
         raise DiffvocError(f"the output path {path} is a folder; give the name of a file in it.")
+    if path.exists() and not path.is_file():
+        return  # a device or a pipe
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if path.is_file() and not os.access(path, os.W_OK):
         raise DiffvocError(f"the output file {path} is write-protected; give another one.")
     try:

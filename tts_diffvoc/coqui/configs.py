@@ -110,7 +110,8 @@ def mel_config(config: DiffvocConfig) -> MelConfig:
 def published(network: str, mel: MelConfig) -> VocoderConfig:
     """The sizes and the training schedule of the papers' Base models, for any mel with a hop of 256."""
     if network == "diffwave":
-        return VocoderConfig(network, DiffWaveConfig(n_mels=mel.n_mels), published_schedule("diffwave-50"), mel)
+        base = DiffWaveConfig(n_mels=mel.n_mels)
+        return VocoderConfig(network, base, published_schedule("diffwave-50"), mel)
     sizes = WaveGradConfig(n_mels=mel.n_mels, factors=(4, 4, 4, 2, 2))
     return VocoderConfig(network, sizes, published_schedule("wavegrad-1000"), mel)
 
@@ -126,5 +127,3 @@ def to_core(config: DiffvocConfig) -> VocoderConfig:
             f"the model {config.model} cannot hold a {core.network} network; use diffvoc_{core.network}."
         )
     return core
-
-

@@ -50,7 +50,8 @@ class DiffvocVocoder(BaseVocoder):
         """Log-mel ``x`` [B, M, F] to a waveform [B, 1, F * hop], with the options of ``Vocoder.generate``."""
         waveform = self.vocoder.generate(x, **options)
         if not torch.isfinite(waveform).all():
-            raise DiffvocError(f"{self.vocoder.name} made NaN of this mel; use other options or another model.")
+            name = self.vocoder.name
+            raise DiffvocError(f"{name} made NaN of this mel; use other options or weights.")
         return waveform.unsqueeze(1)
 
     def load_checkpoint(

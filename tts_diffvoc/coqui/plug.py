@@ -10,8 +10,7 @@ from importlib.util import spec_from_loader
 from types import CodeType, ModuleType
 from typing import Any
 
-from tts_diffvoc.coqui import patches
-from tts_diffvoc.coqui.support import SUPPORTED, problems, version
+from tts_diffvoc.coqui import patches, support
 from tts_diffvoc.errors import DiffvocError
 
 # Where Coqui's load_config and setup_model look: module name there -> our module and the class wanted of it.
@@ -50,7 +49,8 @@ class OfferedModule:
             setattr(module, self.name, getattr(import_module(self.source), self.name))
         except (ImportError, AttributeError) as error:
             raise DiffvocError(
-                f"tts-diffvoc does not fit coqui-tts {version()} ({error}); install {SUPPORTED}."
+                f"tts-diffvoc does not fit coqui-tts {support.version()} ({error}); "
+                f"install {support.SUPPORTED}."
             ) from None
 
 
@@ -114,7 +114,7 @@ def _change(module: ModuleType) -> None:
     except AttributeError as error:
         owner = getattr(error.obj, "__name__", module.__name__)
         path = owner if owner.startswith("TTS.") else f"{module.__name__}.{owner}"
-        problems.append(f"{path}.{error.name}")
+        support.problems.append(f"{path}.{error.name}")
 
 
 def register() -> None:

@@ -40,7 +40,7 @@ def acoustic_processor(synthesizer: Any) -> Any:
     """The AudioProcessor of the acoustic model; DiffvocError when what is loaded predicts no mels."""
     model = synthesizer.tts_model
     processor = getattr(model, "ap", None)
-    if not hasattr(processor, "mel_basis"):
+    if not hasattr(processor, "mel_basis") or hasattr(model, "waveform_decoder"):
         kind = type(model or synthesizer.vc_model).__name__
         raise DiffvocError(
             f"the model {kind} predicts no mel spectrogram, so no vocoder fits behind it; "

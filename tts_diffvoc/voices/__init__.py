@@ -106,12 +106,14 @@ def unknown(name: str, known: list[str], kind: str = "vocoder or checkpoint fold
         spellings.setdefault(full.rsplit("/", 1)[-1], full)
     close = difflib.get_close_matches(name, spellings, n=3, cutoff=0.6)
     closest = ", ".join(dict.fromkeys(spellings[key] for key in close))
-    hint = f"the closest names are {closest}" if closest else f"some names are {', '.join(known[:4]) or 'none'}"
+    hint = (
+        f"the closest names are {closest}" if closest else f"some names are {', '.join(known[:4]) or 'none'}"
+    )
     return DiffvocError(f"there is no {kind} {name!r}; {hint}.")
 
 
 def card(folder: Path) -> dict[str, str]:
-    """Facts from a model card's front matter (``key: value`` between ``---``) and its first text line."""
+    """Facts of a model card: front matter (``key: value`` between ``---``) and first text line."""
     path = folder / "README.md"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     facts: dict[str, str] = {}

@@ -1,0 +1,319 @@
+"""The user's commands: ``tts``, ``tts-server`` and ``TTS`` from Python, with the bundled weights."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tts_diffvoc import DiffvocError, voices
+
+SLT = voices.ACOUSTIC["slt"]
+FAST = "diffwave?steps=2&seed=1"
+
+
+@pytest.fixture(scope="module")
+def api():
+    from TTS.api import TTS
+
+    return TTS(vocoder_name=FAST, progress_bar=False)
+
+
+@pytest.fixture(scope="module")
+def other_acoustic(tmp_path_factory):
+    """Checkpoints of a small, untrained FastPitch of Coqui's own, by kind of mel."""
+    from TTS.config import BaseAudioConfig
+    from TTS.tts.configs.fast_pitch_config import FastPitchConfig
+    from TTS.tts.models.forward_tts import ForwardTTS, ForwardTTSArgs
+
+    kinds = {
+        "decibel": {"mel_fmax": 8000.0},
+        "narrow": {"mel_fmin": 50.0, "mel_fmax": 7600.0, "hop_length": 275},
+    }
+    layers = {"hidden_channels_ffn": 16, "num_heads": 1, "num_layers": 1, "dropout_p": 0.0}
+    made = {}
+    for kind, audio in kinds.items():
+        folder = tmp_path_factory.mktemp(kind)
+        sizes = ForwardTTSArgs(hidden_channels=16, encoder_params=layers, decoder_params=layers)
+        config = FastPitchConfig(
+            model_args=sizes, use_phonemes=False, audio=BaseAudioConfig(do_trim_silence=False, **audio)
+        )
+        torch.manual_seed(0)
+        model = ForwardTTS(config)
+        torch.save({"model": model.state_dict()}, folder / "model.pth")
+        config.save_json(folder / "config.json")
+        made[kind] = ["--model_path", str(folder / "model.pth"), "--config_path", str(folder / "config.json")]
+    return made
+
+
+def test_tts_in_a_process_of_its_own(program, environment, tmp_path):
+    out = tmp_path / "hello.wav"
+    command = program("tts", "TTS.bin.synthesize", "--text", "hello", "--vocoder_name", "diffwave")
+    command += ["--out_path", str(out)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("Using the bundled acoustic model tts_models/en/diffvoc/slt") == 1
+    samples, rate = soundfile.read(out)
+    assert rate == 22050 and 0.6 < len(samples) / rate < 3.0 and np.abs(samples).max() > 0.5
+    assert os.listdir(tmp_path) == ["hello.wav"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wavegrad?steps=2",
+        "vocoder_models/en/diffvoc/diffwave?steps=2&seed=3",
+        str(voices.VOCODERS["diffwave"]),
+    ],
+)
+def test_every_way_to_name_a_vocoder(name, tts, tmp_path):
+    out = tmp_path / "new folder" / "out.wav"
+    status, _, error = tts("--text", "Hello.", "--vocoder_name", name, "--out_path", str(out))
+    assert status == 0, error
+    assert soundfile.info(out).samplerate == 22050
+
+
+def test_the_acoustic_model_alone_brings_its_vocoder(tts, tmp_path):
+    out = tmp_path / "out.wav"
+    arguments = ["--text", "Hello.", "--model_name", "tts_models/en/diffvoc/slt", "--out_path", str(out)]
+    status, _, error = tts(*arguments)
+    assert status == 0 and out.is_file()
+    assert "Using the bundled" not in error
+
+
+def test_a_model_that_the_user_names_is_respected_even_if_it_is_coquis_default(tts, monkeypatch, tmp_path):
+    """Offline, the download of that model must be tried and fail; without the option it is not."""
+    import requests
+
+    def no_network(*args, **kwargs):
+        raise requests.ConnectionError("no network in this test")
+
+    monkeypatch.setattr(requests, "get", no_network)
+    monkeypatch.setenv("TTS_HOME", str(tmp_path))
+    name = "tts_models/en/ljspeech/tacotron2-DDC"
+    for given in (["--model_name", name], [f"--model_name={name}"], ["--model_n", name]):
+        status, _, error = tts("--text", "hi", "--vocoder_name", FAST, *given)
+        assert status == 2
+        assert f"error: the acoustic model {name} cannot be downloaded (ConnectionError)" in error
+
+
+def test_model_path_with_a_vocoder_name(tts, tmp_path, other_acoustic):
+    out = tmp_path / "out.wav"
+    for model in (
+        ["--model_path", str(SLT / "model.safetensors"), "--config_path", str(SLT / "config.json")],
+        other_acoustic["decibel"],
+    ):
+        status, _, error = tts("--text", "Hello.", *model, "--vocoder_name", FAST, "--out_path", str(out))
+        assert status == 0, error
+        assert soundfile.info(out).frames > 10_000
+        out.unlink()
+
+
+def test_paths_of_a_vocoder(tts, tmp_path):
+    out, folder = tmp_path / "out.wav", voices.VOCODERS["diffwave"]
+    paths = ["--vocoder_path", str(folder / "model.safetensors")]
+    paths += ["--vocoder_config_path", str(folder / "config.json")]
+    model = ["--model_path", str(SLT / "model.safetensors"), "--config_path", str(SLT / "config.json")]
+    status, _, error = tts("--text", "Hello.", *model, *paths, "--out_path", str(out))
+    assert status == 0 and out.is_file(), error
+
+
+def test_another_mel_is_refused_or_approximated(tts, tmp_path, other_acoustic):
+    out = tmp_path / "out.wav"
+    arguments = ["--text", "Hello.", *other_acoustic["narrow"], "--out_path", str(out)]
+    status, _, error = tts(*arguments, "--vocoder_name", FAST)
+    assert status == 2 and not out.exists()
+    assert "hop_length 275 against 256; fmin 50 Hz against 0 Hz; fmax 7600 Hz against 8000 Hz" in error
+    status, _, error = tts(*arguments, "--vocoder_name", f"{FAST}&mel=approximate")
+    assert status == 0 and out.is_file(), error
+
+
+def test_python_api_gives_the_same_samples_for_the_same_seed(api):
+    assert api.synthesizer.output_sample_rate == 22050
+    first, second = (np.asarray(api.tts("Hello there.")) for _ in range(2))
+    assert np.array_equal(first, second) and first.size > 10_000
+    api.to("cpu")
+    assert next(api.synthesizer.vocoder_model.parameters()).device.type == "cpu"
+
+
+def test_python_api_takes_a_named_acoustic_model(api, tmp_path):
+    from TTS.api import TTS
+
+    both = TTS("tts_models/en/diffvoc/slt", vocoder_name=FAST)
+    path = both.tts_to_file("Hello there.", file_path=str(tmp_path / "x.wav"))
+    assert soundfile.info(path).samplerate == 22050
+    assert np.array_equal(both.tts("Hello there."), api.tts("Hello there."))
+
+
+def test_a_sentence_of_punctuation_is_left_out(api):
+    assert len(api.tts("Hello there. ?!")) == len(api.tts("Hello there."))
+
+
+@pytest.mark.parametrize("text", ["", " ", "...", "?! -"])
+def test_nothing_to_say(api, text):
+    with pytest.raises(DiffvocError, match="no letter or digit"):
+        api.tts(text)
+
+
+def broken(kind, tmp_path):
+    """A copy of the bundled DiffWave with something wrong."""
+    folder = tmp_path / "broken"
+    shutil.copytree(voices.VOCODERS["diffwave"], folder)
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if kind == "truncated":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif kind == "no weights":
+        weights.unlink()
+    elif kind == "bad json":
+        config.write_text("{")
+    elif kind == "foreign":
+        config.write_text(json.dumps({"model": "hifigan"}))
+    elif kind == "of another network":
+        shutil.copy(voices.VOCODERS["wavegrad"] / "model.safetensors", weights)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("truncated", "model.safetensors cannot be read"),
+        ("no weights", "has no model.safetensors"),
+        ("bad json", "not valid JSON"),
+        ("foreign", "not a tts-diffvoc checkpoint"),
+        ("of another network", "does not belong to its config.json"),
+    ],
+)
+def test_bad_checkpoints(kind, told, tts, tmp_path):
+    assert_refused(tts, tmp_path, ["--vocoder_name", broken(kind, tmp_path)], told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--text", ""], "the text '' holds no letter or digit"),
+        (["--text", "?!..."], "the text '?!...' holds no letter or digit"),
+        (["--vocoder_name", "difwave"], "the closest names are diffwave"),
+        (["--vocoder_name", "wavgrad"], "the closest names are wavegrad"),
+        (["--vocoder_name", "vocoder_models/en/diffvoc/difwave"], "vocoder_models/en/diffvoc/diffwave"),
+        (
+            ["--vocoder_name", "vocoder_models/en/ljspeech/hifigan_v3"],
+            "vocoder_models/en/ljspeech/hifigan_v2",
+        ),
+        (["--vocoder_name", ""], "has no name"),
+        (["--vocoder_name", "runs/nowhere"], "there is no vocoder or checkpoint folder 'runs/nowhere'"),
+        (["--vocoder_name", "diffwave?steps=0"], "steps=0"),
+        (["--vocoder_name", "diffwave?steps=-1"], "steps=-1"),
+        (["--vocoder_name", "diffwave?steps=many"], "steps=many"),
+        (["--vocoder_name", "diffwave?steps=1000000"], "steps=1000000"),
+        (["--vocoder_name", "diffwave?speed=2"], "speed"),
+        (["--vocoder_name", "diffwave?steps"], "'steps' in 'diffwave?steps' has no value"),
+        (["--vocoder_name", "diffwave?mel=roughly"], "mel=roughly is unknown"),
+        (["--model_name", "tts_models/en/diffvoc/stl"], "the closest names are tts_models/en/diffvoc/slt"),
+        (["--model_name", "tts_models/en/ljspeech/tacotron"], "there is no acoustic model"),
+        (["--out_path", "/dev/null/out.wav"], "the output path /dev/null/out.wav cannot be written"),
+        (["--out_path", "/"], "is a folder"),
+        (["--device", "warp"], "the device 'warp' cannot be used"),
+        (["--device", "cuda:99"], "the device 'cuda:99' cannot be used"),
+    ],
+)
+def test_bad_input(arguments, told, tts, tmp_path):
+    assert_refused(tts, tmp_path, arguments, told)
+
+
+def assert_refused(tts, tmp_path, arguments, told):
+    """One sentence on stderr, status 2, and nothing at the output path or beside it."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    usual = ["--text", "hi", "--vocoder_name", "diffwave", "--out_path", str(folder / "out.wav")]
+    status, _, error = tts(*usual, *arguments)  # the last of two values counts
+    lines = [line for line in error.splitlines() if not line.startswith("Using the bundled acoustic model")]
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert status == 2 and len(errors) == 1 and told in errors[0], error
+    assert "Traceback" not in error and errors[0].endswith(".")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_failed_write_leaves_no_file(api, tmp_path):
+    with pytest.raises(DiffvocError, match="is a folder"):
+        api.tts_to_file("hi", file_path=str(tmp_path))
+    out = tmp_path / "out.wav"
+    with pytest.raises(ValueError):
+        api.synthesizer.save_wav(np.zeros(0), out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_without_mels_is_refused():
+    from types import SimpleNamespace
+
+    from TTS.tts.configs.vits_config import VitsConfig
+    from TTS.tts.models.vits import Vits, VitsArgs
+
+    from tts_diffvoc.coqui import synthesis
+
+    small = VitsArgs(
+        num_chars=4,
+        hidden_channels=8,
+        num_heads_text_encoder=1,
+        num_layers_text_encoder=1,
+        num_layers_flow=1,
+        num_layers_posterior_encoder=1,
+        upsample_initial_channel_decoder=32,
+        init_discriminator=False,
+    )
+    model = SimpleNamespace(tts_model=Vits(VitsConfig(model_args=small)), vc_model=None)
+    with pytest.raises(DiffvocError, match="Vits predicts no mel spectrogram"):
+        synthesis.acoustic_processor(model)
+
+
+@pytest.fixture
+def server(program, environment):
+    """Address of a real ``tts-server`` with our vocoder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = program("tts-server", "TTS.server.server", "--vocoder_name", FAST, "--port", str(port))
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, env=environment, **streams)
+    address = f"http://localhost:{port}"
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/locales", timeout=5)
+            break
+        except OSError:
+            time.sleep(0.2)
+    else:
+        process.kill()
+        pytest.fail(f"tts-server did not start: {process.communicate()[0]}")
+    yield address
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+def test_server_answers_a_request(server, tmp_path):
+    with urllib.request.urlopen(f"{server}/api/tts?text=hello", timeout=60) as answer:
+        (tmp_path / "x.wav").write_bytes(answer.read())
+        assert answer.status == 200 and answer.headers["Content-Type"].startswith("audio/")
+    samples, rate = soundfile.read(tmp_path / "x.wav")
+    assert rate == 22050 and len(samples) > 10_000
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{server}/process?INPUT_TEXT=...", timeout=60)
+    assert refused.value.code == 400
+    assert "no letter or digit" in json.load(refused.value)["error"]
+
+
+def test_server_says_what_is_wrong_with_its_command_line(program, environment):
+    command = program("tts-server", "TTS.server.server", "--vocoder_name", "difwave")
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2
+    assert result.stderr.strip().splitlines()[-1].startswith("error: there is no vocoder")
+    assert "Traceback" not in result.stderr
