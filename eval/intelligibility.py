@@ -3,8 +3,8 @@
     python eval/intelligibility.py --vocoders diffwave wavegrad griffin_lim --output intelligibility
 
 Every sentence goes through Coqui's Python API with the bundled acoustic model and each vocoder, and through
-Debian's `flite` (voice slt, the source of the acoustic model's training data) where it is installed. pocketsphinx
-with its own English model writes down what it hears; jiwer counts words wrong, lower case and without
+Debian's `flite` (voice slt, the source of the acoustic model's training data) where it is installed.
+pocketsphinx with its own English model writes down what it hears; jiwer counts words wrong, without case and
 punctuation. None of the sentences is in the training data. `--output` gets a .json and a .md file.
 """
 
@@ -57,7 +57,9 @@ def flite(text: str) -> tuple[np.ndarray, int]:
     """The source voice itself: waveform and sample rate."""
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "speech.wav"
-        subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(wav)], check=True, capture_output=True)
+        subprocess.run(
+            ["flite", "-voice", "slt", "-t", text, "-o", str(wav)], check=True, capture_output=True
+        )
         return soundfile.read(wav, dtype="float32")
 
 
@@ -123,7 +125,10 @@ def measure(speak: Speak, recogniser: Recogniser, sentences: list[str]) -> dict:
 def table(results: dict[str, dict]) -> str:
     """Markdown of all results."""
     source = results.get("flite slt", {}).get("word_error")
-    lines = ["| voice | words wrong, % | against the source | s per s of audio |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| voice | words wrong, % | against the source | s per s of audio |",
+        "| --- | --- | --- | --- |",
+    ]
     for name, row in results.items():
         more = "" if source is None else f"{row['word_error'] - source:+.1f}"
         lines.append(f"| {name} | {row['word_error']:.1f} | {more} | {row['seconds_per_second']:.2f} |")

@@ -1,6 +1,6 @@
 """Turn a folder made by render.py into training features: symbols, frames per symbol, pitch and mel.
 
-    python recipes/slt/prepare.py --data slt          # writes slt/features/<id>.npz, goes on where it stopped
+python recipes/slt/prepare.py --data slt          # writes slt/features/<id>.npz, goes on where it stopped
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ RATE, HOP = 22050, 256
 CMU = dict(
     pair.split(":")
     for pair in """aa:ɑ ae:æ ah:ʌ ao:ɔ aw:aʊ ax:ə ay:aɪ b:b ch:t͡ʃ d:d dh:ð eh:ɛ er:ɚ ey:eɪ f:f g:ɡ hh:h ih:ɪ
-    iy:i jh:d͡ʒ k:k l:l m:m n:n ng:ŋ ow:oʊ oy:ɔɪ p:p r:ɹ s:s sh:ʃ t:t th:θ uh:ʊ uw:u v:v w:w y:j z:z zh:ʒ""".split()
+    iy:i jh:d͡ʒ k:k l:l m:m n:n ng:ŋ ow:oʊ oy:ɔɪ p:p r:ɹ s:s sh:ʃ t:t th:θ uh:ʊ uw:u v:v w:w y:j z:z
+    zh:ʒ""".split()
 )
 VOWELS = set("ɑ æ ʌ ɔ aʊ ə aɪ ɛ ɚ eɪ ɪ i oʊ ɔɪ ʊ u".split())
 SILENT = {START, GAP, *BREAKS}

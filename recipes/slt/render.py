@@ -22,22 +22,22 @@ WORDS = Path("/usr/share/dict/words")
 
 NAMES = "Anna Peter Maria John Susan Michael Laura David Emma Robert Julia Thomas Alice George Sarah".split()
 NOUNS = """house garden river letter window teacher doctor morning evening market kitchen bridge train station
-ticket water coffee bread music picture story question answer number street corner school village mountain
-island forest weather winter summer journey machine engine computer keyboard printer bicycle horse dog cat bird
-farmer lawyer painter soldier brother sister mother father neighbour child friend stranger book paper pencil
-table chair clock mirror blanket pillow button jacket shirt shoe hat glove ring dinner breakfast apple orange
-potato tomato cheese butter sugar salt pepper bottle glass plate knife fork spoon""".split()
+ticket water coffee bread music picture story question answer number street corner school village
+mountain island forest weather winter summer journey machine engine computer keyboard printer
+bicycle horse dog cat bird farmer lawyer painter soldier brother sister mother father neighbour
+child friend stranger book paper pencil table chair clock mirror blanket pillow button jacket shirt
+shoe hat glove ring dinner breakfast apple orange potato tomato cheese butter sugar salt pepper
+bottle glass plate knife fork spoon""".split()
 ADJECTIVES = """old new small large quiet noisy warm cold bright dark heavy light clean dirty cheap expensive
 strange familiar careful honest clever gentle hungry thirsty empty full broken narrow wide deep shallow early
 late happy sad red green blue yellow white black brown golden wooden frozen hidden public private""".split()
 VERBS = """found lost bought sold carried opened closed watched painted cleaned borrowed returned followed
 described remembered forgot noticed counted measured repaired visited left reached crossed loved wanted needed
 finished started changed moved washed cooked chose drew drove wrote read heard saw""".split()
-PLACES = """at the station|in the garden|near the river|behind the school|under the bridge|on the table|by the
-window|across the street|outside the village|in the middle of the night|before breakfast|after the meeting|last
-Tuesday|on Friday afternoon|at half past seven|every other week|without a word|for the first time""".replace(
-    "\n", " "
-).split("|")
+PLACES = """at the station|in the garden|near the river|behind the school|under the bridge|on the table
+by the window|across the street|outside the village|in the middle of the night
+before breakfast|after the meeting|last Tuesday|on Friday afternoon|at half past seven
+every other week|without a word|for the first time""".replace("\n", "|").split("|")
 TEMPLATES = """The {adj} {noun} {verb} the {noun2} {place}.
 {name} {verb} a {adj} {noun} {place}.
 Did {name} see the {noun} {place}?
@@ -70,7 +70,9 @@ def fortune_sentences() -> list[str]:
         for entry in path.read_text("utf-8", errors="replace").split("\n%"):
             text = re.sub(r"\s+", " ", entry.split("\t\t--")[0]).strip()
             for sentence in re.split(r"(?<=[.?!])\s+(?=[A-Z])", text):
-                if 3 <= len(sentence.split()) <= 24 and re.fullmatch(r"[A-Z][A-Za-z ,.?!;:'\-]+[.?!]", sentence):
+                if 3 <= len(sentence.split()) <= 24 and re.fullmatch(
+                    r"[A-Z][A-Za-z ,.?!;:'\-]+[.?!]", sentence
+                ):
                     found[sentence] = None
     return list(found)
 
@@ -79,21 +81,42 @@ def made_sentence(rng: random.Random, words: list[str]) -> str:
     """One sentence from the templates, a word alone, a number, or a list of rare words."""
     kind = rng.random()
     if kind < 0.08:
-        word = rng.choice(words + NOUNS + NAMES + ["hello", "yes", "no", "thank you", "good morning", "goodbye"] * 40)
+        word = rng.choice(
+            words + NOUNS + NAMES + ["hello", "yes", "no", "thank you", "good morning", "goodbye"] * 40
+        )
         return (word.capitalize() if rng.random() < 0.5 else word) + rng.choice(["", "", ".", "!", "?"])
     if kind < 0.16:
-        return " ".join(rng.choice(words) for _ in range(rng.randint(2, 9))).capitalize() + rng.choice([".", ".", "?"])
+        return " ".join(rng.choice(words) for _ in range(rng.randint(2, 9))).capitalize() + rng.choice(
+            [".", ".", "?"]
+        )
     if kind < 0.20:
-        return ", ".join(str(rng.choice([rng.randint(0, 20), rng.randint(0, 9999)])) for _ in range(rng.randint(1, 5)))
+        return ", ".join(
+            str(rng.choice([rng.randint(0, 20), rng.randint(0, 9999)])) for _ in range(rng.randint(1, 5))
+        )
     name, name2 = rng.sample(NAMES, 2)
     noun = rng.sample(NOUNS, 4)
     adj = rng.sample(ADJECTIVES, 2)
     word = rng.sample(words, 2)
     text = rng.choice(TEMPLATES).format(
-        name=name, name2=name2, noun=noun[0], noun2=noun[1], noun3=noun[2], noun4=noun[3], adj=adj[0], adj2=adj[1],
-        verb=rng.choice(VERBS), place=rng.choice(PLACES), word=word[0], word2=word[1], n=rng.randint(2, 99),
-        m=rng.choice([rng.randint(2, 20), rng.randint(100, 2000)]), year=rng.randint(1800, 2030),
-        h=rng.randint(1, 12), mm=rng.randint(10, 59), day=rng.randint(4, 19), month=rng.choice(MONTHS),
+        name=name,
+        name2=name2,
+        noun=noun[0],
+        noun2=noun[1],
+        noun3=noun[2],
+        noun4=noun[3],
+        adj=adj[0],
+        adj2=adj[1],
+        verb=rng.choice(VERBS),
+        place=rng.choice(PLACES),
+        word=word[0],
+        word2=word[1],
+        n=rng.randint(2, 99),
+        m=rng.choice([rng.randint(2, 20), rng.randint(100, 2000)]),
+        year=rng.randint(1800, 2030),
+        h=rng.randint(1, 12),
+        mm=rng.randint(10, 59),
+        day=rng.randint(4, 19),
+        month=rng.choice(MONTHS),
     )
     return text[0].upper() + text[1:]
 
@@ -113,7 +136,10 @@ def texts(count: int, seed: int = 0) -> list[str]:
 def render(text: str, wav: Path) -> list[list]:
     """Speak `text` into `wav` and return [[phone, end in seconds], ...]; empty when flite split the text."""
     done = subprocess.run(
-        ["flite", "-voice", "slt", "-psdur", "-t", text, "-o", str(wav)], capture_output=True, text=True, check=True
+        ["flite", "-voice", "slt", "-psdur", "-t", text, "-o", str(wav)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     phones = [[p.split(":")[0], float(p.split(":")[1])] for p in done.stdout.split()]
     ends = [end for _, end in phones]

@@ -1,4 +1,4 @@
-"""Train the bundled acoustic model on a folder made by render.py and prepare.py; the same line goes on training.
+"""Train the bundled acoustic model on a folder of render.py and prepare.py; the same line goes on.
 
     python recipes/slt/train.py --data slt --output slt-run --minutes 60
     python recipes/slt/train.py --data slt --output slt-run --export tts_diffvoc/voices/slt
@@ -47,7 +47,7 @@ def load(data: Path) -> list[dict[str, Any]]:
                     "id": path.stem,
                     "symbols": torch.tensor([SYMBOL_IDS[s] for s in file["symbols"].tolist()]),
                     "durations": torch.from_numpy(file["durations"]).long(),
-                    # log2 relative to 180 Hz keeps voiced values near zero, so a shift keeps them from being 0
+                    # log2 relative to 180 Hz; the shift keeps voiced values from being 0
                     "pitch": torch.where(pitch > 0, 3 * torch.log2(pitch.clamp_min(1) / 180) + 1e-3, 0.0),
                     "mel": torch.from_numpy(file["mel"]).T,
                 }
@@ -140,7 +140,9 @@ class Run:
         torch.save({**state, "step": self.step, "seconds": self.seconds}, part)
         part.replace(self.file)
 
-    def train(self, items: list[dict[str, Any]], held: list[dict[str, Any]], minutes: float, frames: int) -> None:
+    def train(
+        self, items: list[dict[str, Any]], held: list[dict[str, Any]], minutes: float, frames: int
+    ) -> None:
         """Train until `minutes` of training, over all runs, are spent."""
         criterion = self.model.get_criterion()
         rng = random.Random(self.step)
@@ -149,7 +151,11 @@ class Run:
             for batch in batches(items, frames, rng):
                 start = time.monotonic()
                 progress = min(1.0, self.seconds / total)
-                rate = self.rate * min(1, (self.step + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
+                rate = (
+                    self.rate
+                    * min(1, (self.step + 1) / 100)
+                    * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
+                )
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 self.model.train()
@@ -188,7 +194,7 @@ def export(run: Run, folder: Path) -> None:
 
 @torch.no_grad()
 def write_predictions(run: Run, items: list[dict[str, Any]], data: Path, folder: Path) -> None:
-    """Mels predicted with the true durations and pitch, beside the 22,050 Hz audio: what a vocoder tunes on."""
+    """Mels predicted with true durations and pitch, and the 22,050 Hz audio: what a vocoder tunes on."""
     import soundfile
     from scipy.signal import resample_poly
 
@@ -197,9 +203,15 @@ def write_predictions(run: Run, items: list[dict[str, Any]], data: Path, folder:
     for item in items:
         batch = collate([item])
         mel = model(
-            batch["text_input"], batch["text_lengths"], batch["mel_lengths"], dr=batch["durations"], pitch=batch["pitch"]
+            batch["text_input"],
+            batch["text_lengths"],
+            batch["mel_lengths"],
+            dr=batch["durations"],
+            pitch=batch["pitch"],
         )["model_outputs"]
-        audio = resample_poly(soundfile.read(data / "wavs" / f"{item['id']}.wav", dtype="float32")[0], 441, 320)
+        audio = resample_poly(
+            soundfile.read(data / "wavs" / f"{item['id']}.wav", dtype="float32")[0], 441, 320
+        )
         wav = folder / f"{item['id']}.wav"
         soundfile.write(wav, np.clip(audio, -1, 1), 22050)
         np.savez(folder / f"{item['id']}.npz", mel=mel[0].T.half().numpy(), wav=str(wav.resolve()))
@@ -222,7 +234,8 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     items = load(args.data)
     run = Run(build(items), args.output, args.rate)
-    print(f"{len(items)} utterances, {sum(len(i['mel']) for i in items) * 256 / 22050 / 3600:.2f} h, step {run.step}")
+    hours = sum(len(i["mel"]) for i in items) * 256 / 22050 / 3600
+    print(f"{len(items)} utterances, {hours:.2f} h, step {run.step}", flush=True)
     run.train(items[:-HELD_BACK], items[-HELD_BACK:], args.minutes, args.frames)
     if args.export:
         export(run, args.export)

@@ -1,4 +1,4 @@
-"""The bundled acoustic model: English text to natural-log mel, Coqui's ForwardTTS with frame-rate ConvNeXt blocks.
+"""The bundled acoustic model: English text to natural-log mel, Coqui's ForwardTTS with ConvNeXt blocks.
 
 Text becomes phonemes by `gruut` (its lexicon is in the package, no network). Durations are learnt from a
 synthesiser that tells them, so there is no aligner. Only what the two networks inside do is changed here; the
@@ -28,11 +28,27 @@ PAD, START, GAP = "_", "^", " "
 BREAKS = ",.?!"
 CONSONANTS = "b d d͡ʒ f h j k l m n p s t t͡ʃ v w z ð ŋ ɡ ɹ ʃ ʒ θ".split()
 VOWELS = "aɪ aʊ eɪ i oʊ u æ ə ɑ ɔ ɔɪ ɚ ɛ ɪ ʊ ʌ".split()
-SYMBOLS = [PAD, START, GAP, *BREAKS, *CONSONANTS, *(mark + vowel for vowel in VOWELS for mark in ("", "ˈ", "ˌ"))]
+SYMBOLS = [
+    PAD,
+    START,
+    GAP,
+    *BREAKS,
+    *CONSONANTS,
+    *(mark + vowel for vowel in VOWELS for mark in ("", "ˈ", "ˌ")),
+]
 SYMBOL_IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 
 # Signs that gruut passes over in silence, as they are read aloud.
-SIGNS = {"@": " at ", "#": " number ", "+": " plus ", "=": " equals ", "/": " slash ", "⁄": " over ", "°": " degrees ", "_": " "}
+SIGNS = {
+    "@": " at ",
+    "#": " number ",
+    "+": " plus ",
+    "=": " equals ",
+    "/": " slash ",
+    "⁄": " over ",
+    "°": " degrees ",
+    "_": " ",
+}
 # What gruut's other vowels are closest to.
 SAME = {"ɝ": "ɚ", "o": "oʊ", "e": "eɪ", "a": "ɑ", "ᵻ": "ɪ", "ɾ": "t", "r": "ɹ", "g": "ɡ", "x": "k", "ʔ": "t"}
 
@@ -76,7 +92,7 @@ def spell(word: str) -> list[str]:
 
 @lru_cache(maxsize=64)
 def phonemes(text: str) -> tuple[str, ...]:
-    """Symbols of `text`: START, then phonemes with stress, GAP between words, and punctuation, the last a break.
+    """Symbols of `text`: START, then phonemes with stress, GAP between words, punctuation, a break last.
 
     Raises DiffvocError when the text has nothing that can be spoken.
     """
@@ -98,7 +114,9 @@ def phonemes(text: str) -> tuple[str, ...]:
                     out.append(GAP)
                 out += spoken
     if not any(s[-1].isalpha() for s in out):
-        raise DiffvocError(f"the text {text[:60]!r} has no word that can be spoken; give at least one word or number.")
+        raise DiffvocError(
+            f"the text {text[:60]!r} has no word that can be spoken; give at least one word or number."
+        )
     if out[-1] not in ".?!":
         out = out[:-1] if out[-1] in BREAKS else out
         out.append(".")
@@ -132,7 +150,9 @@ class ConvNeXt(nn.Module):
         self.blocks = nn.ModuleList()
         for _ in range(blocks):
             block = nn.Module()
-            block.depthwise = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
+            block.depthwise = nn.Conv1d(
+                channels, channels, kernel_size, padding=kernel_size // 2, groups=channels
+            )
             block.norm = nn.LayerNorm(channels)
             block.widen = nn.Linear(channels, widening * channels)
             block.narrow = nn.Linear(widening * channels, channels)
@@ -163,7 +183,7 @@ class MelDecoder(nn.Module):
         self.place = nn.Conv1d(3, channels, 1)
         self.body = ConvNeXt(channels, **sizes)
         self.out = nn.Conv1d(channels, out_channels, 1)
-        # Mean and deviation of each band over the training set: what is left for the network is near unit size.
+        # Mean and deviation of each band over the training set: the network's part is near unit size.
         self.register_buffer("mel_mean", torch.full((out_channels, 1), -5.0))
         self.register_buffer("mel_std", torch.full((out_channels, 1), 2.0))
 
@@ -174,7 +194,7 @@ class MelDecoder(nn.Module):
 
 
 def places(durations: Tensor, attention: Tensor) -> Tensor:
-    """For each frame: the fraction of its phone that is over, and frames since its start and to its end (/ 10).
+    """For each frame: the fraction of its phone that is over, frames since its start and to its end / 10.
 
     durations [B, T], attention [B, T, F] -> [B, 3, F].
     """
@@ -231,11 +251,13 @@ SMALLEST = {"kernel_size": 1, "dilations": [1], "num_conv_blocks": 1, "num_res_b
 
 
 class DiffvocForwardTTS(ForwardTTS):
-    """ForwardTTS with a gruut tokenizer, ConvNeXt encoder and decoder, and a decoder that knows phone places."""
+    """ForwardTTS with a gruut tokenizer, ConvNeXt encoder and decoder, decoder that knows phone places."""
 
     tokenizer = GruutTokenizer()
 
-    def __init__(self, config: Any, ap: None = None, tokenizer: None = None, speaker_manager: None = None) -> None:
+    def __init__(
+        self, config: Any, ap: None = None, tokenizer: None = None, speaker_manager: None = None
+    ) -> None:
         args = config.model_args
         sizes = dict(args.encoder_params), dict(args.decoder_params)
         args.encoder_params, args.decoder_params = dict(SMALLEST), dict(SMALLEST)
@@ -248,15 +270,17 @@ class DiffvocForwardTTS(ForwardTTS):
         nn.init.normal_(self.emb.weight, std=0.3)
 
     def format_durations(self, o_dr_log: Tensor, x_mask: Tensor) -> Tensor:
-        """Whole frames from log(1 + frames) [B, 1, T]; gaps between words may last none, the silent start not."""
-        frames = torch.round((torch.exp(o_dr_log) - 1) * x_mask * self.length_scale).clamp(0, self.max_duration)
+        """Whole frames from log(1 + frames) [B, 1, T]; gaps between words may last none."""
+        frames = torch.round((torch.exp(o_dr_log) - 1) * x_mask * self.length_scale).clamp(
+            0, self.max_duration
+        )
         frames[:, :, 0].clamp_(min=4)
         return frames
 
     def _forward_decoder(
         self, o_en: Tensor, dr: Tensor, x_mask: Tensor, y_lengths: Tensor, g: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Expand by durations, add the place within each phone, decode; [B, F, 80] and attention [B, F, T]."""
+        """Expand by durations, add the place in each phone, decode: mel [B, F, 80], attention [B, F, T]."""
         ends = dr.cumsum(1)
         frames = torch.arange(int(y_lengths.max()), device=o_en.device).view(1, 1, -1)
         inside = (frames >= (ends - dr).unsqueeze(2)) & (frames < ends.unsqueeze(2))
