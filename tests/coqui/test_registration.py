@@ -144,6 +144,21 @@ def test_a_missing_part_of_coqui_is_named_where_our_model_is_asked_for(monkeypat
         TTS(vocoder_name="diffwave")
 
 
+def test_another_coqui_that_fails_is_named(tts, monkeypatch):
+    from TTS.utils.synthesizer import Synthesizer
+
+    def changed(self, *args):  # one argument fewer than in 0.28
+        return None
+
+    monkeypatch.setattr(Synthesizer, "_load_tts", changed)
+    monkeypatch.setattr(support, "version", lambda: "0.31.2")
+    status, _, error = tts("--text", "hi", "--vocoder_name", "diffwave")
+    assert status == 2
+    last = error.splitlines()[-1]
+    assert last.startswith("error: coqui-tts 0.31.2 does not do what tts-diffvoc needs (TypeError: "), error
+    assert last.endswith("install coqui-tts 0.28.x.")
+
+
 def test_python_dash_m_runs_the_changed_program(environment):
     code = (
         "import runpy, sys, tts_diffvoc_hook\n"

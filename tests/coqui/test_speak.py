@@ -242,6 +242,16 @@ def assert_refused(tts, tmp_path, arguments, told):
     assert list(folder.iterdir()) == []
 
 
+def test_a_link_is_written_through(api, tmp_path):
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "old.wav", tmp_path / "link.wav"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    api.synthesizer.save_wav(np.zeros(10), link)
+    assert link.is_symlink() and soundfile.info(target).frames == 10
+    assert os.listdir(target.parent) == ["old.wav"]
+
+
 def test_a_failed_write_leaves_no_file(api, tmp_path):
     with pytest.raises(DiffvocError, match="is a folder"):
         api.tts_to_file("hi", file_path=str(tmp_path))

@@ -54,6 +54,16 @@ def spoken_errors() -> Iterator[None]:
     except DiffvocError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        if not support.may_explain(error):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        print(
+            f"error: coqui-tts {support.version()} does not do what tts-diffvoc needs ({reason}); "
+            f"install {support.SUPPORTED}.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def settle(options: argparse.Namespace, named: bool) -> None:

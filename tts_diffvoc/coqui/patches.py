@@ -175,7 +175,7 @@ def _save_wav(original: Callable[..., None], self: Any, wav: Any, path: Any, pip
     """Write beside and rename, so that a failure leaves no half file."""
     if not _uses_ours(self) or not isinstance(path, (str, os.PathLike)):
         return original(self, wav, path, pipe_out)
-    path = Path(path)
+    path = Path(path).resolve()  # a link stays one
     arguments.check_out_path(path)
     if path.exists() and not path.is_file():
         return original(self, wav, path, pipe_out)

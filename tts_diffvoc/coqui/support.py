@@ -7,7 +7,9 @@ from importlib import metadata
 from tts_diffvoc.errors import DiffvocError
 
 SUPPORTED = "coqui-tts 0.28.x"
+# What Coqui turned out to lack, and whether the user has asked for one of our models yet.
 problems: list[str] = []
+asked = False
 
 
 def version() -> str:
@@ -16,6 +18,12 @@ def version() -> str:
         return metadata.version("coqui-tts")
     except metadata.PackageNotFoundError:
         return "of unknown version"
+
+
+def may_explain(error: Exception) -> bool:
+    """Whether another version of Coqui is what may have made ``error`` happen to one of our models."""
+    changed = isinstance(error, (AttributeError, ImportError, KeyError, TypeError))
+    return changed and asked and not version().startswith("0.28.")
 
 
 def unsupported(what: str) -> DiffvocError:
@@ -27,5 +35,7 @@ def unsupported(what: str) -> DiffvocError:
 
 def check() -> None:
     """Raise the first problem met while registering; called where a user asks for one of our models."""
+    global asked
+    asked = True
     if problems:
         raise unsupported(problems[0])
