@@ -315,6 +315,8 @@ def test_server_answers_a_request(server, tmp_path):
         assert answer.status == 200 and answer.headers["Content-Type"].startswith("audio/")
     samples, rate = soundfile.read(tmp_path / "x.wav")
     assert rate == 22050 and len(samples) > 10_000
+    with urllib.request.urlopen(server, timeout=60) as page:  # its templates lie beside the watched module
+        assert b"<html" in page.read()
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{server}/process?INPUT_TEXT=...", timeout=60)
     assert refused.value.code == 400
