@@ -1,10 +1,9 @@
-"""Transforms of a folded vocoder: whitening by an orthonormal lapped transform, and short-time spectra.
+"""Transforms of a folded vocoder: an orthonormal lapped transform, short-time spectra, and a magnitude prior.
 
-A folded vocoder diffuses a whitened waveform: each coefficient of a modified discrete cosine transform is divided
-by the magnitude that the mel leads one to expect there. Seen from the waveform, its noise is shaped by the mel:
-PriorGrad (Lee et al. 2022, equation 4) with SpecGrad's time-varying filter (Koizumi et al. 2022). The transform is
-orthonormal, so white noise stays white noise and every formula of the diffusion holds unchanged. The network sees
-the whitened waveform as short-time spectra, one position a hop with many channels, instead of sample by sample.
+A folded network sees a waveform as short-time spectra, one position a hop with many channels, instead of sample by
+sample. What the mel tells about each coefficient's magnitude preconditions it (see ``Vocoder.denoiser``). That is
+done on a modified discrete cosine transform, which is orthonormal: white noise stays white noise there, so that
+expected magnitudes and the noise's compare coefficient by coefficient.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tts_diffvoc.diffusion.objectives import discrete_levels, hierarchical_levels
+from tts_diffvoc.diffusion.objectives import discrete_levels, hierarchical_levels, noise_prediction_loss
 from tts_diffvoc.diffusion.process import q_sample
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
@@ -24,6 +24,8 @@ NETWORKS: dict[str, tuple[type, type]] = {
     "diffwave": (DiffWave, DiffWaveConfig),
     "wavegrad": (WaveGrad, WaveGradConfig),
 }
+# Speech has a deviation of about 0.06; folded networks work on about unit deviation.
+FOLDED_SCALE = 10.0
 STARTS = ("noise", "estimate")
 
 
@@ -77,7 +79,7 @@ class VocoderConfig:
         schedule: the training schedule.
         mel: the mel contract.
         folded: False for the published networks, which work on samples. True for a network that works on
-            short-time spectra of the whitened waveform, conditioned on the logarithm of what whitens it.
+            short-time spectra, conditioned on the logarithm of the deviations that the estimator expects.
         estimator: sizes of the first estimate, or None for a vocoder that starts from noise only.
         inference: betas of tuned schedules by number of steps; other numbers are respaced from training.
         defaults: what ``generate`` does unless told otherwise (steps, seed, sampler, start, level).
@@ -96,7 +98,7 @@ class VocoderConfig:
         if self.network not in NETWORKS:
             raise DiffvocError(f"network {self.network!r} is unknown; this version has {', '.join(NETWORKS)}.")
         if self.folded and self.estimator is None:
-            raise DiffvocError("a folded vocoder needs an estimator, whose magnitudes whiten the waveform.")
+            raise DiffvocError("a folded vocoder needs an estimator, whose magnitudes precondition it.")
         bands = self.mel.hop_length if self.folded else self.mel.n_mels
         if self.sizes.n_mels != bands:
             raise DiffvocError(f"the network is conditioned on {self.sizes.n_mels} bands; this contract gives {bands}.")
@@ -197,41 +199,46 @@ class Vocoder(nn.Module):
         return log_mel(waveform.to(self.device, torch.float32), self.config.mel)
 
     def scale(self, mel: Tensor) -> Tensor | None:
-        """What whitens the coefficients of a folded vocoder: standard deviations [B, hop, F]; else None."""
+        """Deviations [B, hop, F] that a folded vocoder expects of the lapped transform's coefficients; else None."""
         if self.prior is None or self.estimator is None:
             return None
         with torch.no_grad():
             return self.prior(self.estimator.magnitude(mel))
 
-    def encode(self, waveform: Tensor, scale: Tensor | None) -> Tensor:
-        """Waveform [B, T] to what is diffused, [B, T]: itself, or its whitened form."""
-        if self.transform is None or scale is None:
-            return waveform
-        return self.transform.inverse(self.transform(waveform) / scale)
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Waveform [B, T] to what is diffused, [B, T]: itself, or scaled to about unit deviation."""
+        return waveform * FOLDED_SCALE if self.config.folded else waveform
 
-    def decode(self, x: Tensor, scale: Tensor | None) -> Tensor:
-        """The inverse of :meth:`encode`."""
-        if self.transform is None or scale is None:
-            return x
-        return self.transform.inverse(self.transform(x) * scale)
+    def decode(self, x: Tensor) -> Tensor:
+        """The inverse of :meth:`encode`, cut to [-1, 1]."""
+        return (x / FOLDED_SCALE if self.config.folded else x).clamp(-1.0, 1.0)
 
-    def denoiser(self, mel: Tensor, scale: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+    def denoiser(self, mel: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
 
-        A folded network is preconditioned for unit-variance data: with noise level a and s = sqrt(1 - a^2) it
-        predicts v = a eps - s x0, and eps = s x + a v (Salimans and Ho 2022, section 4), so that a narrow network
-        need not carry the noise through all its layers.
+        A folded network is preconditioned with what is known without it. Let a be the noise level, s^2 = 1 - a^2,
+        and r the deviation that the prior expects of a transform coefficient. Then x has deviation
+        d = sqrt(a^2 r^2 + s^2) there, the best linear estimate of the noise is s x / d^2 with an error of deviation
+        a r / d, and the network sees x / d and predicts that error in its own units. With r = 1 this is the
+        v-prediction of Salimans and Ho (2022, section 4) and the preconditioning of Karras et al. (2022, table 1).
         """
-        if self.frames is None or scale is None:
+        scale = self.scale(mel)
+        if scale is None or self.frames is None or self.transform is None:
             conditioning = self.network.condition(mel)
             return lambda x, noise_level: self.network(x, noise_level, conditioning)
-        frames = self.frames
+        frames, transform = self.frames, self.transform
         conditioning = self.network.condition((scale.log() + 6.0) / 2.0)
+        power = (scale * FOLDED_SCALE).square()
 
         def denoise(x: Tensor, noise_level: Tensor) -> Tensor:
-            v = frames.inverse(self.network(frames(x), noise_level, conditioning))
-            level = noise_level.unsqueeze(-1).to(x)
-            return (1 - level.square()).clamp_min(0).sqrt() * x + level * v
+            level = noise_level.reshape(-1, 1, 1).to(x)
+            sigma = (1 - level.square()).clamp_min(1e-12).sqrt()
+            deviation = (level.square() * power + sigma.square()).sqrt()
+            coefficients = transform(x)
+            seen = frames(transform.inverse(coefficients / deviation))
+            error = transform(frames.inverse(self.network(seen, noise_level, conditioning)))
+            correction = error * (level * power.sqrt() / deviation)
+            return transform.inverse(coefficients * (sigma / deviation.square()) + correction)
 
         return denoise
 
@@ -246,17 +253,14 @@ class Vocoder(nn.Module):
             mel: [B, M, F].
             generator: draws levels and noise.
         """
-        scale = self.scale(mel)
-        x0 = self.encode(waveform, scale)
+        x0 = self.encode(waveform)
         diffwave = self.config.network == "diffwave"
         draw = discrete_levels if diffwave else hierarchical_levels
         noise_level = draw(self.config.schedule, x0.shape[0], generator).to(x0)
-        eps = torch.randn(x0.shape, generator=generator).to(x0)
-        error = eps - self.denoiser(mel, scale)(q_sample(x0, noise_level, eps), noise_level)
-        if self.config.folded:
-            # The error of v rather than of eps: all levels count alike, and speech's outliers do not drown them.
-            error = (error / noise_level.unsqueeze(-1)).clamp(-10.0, 10.0)
-        return error.square().mean() if diffwave else error.abs().mean()
+        # Where the prior of a folded vocoder expects far too little, nothing is to be learnt and the error is huge.
+        limit = 4.0 if self.config.folded else None
+        norm = "l2" if diffwave else "l1"
+        return noise_prediction_loss(self.denoiser(mel), x0, noise_level, generator, norm, limit)
 
     def inference_schedule(self, steps: int, level: float | None = None) -> NoiseSchedule:
         """The schedule that ``generate`` walks.
@@ -306,28 +310,24 @@ class Vocoder(nn.Module):
         seed = self._option("seed", seed, None)
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
-        scale = self.scale(mel)
         if start == "estimate":
             schedule = self.inference_schedule(steps, self._option("level", level, 0.9))
-            x = self._noised_estimate(mel, scale, schedule, generator)
+            x = self._noised_estimate(mel, schedule, generator)
         else:
             schedule = self.inference_schedule(steps)
             x = torch.randn(mel.shape[0], mel.shape[2] * self.config.mel.hop_length, generator=generator).to(mel)
-        denoise = self.denoiser(mel, scale)
-        x = SAMPLERS[sampler](denoise, x, schedule, generator=generator, callback=callback)
-        return self.decode(x, scale).clamp(-1.0, 1.0)
+        x = SAMPLERS[sampler](self.denoiser(mel), x, schedule, generator=generator, callback=callback)
+        return self.decode(x)
 
     def _option(self, name: str, given: Any, fallback: Any) -> Any:
         """What the caller gave, else this vocoder's default; checked like the same option in text."""
         value = given if given is not None else self.defaults.get(name, fallback)
         return value if value is None else self.GENERATE_OPTIONS[name](str(value))
 
-    def _noised_estimate(
-        self, mel: Tensor, scale: Tensor | None, schedule: NoiseSchedule, generator: torch.Generator
-    ) -> Tensor:
+    def _noised_estimate(self, mel: Tensor, schedule: NoiseSchedule, generator: torch.Generator) -> Tensor:
         """The estimator's waveform, carried to the noisiest level of ``schedule``."""
         if self.estimator is None:
             raise DiffvocError(f"{self.name} has no estimator to start from; use start=noise.")
-        x0 = self.encode(self.estimator(mel, generator), scale)
+        x0 = self.encode(self.estimator(mel, generator))
         eps = torch.randn(x0.shape, generator=generator).to(x0)
-        return q_sample(x0, schedule.noise_levels[-1].expand(x0.shape[0]).to(x0), eps)
+        return q_sample(x0, schedule.noise_levels[-1].expand(x0.shape[0]), eps)

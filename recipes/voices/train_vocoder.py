@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tts_diffvoc.checkpoint import load_checkpoint, save_checkpoint
-from tts_diffvoc.diffusion.schedules import linear_schedule, published_schedule
+from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.estimator import EstimatorConfig
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
@@ -31,6 +31,8 @@ from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
 MEL = MelConfig()
 FOLDED = {"n_mels": MEL.hop_length, "in_channels": MEL.n_fft + 2}
+# 200 levels evenly spaced in log-SNR: from noise at -54 dB of unit deviation to speech at -26 dB of the noise.
+LEVELS = NoiseSchedule.log_snr(0.999998, 0.05, 200)
 # The small folded networks of the bundled voices: one position a mel frame.
 CONFIGS = {
     "diffwave": VocoderConfig(
@@ -38,7 +40,7 @@ CONFIGS = {
         sizes=DiffWaveConfig(
             residual_channels=256, residual_layers=10, dilation_cycle=4, upsample_factors=(1,), **FOLDED
         ),
-        schedule=linear_schedule(1e-4, 0.05, 200),
+        schedule=LEVELS,
         folded=True,
         estimator=EstimatorConfig(),
         defaults={"steps": 6, "sampler": "ddim", "start": "estimate", "level": 0.9},
@@ -54,7 +56,7 @@ CONFIGS = {
             level_scale=5000.0,
             **FOLDED,
         ),
-        schedule=published_schedule("wavegrad-1000"),
+        schedule=LEVELS,
         folded=True,
         estimator=EstimatorConfig(),
         defaults={"steps": 6, "sampler": "ddim", "start": "estimate", "level": 0.9},

@@ -39,6 +39,7 @@ def noise_prediction_loss(
     noise_level: Tensor,
     generator: torch.Generator | None = None,
     norm: str = "l2",
+    limit: float | None = None,
 ) -> Tensor:
     """Mean error of the predicted noise, one scalar.
 
@@ -47,9 +48,12 @@ def noise_prediction_loss(
         x0: clean data [B, ...].
         noise_level: [B].
         norm: "l2", squared (Ho et al. 2020, equation 14), or "l1", absolute (Chen et al. 2021, section 3).
+        limit: errors beyond it, in deviations of the noise, count as this much and have no gradient.
     """
     if norm not in ("l1", "l2"):
         raise DiffvocError(f"norm {norm!r} is unknown; use 'l1' or 'l2'.")
     eps = torch.randn(x0.shape, generator=generator).to(x0)
     error = denoiser(q_sample(x0, noise_level, eps), noise_level) - eps
+    if limit is not None:
+        error = error.clamp(-limit, limit)
     return error.abs().mean() if norm == "l1" else error.square().mean()

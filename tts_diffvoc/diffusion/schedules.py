@@ -67,14 +67,16 @@ class NoiseSchedule:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> NoiseSchedule:
-        """Read {"name": ...}, {"linear": [first, last, steps]} or {"betas": [...]}."""
+        """Read {"name": ...}, {"linear": [first, last, steps]}, {"log_snr": [...]} or {"betas": [...]}."""
         if "name" in values:
             return published_schedule(values["name"])
         if "linear" in values:
             return linear_schedule(*values["linear"])
+        if "log_snr" in values:
+            return cls.log_snr(*values["log_snr"])
         if "betas" in values:
             return cls(tuple(values["betas"]))
-        raise DiffvocError('a noise schedule needs one of "name", "linear" or "betas".')
+        raise DiffvocError('a noise schedule needs one of "name", "linear", "log_snr" or "betas".')
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a published or linear schedule stays readable."""
@@ -83,7 +85,13 @@ class NoiseSchedule:
                 return {"name": name}
         if self.num_steps > 1 and self == linear_schedule(self.betas[0], self.betas[-1], self.num_steps):
             return {"linear": [self.betas[0], self.betas[-1], self.num_steps]}
+        cleanest, noisiest = float(self.noise_levels[0]), float(self.noise_levels[-1])
+        if self.num_steps > 1 and self._close_to(NoiseSchedule.log_snr(cleanest, noisiest, self.num_steps)):
+            return {"log_snr": [cleanest, noisiest, self.num_steps]}
         return {"betas": list(self.betas)}
+
+    def _close_to(self, other: NoiseSchedule) -> bool:
+        return bool((self.noise_levels - other.noise_levels).abs().max() < 1e-9)
 
     def check_terminal(self) -> None:
         """Warn when the noisiest level is far from noise, from which sampling starts; refuse a hopeless one."""
@@ -102,24 +110,33 @@ class NoiseSchedule:
             raise DiffvocError(f"the noise level {noise_level} is cleaner than the schedule's first step, {top:.6f}.")
         return NoiseSchedule(self.betas[:kept])
 
-    def between(self, noise_level: float, steps: int) -> NoiseSchedule:
-        """``steps`` levels from this schedule's cleanest to ``noise_level``, evenly spaced in log-SNR.
+    @classmethod
+    def log_snr(cls, cleanest: float, noisiest: float, steps: int) -> NoiseSchedule:
+        """``steps`` noise levels from ``cleanest`` to ``noisiest``, evenly spaced in log-SNR.
 
         Even spacing of log(a / sqrt(1 - a^2)) is that of DPM-Solver (Lu et al. 2022, section 3.4).
         """
+        if steps < 2 or not 0 < noisiest < cleanest < 1:
+            raise DiffvocError(
+                f"{steps} levels from {cleanest} to {noisiest} were asked for; give at least 2 that fall within (0, 1)."
+            )
+        first, last = (math.log(a / math.sqrt(1 - a * a)) for a in (cleanest, noisiest))
+        places = [first + (last - first) * i / (steps - 1) for i in range(1, steps - 1)]
+        levels = [1 / math.sqrt(1 + math.exp(-2 * place)) for place in places]
+        return cls.from_noise_levels([cleanest, *levels, noisiest])
+
+    def between(self, noise_level: float, steps: int) -> NoiseSchedule:
+        """``steps`` levels from this schedule's cleanest to ``noise_level``, evenly spaced in log-SNR."""
         cleanest, noisiest = float(self.noise_levels[0]), float(self.noise_levels[-1])
         if steps < 1:
             raise DiffvocError(f"{steps} steps were asked for; give at least 1.")
-        if not noisiest - 1e-9 <= noise_level < cleanest and not (steps == 1 and noise_level <= cleanest):
+        if not noisiest - 1e-9 <= noise_level < cleanest:
             raise DiffvocError(
                 f"the noise level {noise_level} is outside the schedule; give one from {noisiest:.4f} to {cleanest:.6f}."
             )
         if steps == 1:
             return NoiseSchedule.from_noise_levels([noise_level])
-        first, last = (math.log(a / math.sqrt(1 - a * a)) for a in (cleanest, noise_level))
-        places = [first + (last - first) * i / (steps - 1) for i in range(steps)]
-        levels = [1 / math.sqrt(1 + math.exp(-2 * place)) for place in places]
-        return NoiseSchedule.from_noise_levels([cleanest, *levels[1:-1], noise_level])
+        return NoiseSchedule.log_snr(cleanest, noise_level, steps)
 
     def respace(self, steps: int) -> NoiseSchedule:
         """An inference schedule of 1 to T steps that ends at this schedule's noisiest level."""
