@@ -85,7 +85,7 @@ class NoiseSchedule:
                 return {"name": name}
         if self.num_steps > 1 and self == linear_schedule(self.betas[0], self.betas[-1], self.num_steps):
             return {"linear": [self.betas[0], self.betas[-1], self.num_steps]}
-        cleanest, noisiest = float(self.noise_levels[0]), float(self.noise_levels[-1])
+        cleanest, noisiest = (round(float(self.noise_levels[i]), 12) for i in (0, -1))
         if self.num_steps > 1 and self._close_to(NoiseSchedule.log_snr(cleanest, noisiest, self.num_steps)):
             return {"log_snr": [cleanest, noisiest, self.num_steps]}
         return {"betas": list(self.betas)}

@@ -1,0 +1,104 @@
+"""Checkpoint folders: they come back as they went, and bad ones are refused in one sentence."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import tts_diffvoc
+from tts_diffvoc.checkpoint import load_checkpoint, save_checkpoint
+from tts_diffvoc.errors import DiffvocError
+
+
+def test_a_checkpoint_comes_back(vocoder, speech, tmp_path):
+    save_checkpoint(vocoder, tmp_path / "mine", "# Mine\n", dtype=torch.float32)
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    again = tts_diffvoc.load_vocoder(tmp_path / "mine")
+    assert again.name == "mine" and not again.training
+    mel = vocoder.mel(speech)[..., :10]
+    assert torch.equal(again.generate(mel, seed=1), vocoder.generate(mel, seed=1))
+
+
+def test_half_precision_is_read_as_float32(folded, tmp_path):
+    save_checkpoint(folded, tmp_path, "# Mine\n")
+    again = load_checkpoint(tmp_path)
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+    for name, value in folded.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+
+
+def test_options_behind_the_name_become_defaults(folded, tmp_path):
+    save_checkpoint(folded, tmp_path, "# Mine\n")
+    vocoder = tts_diffvoc.load_vocoder(f"{tmp_path}?steps=2&seed=5&start=noise&sampler=ddpm")
+    assert vocoder.defaults == {"steps": 2, "seed": 5, "start": "noise", "sampler": "ddpm", "level": 0.9}
+    mel = torch.full((1, 80, 5), -3.0)
+    assert torch.equal(vocoder.generate(mel), vocoder.generate(mel, steps=2, seed=5, start="noise", sampler="ddpm"))
+
+
+@pytest.mark.parametrize("options, says", [("colour=blue", "colour"), ("steps=0", "at least"), ("steps=51", "50")])
+def test_bad_options_behind_the_name(folded, tmp_path, options, says):
+    save_checkpoint(folded, tmp_path, "# Mine\n")
+    with pytest.raises(DiffvocError, match=says):
+        tts_diffvoc.load_vocoder(f"{tmp_path}?{options}")
+
+
+def spoil_json(folder):
+    (folder / "config.json").write_text("{")
+
+
+def foreign_json(folder):
+    (folder / "config.json").write_text('{"model": "hifigan"}')
+
+
+def truncate(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+def other_weights(folder):
+    save_file({"weight": torch.zeros(3)}, folder / "model.safetensors")
+
+
+def other_sizes(folder):
+    values = json.loads((folder / "config.json").read_text())
+    values["sizes"]["residual_channels"] = 16
+    (folder / "config.json").write_text(json.dumps(values))
+
+
+def unknown_setting(folder):
+    values = json.loads((folder / "config.json").read_text())
+    values["sizes"]["colour"] = 16
+    (folder / "config.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    "spoil, says",
+    [
+        (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
+        (spoil_json, "JSON"),
+        (foreign_json, "not a tts-diffvoc checkpoint"),
+        (truncate, "cannot be read"),
+        (other_weights, "missing"),
+        (other_sizes, "another shape"),
+        (unknown_setting, "colour"),
+    ],
+)
+def test_bad_checkpoints_are_refused(folded, tmp_path, spoil, says):
+    save_checkpoint(folded, tmp_path, "# Mine\n")
+    spoil(tmp_path)
+    with pytest.raises(DiffvocError, match=says) as caught:
+        load_checkpoint(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(DiffvocError, match="nowhere"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def test_an_unwritable_folder_is_refused(folded, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DiffvocError, match="cannot be written"):
+        save_checkpoint(folded, tmp_path / "file" / "mine", "# Mine\n")

@@ -1,0 +1,149 @@
+"""Vocoders of each kind: shapes, seeds, options, losses that a step lowers, and what is refused."""
+
+import json
+import math
+
+import pytest
+import torch
+from conftest import CONFIGS
+
+from tts_diffvoc.diffusion.schedules import published_schedule
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import MelConfig
+from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc.vocoder import FOLDED_SCALE, Vocoder, VocoderConfig
+
+
+def test_mel_and_waveform_shapes(vocoder, speech):
+    mel = vocoder.mel(speech[0])
+    assert mel.shape == (1, 80, 87)
+    waveform = vocoder.generate(mel, steps=2, seed=0)
+    assert waveform.shape == (1, 87 * 256)
+    assert waveform.dtype == torch.float32 and waveform.abs().max() <= 1
+
+
+def test_a_batch_of_one_frame(vocoder):
+    assert vocoder.generate(torch.zeros(2, 80, 1), steps=1, seed=0).shape == (2, 256)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm_solver_pp_2m", "langevin"])
+def test_the_same_seed_gives_the_same_samples(vocoder, speech, sampler):
+    mel = vocoder.mel(speech)[..., :20]
+    one, again, other = (vocoder.generate(mel, steps=2, sampler=sampler, seed=s, start="noise") for s in (3, 3, 4))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_without_a_seed_samples_differ(folded, speech):
+    mel = folded.mel(speech)[..., :20]
+    assert not torch.equal(folded.generate(mel), folded.generate(mel))
+
+
+def test_callback_sees_each_step(vocoder):
+    steps = []
+    vocoder.generate(torch.zeros(1, 80, 4), steps=3, seed=0, callback=lambda step, x, x0: steps.append(step))
+    assert steps == [0, 1, 2]
+
+
+def test_training_lowers_the_loss_and_leaves_the_estimator(vocoder, speech):
+    mel = vocoder.mel(speech)[..., :86]
+    before = {k: v.clone() for k, v in vocoder.state_dict().items()}
+    optimizer = torch.optim.Adam(vocoder.network.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(30):
+        loss = vocoder.loss(speech, mel, torch.Generator().manual_seed(1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.97 * losses[0]
+    changed = {k.split(".")[0] for k, v in vocoder.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed == {"network"}
+
+
+def test_a_folded_network_that_predicts_nothing_is_the_best_linear_denoiser(folded, speech):
+    """With a silent network, white data of the expected deviation lose the noise as Wiener's filter says."""
+    torch.nn.init.zeros_(folded.network.output_projection.weight)
+    torch.nn.init.zeros_(folded.network.output_projection.bias)
+    mel = folded.mel(speech)[..., :86]
+    r = folded.scale(mel) * FOLDED_SCALE
+    generator = torch.Generator().manual_seed(0)
+    x0 = folded.transform.inverse(r * torch.randn(r.shape, generator=generator))
+    eps = torch.randn(x0.shape, generator=generator)
+    level = torch.tensor([0.9])
+    s = math.sqrt(1 - 0.81)
+    error = folded.transform(folded.denoiser(mel)(0.9 * x0 + s * eps, level) - eps).square()
+    expected = 0.81 * r.square() / (0.81 * r.square() + s * s)
+    assert error.mean().item() == pytest.approx(expected.mean().item(), rel=0.03)
+
+
+def test_starting_from_the_estimate_stays_near_it(folded, speech):
+    torch.nn.init.zeros_(folded.network.output_projection.weight)
+    torch.nn.init.zeros_(folded.network.output_projection.bias)
+    mel = folded.mel(speech)[..., :86]
+    estimate = folded.estimator(mel, torch.Generator().manual_seed(0))
+    near = folded.generate(mel, start="estimate", level=0.999, steps=2, seed=0)
+    far = folded.generate(mel, start="noise", steps=2, seed=0)
+    distance = [(wave - estimate).square().mean() / estimate.square().mean() for wave in (near, far)]
+    assert distance[0] < 0.1 < distance[1]
+
+
+def test_tuned_schedules_serve_their_number_of_steps():
+    vocoder = Vocoder(CONFIGS["diffwave"])
+    assert vocoder.inference_schedule(6) == published_schedule("diffwave-fast-6")
+    assert vocoder.inference_schedule(50) == published_schedule("diffwave-50")
+    assert vocoder.inference_schedule(12).num_steps == 12
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"steps": 0}, "at least"),
+        ({"steps": -3}, "at least"),
+        ({"steps": 51}, "at most 50"),
+        ({"steps": "six"}, "whole number"),
+        ({"seed": -1}, "seed"),
+        ({"sampler": "euler"}, "ddpm"),
+        ({"start": "silence"}, "noise"),
+        ({"start": "estimate", "level": 1.5}, "level"),
+        ({"start": "estimate", "level": 0.01}, "outside"),
+    ],
+)
+def test_bad_options_are_refused(folded, options, says):
+    with pytest.raises(DiffvocError, match=says):
+        folded.generate(torch.zeros(1, 80, 3), **options)
+
+
+def test_bad_mels_are_refused_before_any_work(vocoder):
+    for mel in (torch.zeros(1, 81, 3), torch.zeros(1, 80, 0), torch.full((1, 80, 3), float("nan"))):
+        with pytest.raises(DiffvocError):
+            vocoder.generate(mel, steps=1)
+
+
+def test_no_estimate_without_an_estimator():
+    with pytest.raises(DiffvocError, match="start=noise"):
+        Vocoder(CONFIGS["diffwave"]).generate(torch.zeros(1, 80, 3), start="estimate", level=0.9)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_configurations_survive_json(kind):
+    config = CONFIGS[kind]
+    again = VocoderConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again.to_dict() == config.to_dict()
+    assert again.sizes == config.sizes and again.mel == config.mel
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"network": "wavenet"}, "wavenet"),
+        ({"sizes": DiffWaveConfig(n_mels=100)}, "100 bands"),
+        ({"sizes": DiffWaveConfig(upsample_factors=(16, 15))}, "240 positions"),
+        ({"mel": MelConfig(hop_length=300)}, "300"),
+        ({"folded": True}, "estimator"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(change, says):
+    values = {"network": "diffwave", "sizes": DiffWaveConfig(), "schedule": published_schedule("diffwave-50")}
+    with pytest.raises(DiffvocError, match=says):
+        VocoderConfig(**{**values, **change})
