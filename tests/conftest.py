@@ -72,9 +72,9 @@ def random_vocoder(kind: str) -> Vocoder:
     with torch.no_grad():
         for parameter in vocoder.network.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-        if vocoder.config.network == "wavegrad":
-            # Untrained, it predicts far too much noise, and many steps of that overflow.
-            vocoder.network.last_conv.weight.mul_(1e-4)
+            if vocoder.config.network == "wavegrad":
+                # Its blocks multiply: untrained, at full size, a few steps overflow.
+                parameter.mul_(0.3)
     return vocoder
 
 
