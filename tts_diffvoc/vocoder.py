@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -170,7 +171,7 @@ class Vocoder(nn.Module):
         self.defaults: dict[str, Any] = dict(config.defaults)
         if config.network == "diffwave":
             assert isinstance(config.sizes, DiffWaveConfig)
-            self.network: nn.Module = DiffWave(config.sizes, config.schedule)
+            self.network: DiffWave | WaveGrad = DiffWave(config.sizes, config.schedule)
         else:
             assert isinstance(config.sizes, WaveGradConfig)
             self.network = WaveGrad(config.sizes)
@@ -213,32 +214,33 @@ class Vocoder(nn.Module):
         """The inverse of :meth:`encode`, cut to [-1, 1]."""
         return (x / FOLDED_SCALE if self.config.folded else x).clamp(-1.0, 1.0)
 
-    def denoiser(self, mel: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def denoiser(self, mel: Tensor, scale: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
         """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
 
         A folded network is preconditioned with what is known without it. Let a be the noise level, s^2 = 1 - a^2,
         and r the deviation that the prior expects of a transform coefficient. Then x has deviation
-        d = sqrt(a^2 r^2 + s^2) there, the best linear estimate of the noise is s x / d^2 with an error of deviation
-        a r / d, and the network sees x / d and predicts that error in its own units. With r = 1 this is the
-        v-prediction of Salimans and Ho (2022, section 4) and the preconditioning of Karras et al. (2022, table 1).
+        d = sqrt(a^2 r^2 + s^2) there, the best linear estimate of clean data is a r^2 x / d^2 (Wiener's), which the
+        network sees, and its error has deviation s r / d, in units of which the network corrects it. With r = 1 this
+        is the v-prediction of Salimans and Ho (2022, section 4), and the preconditioning of Karras et al. (2022,
+        table 1) for each coefficient by itself.
         """
-        scale = self.scale(mel)
-        if scale is None or self.frames is None or self.transform is None:
+        if self.frames is None or self.transform is None:
             conditioning = self.network.condition(mel)
             return lambda x, noise_level: self.network(x, noise_level, conditioning)
+        scale = self.scale(mel) if scale is None else scale
+        assert scale is not None
         frames, transform = self.frames, self.transform
         conditioning = self.network.condition((scale.log() + 6.0) / 2.0)
         power = (scale * FOLDED_SCALE).square()
 
         def denoise(x: Tensor, noise_level: Tensor) -> Tensor:
             level = noise_level.reshape(-1, 1, 1).to(x)
-            sigma = (1 - level.square()).clamp_min(1e-12).sqrt()
-            deviation = (level.square() * power + sigma.square()).sqrt()
-            coefficients = transform(x)
-            seen = frames(transform.inverse(coefficients / deviation))
-            error = transform(frames.inverse(self.network(seen, noise_level, conditioning)))
-            correction = error * (level * power.sqrt() / deviation)
-            return transform.inverse(coefficients * (sigma / deviation.square()) + correction)
+            variance = (1 - level.square()).clamp_min(1e-12)
+            total = level.square() * power + variance
+            linear = transform.inverse(transform(x) * (level * power / total))
+            correction = transform(frames.inverse(self.network(frames(linear), noise_level, conditioning)))
+            x0 = linear + transform.inverse(correction * (variance * power / total).sqrt())
+            return (x - level[:, 0] * x0) / variance[:, 0].sqrt()
 
         return denoise
 
@@ -247,6 +249,8 @@ class Vocoder(nn.Module):
 
         DiffWave: squared error at levels of the discrete training steps (Kong et al. 2021, algorithm 1).
         WaveGrad: absolute error at continuous levels drawn hierarchically (Chen et al. 2021, algorithm 1).
+        A folded vocoder's errors are divided by what its best linear estimate leaves at that level on average over
+        the batch, so that no level drowns the others: below 1 is what the network has learnt.
 
         Args:
             waveform: [B, F * hop].
@@ -257,10 +261,16 @@ class Vocoder(nn.Module):
         diffwave = self.config.network == "diffwave"
         draw = discrete_levels if diffwave else hierarchical_levels
         noise_level = draw(self.config.schedule, x0.shape[0], generator).to(x0)
-        # Where the prior of a folded vocoder expects far too little, nothing is to be learnt and the error is huge.
-        limit = 4.0 if self.config.folded else None
         norm = "l2" if diffwave else "l1"
-        return noise_prediction_loss(self.denoiser(mel), x0, noise_level, generator, norm, limit)
+        scale = self.scale(mel)
+        if scale is None:
+            return noise_prediction_loss(self.denoiser(mel), x0, noise_level, generator, norm).mean()
+        # Where the prior expects far too little, nothing is to be learnt and the error is huge: hence the limit.
+        error = noise_prediction_loss(self.denoiser(mel, scale), x0, noise_level, generator, norm, limit=4.0)
+        signal = noise_level.square().reshape(-1, 1) * (scale * FOLDED_SCALE).square().reshape(1, -1)
+        left = signal / (signal + 1 - noise_level.square().reshape(-1, 1))
+        expected = left.mean(1) if diffwave else left.sqrt().mean(1) * math.sqrt(2 / math.pi)
+        return (error / expected).mean()
 
     def inference_schedule(self, steps: int, level: float | None = None) -> NoiseSchedule:
         """The schedule that ``generate`` walks.
@@ -272,7 +282,8 @@ class Vocoder(nn.Module):
         training = self.config.schedule
         if steps > training.num_steps:
             raise DiffvocError(
-                f"steps={steps} is past the schedule that {self.name} was trained with; give at most {training.num_steps}."
+                f"steps={steps} is past the schedule that {self.name} was trained with; "
+                f"give at most {training.num_steps}."
             )
         if level is not None:
             return training.between(level, steps)

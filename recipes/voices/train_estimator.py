@@ -33,7 +33,7 @@ def main() -> None:
     torch.manual_seed(options.seed)
     rng = random.Random(options.seed)
     mel_config = MelConfig()
-    corpus = Corpus({folder: 1.0 for folder in options.data}, mel_config, options.limit)
+    corpus = Corpus(dict.fromkeys(options.data, 1.0), mel_config, options.limit)
     print(f"{corpus.minutes:.1f} minutes of speech", flush=True)
     estimator = Estimator(EstimatorConfig(), mel_config)
     optimizer = torch.optim.AdamW(estimator.parameters(), lr=options.lr, betas=(0.9, 0.98), weight_decay=0.01)

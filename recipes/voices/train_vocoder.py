@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from data import Corpus
 from safetensors.torch import load_file
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from tts_diffvoc.checkpoint import load_checkpoint, save_checkpoint
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
@@ -38,7 +38,7 @@ CONFIGS = {
     "diffwave": VocoderConfig(
         network="diffwave",
         sizes=DiffWaveConfig(
-            residual_channels=256, residual_layers=10, dilation_cycle=4, upsample_factors=(1,), **FOLDED
+            residual_channels=192, residual_layers=8, dilation_cycle=4, upsample_factors=(1,), **FOLDED
         ),
         schedule=LEVELS,
         folded=True,
@@ -49,10 +49,10 @@ CONFIGS = {
         network="wavegrad",
         sizes=WaveGradConfig(
             factors=(1, 1, 1, 1),
-            channels=(192, 192, 192, 192),
+            channels=(160, 160, 160, 160),
             dilations=((1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8)),
-            first_channels=256,
-            down_channels=(192, 192, 192, 192),
+            first_channels=160,
+            down_channels=(160, 160, 160, 160),
             level_scale=5000.0,
             **FOLDED,
         ),
@@ -76,6 +76,11 @@ def save_state(path: Path, state: dict) -> None:
     os.replace(beside, path)
 
 
+def running_mean(mean: torch.Tensor, new: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+    """The next average of weights seen ``count`` times."""
+    return mean + (new - mean) * max(1e-3, 1 / (int(count) + 1))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=CONFIGS, required=True)
@@ -97,7 +102,8 @@ def main() -> None:
     vocoder = load_checkpoint(options.init) if options.init else Vocoder(CONFIGS[options.network], options.network)
     vocoder.estimator.load_state_dict(load_file(options.estimator))
     vocoder.to(options.device)
-    average = AveragedModel(vocoder.network, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+    # A plain mean at first, so that the random start fades, then an exponential one over about 1000 steps.
+    average = AveragedModel(vocoder.network, avg_fn=running_mean)
     optimizer = torch.optim.AdamW(vocoder.network.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=0.01)
     step, spent = 0, 0.0
     state_path = options.output / "state.pt"
@@ -112,13 +118,15 @@ def main() -> None:
     rng = random.Random(f"{options.seed} {step}")
     generator = torch.Generator().manual_seed(rng.getrandbits(40))
     corpus = Corpus(dict(options.data), vocoder.mel_config, options.limit)
-    print(f"{corpus.minutes:.1f} minutes of speech, {sum(p.numel() for p in vocoder.network.parameters()):,} parameters")
+    parameters = sum(p.numel() for p in vocoder.network.parameters())
+    print(f"{corpus.minutes:.1f} minutes of speech, {parameters:,} parameters", flush=True)
 
     start, running, saved = time.monotonic(), 0.0, 0.0
 
     def save(minutes: float) -> None:
         state = {"network": vocoder.network.state_dict(), "average": average.state_dict()}
-        save_state(state_path, {**state, "optimizer": optimizer.state_dict(), "step": step, "minutes": spent + minutes})
+        state |= {"optimizer": optimizer.state_dict(), "step": step, "minutes": spent + minutes}
+        save_state(state_path, state)
         own = {k: v.clone() for k, v in vocoder.network.state_dict().items()}
         vocoder.network.load_state_dict(average.module.state_dict())
         card = f"# {options.network}\n\nStep {step}, {spent + minutes:.1f} minutes on {options.device}.\n"

@@ -41,7 +41,7 @@ def noise_prediction_loss(
     norm: str = "l2",
     limit: float | None = None,
 ) -> Tensor:
-    """Mean error of the predicted noise, one scalar.
+    """Mean error of the predicted noise, [B].
 
     Args:
         denoiser: (x, noise_level [B]) -> eps of the shape of x.
@@ -56,4 +56,5 @@ def noise_prediction_loss(
     error = denoiser(q_sample(x0, noise_level, eps), noise_level) - eps
     if limit is not None:
         error = error.clamp(-limit, limit)
-    return error.abs().mean() if norm == "l1" else error.square().mean()
+    error = error.abs() if norm == "l1" else error.square()
+    return error.flatten(1).mean(1)

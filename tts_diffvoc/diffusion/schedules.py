@@ -132,7 +132,8 @@ class NoiseSchedule:
             raise DiffvocError(f"{steps} steps were asked for; give at least 1.")
         if not noisiest - 1e-9 <= noise_level < cleanest:
             raise DiffvocError(
-                f"the noise level {noise_level} is outside the schedule; give one from {noisiest:.4f} to {cleanest:.6f}."
+                f"the noise level {noise_level} is outside the schedule; "
+                f"give one from {noisiest:.4f} to {cleanest:.6f}."
             )
         if steps == 1:
             return NoiseSchedule.from_noise_levels([noise_level])

@@ -1,0 +1,134 @@
+"""Our networks against the public packages' own, with random weights: same weights, same noise, same output."""
+
+import numpy as np
+import pytest
+import torch
+
+from tts_diffvoc.diffusion.samplers import ddpm
+from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
+from tts_diffvoc.networks import diffwave, wavegrad
+
+public_diffwave = pytest.importorskip("diffwave.model")
+public_wavegrad = pytest.importorskip("wavegrad.model")
+
+
+class Params(dict):
+    """What the public packages read their settings from."""
+
+    __getattr__ = dict.__getitem__
+
+
+def randomise(network, scale=0.08):
+    """Every weight random, the output layer that starts at zero too."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, scale)
+    return network.eval()
+
+
+def assert_agree(mine, theirs, tolerance=1e-5):
+    """To 1e-5 of the output's size, which must not be nothing."""
+    size = theirs.abs().max()
+    assert size > 1e-2
+    assert (mine - theirs).abs().max() <= tolerance * max(1.0, size)
+
+
+def diffwave_pair(config, name="diffwave-50"):
+    schedule = published_schedule(name)
+    public = public_diffwave.DiffWave(
+        Params(
+            residual_channels=config.residual_channels,
+            residual_layers=config.residual_layers,
+            dilation_cycle_length=config.dilation_cycle,
+            n_mels=80,
+            noise_schedule=list(schedule.betas),
+        )
+    )
+    ours = diffwave.DiffWave(config, schedule).eval()
+    ours.load_state_dict(randomise(public).state_dict(), strict=True)
+    return public, ours
+
+
+def wavegrad_pair():
+    public = randomise(public_wavegrad.WaveGrad(Params(n_mels=128)), 0.03)
+    ours = wavegrad.WaveGrad(wavegrad.BASE).eval()
+    ours.load_state_dict(public.state_dict(), strict=True)
+    return public, ours
+
+
+@pytest.mark.parametrize("config", [diffwave.BASE, diffwave.LARGE], ids=["BASE", "LARGE"])
+@torch.inference_mode()
+def test_diffwave_agrees_with_the_public_network(config):
+    public, ours = diffwave_pair(config)
+    mel, x = torch.randn(2, 80, 6), torch.randn(2, 6 * 256)
+    conditioning = ours.condition(mel)
+    levels = ours.schedule.noise_levels
+    for step in (0, 17, 49):
+        theirs = public(x, mel, torch.tensor([step])).squeeze(1)
+        mine = ours(x, levels[step].expand(2).float(), conditioning)
+        assert_agree(mine, theirs)
+    between = (0.5 * levels[20] + 0.5 * levels[21]).float()
+    theirs = public(x, mel, torch.tensor([20.5])).squeeze(1)
+    assert_agree(ours(x, between.expand(2), conditioning), theirs)
+
+
+@torch.inference_mode()
+def test_wavegrad_agrees_with_the_public_network():
+    public, ours = wavegrad_pair()
+    mel, x = torch.randn(2, 128, 5), torch.randn(2, 5 * 300)
+    for level in (0.999, 0.6, 0.1):
+        noise_level = torch.full((2,), level)
+        theirs = public(x, mel, noise_level).squeeze(1)
+        assert_agree(ours(x, noise_level, ours.condition(mel)), theirs)
+
+
+def public_sampling(predict, x, training, inference, fast):
+    """The reverse process as the public packages write it, with their alignment of a short schedule."""
+    beta, talpha_cum = np.array(inference), np.cumprod(1 - np.array(training))
+    alpha_cum = np.cumprod(1 - beta)
+    generator = torch.Generator().manual_seed(9)
+    for n in range(len(beta) - 1, -1, -1):
+        step = float(n)
+        if fast:
+            t = int(np.nonzero((talpha_cum[:-1] ** 0.5 >= alpha_cum[n] ** 0.5 - 1e-12)
+                               & (talpha_cum[1:] ** 0.5 <= alpha_cum[n] ** 0.5 + 1e-12))[0][0])  # fmt: skip
+            upper, lower = talpha_cum[t] ** 0.5, talpha_cum[t + 1] ** 0.5
+            step = t + (upper - alpha_cum[n] ** 0.5) / (upper - lower)
+        eps = predict(x, step, float(alpha_cum[n] ** 0.5))
+        x = (x - beta[n] / (1 - alpha_cum[n]) ** 0.5 * eps) / (1 - beta[n]) ** 0.5
+        if n > 0:
+            sigma = ((1 - alpha_cum[n - 1]) / (1 - alpha_cum[n]) * beta[n]) ** 0.5
+            x = x + sigma * torch.randn(x.shape, generator=generator)
+    return x
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["50 steps", "6 steps"])
+@torch.inference_mode()
+def test_whole_diffwave_sampling_agrees(fast):
+    public, ours = diffwave_pair(diffwave.DiffWaveConfig(residual_channels=8, residual_layers=10))
+    mel, noise = torch.randn(1, 80, 5), torch.randn(1, 5 * 256)
+    inference = published_schedule("diffwave-fast-6") if fast else ours.schedule
+    theirs = public_sampling(
+        lambda x, step, level: public(x, mel, torch.tensor([step], dtype=torch.float32)).squeeze(1),
+        noise, ours.schedule.betas, inference.betas, fast,
+    )  # fmt: skip
+    conditioning = ours.condition(mel)
+    mine = ddpm(lambda x, level: ours(x, level, conditioning), noise, inference,
+                generator=torch.Generator().manual_seed(9))  # fmt: skip
+    torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_whole_wavegrad_sampling_agrees():
+    public, ours = wavegrad_pair()
+    schedule = NoiseSchedule((1e-4, 1e-3, 1e-2, 0.1, 0.5))
+    mel, noise = torch.randn(1, 128, 4), torch.randn(1, 4 * 300)
+    theirs = public_sampling(
+        lambda x, step, level: public(x, mel, torch.tensor([level])).squeeze(1), noise, schedule.betas,
+        schedule.betas, False,
+    )  # fmt: skip
+    conditioning = ours.condition(mel)
+    mine = ddpm(lambda x, level: ours(x, level, conditioning), noise, schedule,
+                generator=torch.Generator().manual_seed(9))  # fmt: skip
+    torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
