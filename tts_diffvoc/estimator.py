@@ -1,8 +1,9 @@
-"""A first estimate of the waveform, from which the reverse process can start instead of from pure noise.
+"""Linear magnitudes from a mel, and the Griffin-Lim algorithm, which finds phases for them.
 
-A small network at frame rate guesses the linear magnitudes behind a mel, the guess is scaled until its own mel
-is the given one, and the Griffin-Lim algorithm (Griffin and Lim 1984, with the momentum of Perraudin et al.
-2013) finds phases. Starting the reverse process from a noised estimate is SDEdit's idea (Meng et al. 2022).
+A small network at frame rate guesses the linear magnitudes behind a mel, and the guess is scaled until its own mel
+is the given one. The magnitudes precondition a folded network; each step of the reverse process may be projected on
+them; and with phases by Griffin-Lim (Griffin and Lim 1984, with the momentum of Perraudin et al. 2013) they make a
+first estimate of the waveform, from which the reverse process may start instead of from pure noise.
 """
 
 from __future__ import annotations
@@ -111,23 +112,35 @@ def griffin_lim(
     mel: MelConfig,
     iterations: int,
     generator: torch.Generator | None = None,
+    start: Tensor | None = None,
     momentum: float = 0.99,
 ) -> Tensor:
-    """Magnitudes [B, n_fft // 2 + 1, F] to a waveform [B, F * hop] by Griffin-Lim with momentum."""
+    """Magnitudes [B, n_fft // 2 + 1, F] to a waveform [B, F * hop] by Griffin-Lim with momentum.
+
+    The first phases are those of ``start`` [B, F * hop], or random ones drawn from ``generator``.
+    """
     window = torch.hann_window(mel.win_length, device=magnitude.device)
     # One more frame closes the last hop, so that F frames give F * hop samples.
     magnitude = torch.cat([magnitude, magnitude[..., -1:]], dim=-1)
     length = (magnitude.shape[-1] - 1) * mel.hop_length
     options = (mel.n_fft, mel.hop_length, mel.win_length, window)
-    device = magnitude.device if generator is None else generator.device
-    angle = torch.rand(magnitude.shape, generator=generator, device=device).to(magnitude.device) * 2 * torch.pi
-    phase = torch.polar(torch.ones_like(angle), angle)
-    previous = torch.zeros_like(phase)
     pad = "reflect" if length > mel.n_fft // 2 else "constant"
+
+    def analyse(waveform: Tensor) -> Tensor:
+        return torch.stft(waveform, *options, return_complex=True, pad_mode=pad)
+
+    def unit(spectrum: Tensor) -> Tensor:
+        return spectrum / spectrum.abs().clamp_min(1e-16)
+
+    if start is None:
+        device = magnitude.device if generator is None else generator.device
+        angle = torch.rand(magnitude.shape, generator=generator, device=device).to(magnitude.device) * 2 * torch.pi
+        phase = torch.polar(torch.ones_like(angle), angle)
+    else:
+        phase = unit(analyse(start))
+    previous = torch.zeros_like(phase)
     for _ in range(iterations):
-        waveform = torch.istft(magnitude * phase, *options, length=length)
-        rebuilt = torch.stft(waveform, *options, return_complex=True, pad_mode=pad)
-        phase = rebuilt - previous * (momentum / (1 + momentum))
-        phase = phase / phase.abs().clamp_min(1e-16)
+        rebuilt = analyse(torch.istft(magnitude * phase, *options, length=length))
+        phase = unit(rebuilt - previous * (momentum / (1 + momentum)))
         previous = rebuilt
     return torch.istft(magnitude * phase, *options, length=length)

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from tts_diffvoc.diffusion.objectives import discrete_levels, hierarchical_levels, noise_prediction_loss
-from tts_diffvoc.diffusion.process import q_sample
+from tts_diffvoc.diffusion.process import eps_from_x0, q_sample, x0_from_eps
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.estimator import Estimator, EstimatorConfig
+from tts_diffvoc.estimator import Estimator, EstimatorConfig, griffin_lim
 from tts_diffvoc.lapped import Frames, LappedTransform, MagnitudePrior
 from tts_diffvoc.mel import MelConfig, check_mel, log_mel
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
+from tts_diffvoc.networks.fast import fast_inference
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 
 NETWORKS: dict[str, tuple[type, type]] = {
@@ -39,6 +40,13 @@ def parse_steps(text: str) -> int:
     if steps < 1:
         raise DiffvocError(f"steps={text} is too small; give at least steps=1.")
     return steps
+
+
+def parse_project(text: str) -> int:
+    """A number of Griffin-Lim iterations a step from text, at least 0."""
+    if not text.isdecimal():
+        raise DiffvocError(f"project={text} is not a whole number of at least 0; give for example project=8.")
+    return int(text)
 
 
 def parse_seed(text: str) -> int:
@@ -162,6 +170,7 @@ class Vocoder(nn.Module):
         "sampler": parse_choice("sampler", tuple(SAMPLERS)),
         "start": parse_choice("start", STARTS),
         "level": parse_level,
+        "project": parse_project,
     }
 
     def __init__(self, config: VocoderConfig, name: str = "vocoder") -> None:
@@ -175,6 +184,9 @@ class Vocoder(nn.Module):
         else:
             assert isinstance(config.sizes, WaveGradConfig)
             self.network = WaveGrad(config.sizes)
+            if config.folded:
+                # Like DiffWave's: an untrained correction must not be worse than none.
+                nn.init.zeros_(self.network.last_conv.weight)
         mel = config.mel
         self.transform = LappedTransform(mel.hop_length) if config.folded else None
         self.prior = MagnitudePrior(mel, mel.hop_length, bands=False) if config.folded else None
@@ -217,6 +229,8 @@ class Vocoder(nn.Module):
     def denoiser(self, mel: Tensor, scale: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
         """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
 
+        An unfolded DiffWave that is not being trained takes its fast path on a CPU.
+
         A folded network is preconditioned with what is known without it. Let a be the noise level, s^2 = 1 - a^2,
         and r the deviation that the prior expects of a transform coefficient. Then x has deviation
         d = sqrt(a^2 r^2 + s^2) there, the best linear estimate of clean data is a r^2 x / d^2 (Wiener's), which the
@@ -225,8 +239,9 @@ class Vocoder(nn.Module):
         table 1) for each coefficient by itself.
         """
         if self.frames is None or self.transform is None:
-            conditioning = self.network.condition(mel)
-            return lambda x, noise_level: self.network(x, noise_level, conditioning)
+            network = fast_inference(self.network)
+            plain = network.condition(mel)
+            return lambda x, noise_level: network(x, noise_level, plain)
         scale = self.scale(mel) if scale is None else scale
         assert scale is not None
         frames, transform = self.frames, self.transform
@@ -300,6 +315,7 @@ class Vocoder(nn.Module):
         sampler: str | None = None,
         start: str | None = None,
         level: float | None = None,
+        project: int | None = None,
         callback: Callable[[int, Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
@@ -308,8 +324,10 @@ class Vocoder(nn.Module):
             steps: network evaluations; more is slower and, from noise, better.
             seed: the same seed gives the same samples on one device; None draws a new one.
             sampler: one of ``tts_diffvoc.diffusion.samplers.SAMPLERS``.
-            start: "noise", or "estimate" for a vocoder that has an estimator.
+            start: "noise", or "estimate" for a vocoder that has an estimator (SDEdit, Meng et al. 2022).
             level: noise level at which an estimate enters the reverse process.
+            project: iterations of Griffin-Lim that carry each step's clean data towards the estimator's magnitudes
+                (GLA-Grad, Liu et al. 2024); 0 for none.
             callback: called as (step, x, x0) after each step.
 
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
@@ -319,6 +337,7 @@ class Vocoder(nn.Module):
         sampler = self._option("sampler", sampler, "ddpm")
         start = self._option("start", start, "noise")
         seed = self._option("seed", seed, None)
+        project = self._option("project", project, 0)
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         if start == "estimate":
@@ -327,7 +346,10 @@ class Vocoder(nn.Module):
         else:
             schedule = self.inference_schedule(steps)
             x = torch.randn(mel.shape[0], mel.shape[2] * self.config.mel.hop_length, generator=generator).to(mel)
-        x = SAMPLERS[sampler](self.denoiser(mel), x, schedule, generator=generator, callback=callback)
+        denoiser = self.denoiser(mel)
+        if project:
+            denoiser = self._projected(denoiser, mel, project)
+        x = SAMPLERS[sampler](denoiser, x, schedule, generator=generator, callback=callback)
         return self.decode(x)
 
     def _option(self, name: str, given: Any, fallback: Any) -> Any:
@@ -342,3 +364,18 @@ class Vocoder(nn.Module):
         x0 = self.encode(self.estimator(mel, generator))
         eps = torch.randn(x0.shape, generator=generator).to(x0)
         return q_sample(x0, schedule.noise_levels[-1].expand(x0.shape[0]), eps)
+
+    def _projected(
+        self, denoiser: Callable[[Tensor, Tensor], Tensor], mel: Tensor, iterations: int
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """``denoiser`` with its clean data carried towards the estimator's magnitudes at each step."""
+        if self.estimator is None:
+            raise DiffvocError(f"{self.name} has no estimator to project on; use project=0.")
+        magnitude = self.estimator.magnitude(mel)
+
+        def denoise(x: Tensor, noise_level: Tensor) -> Tensor:
+            x0 = x0_from_eps(x, noise_level, denoiser(x, noise_level))
+            x0 = self.encode(griffin_lim(magnitude, self.config.mel, iterations, start=x0))
+            return eps_from_x0(x, noise_level, x0)
+
+        return denoise

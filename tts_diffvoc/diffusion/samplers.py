@@ -53,12 +53,15 @@ def ddpm(
     generator: torch.Generator | None = None,
     callback: Callback | None = None,
     variance: str = "beta_tilde",
+    clip: float | None = None,
 ) -> Tensor:
     """Ancestral sampling (Ho et al. 2020, algorithm 2 and equation 11).
 
     Args:
         variance: of the noise added in a step: "beta_tilde", (1 - a_u^2) / (1 - a_t^2) beta_t, right for data that
             is one point, or "beta", beta_t, right for data of unit variance (section 3.2).
+        clip: cut the state to [-clip, clip] after each step, as the public ``diffwave`` and ``wavegrad`` packages
+            do with 1; no paper says so.
     """
     if variance not in ("beta_tilde", "beta"):
         raise DiffvocError(f"variance {variance!r} is unknown; use 'beta_tilde' or 'beta'.")
@@ -71,6 +74,8 @@ def ddpm(
         if a_u < 1:
             share = (1 - a_u * a_u) / (1 - a_t * a_t) if variance == "beta_tilde" else 1.0
             x = x + math.sqrt(share * beta) * _randn(x, generator)
+        if clip is not None:
+            x = x.clamp(-clip, clip)
         if callback:
             callback(step, x, x0)
     return x

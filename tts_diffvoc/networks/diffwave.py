@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -159,7 +159,8 @@ class DiffWave(nn.Module):
     def condition(self, mel: Tensor) -> Conditioning:
         """Upsample ``mel`` [B, M, F] and project it for each layer; once an utterance, not once a step."""
         upsampled = self.spectrogram_upsampler(mel)
-        return Conditioning(tuple(layer.conditioner_projection(upsampled) for layer in self.residual_layers))
+        layers = cast("list[ResidualLayer]", list(self.residual_layers))
+        return Conditioning(tuple(layer.conditioner_projection(upsampled) for layer in layers))
 
     def forward(self, x: Tensor, noise_level: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict the noise in ``x``.
