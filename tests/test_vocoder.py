@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from conftest import CONFIGS
+from small_vocoders import CONFIGS
 
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError

@@ -83,14 +83,7 @@ def vocode(options: argparse.Namespace) -> None:
 
 def list_vocoders() -> None:
     for name, folder in sorted(voices.VOCODERS.items()):
-        print(f"{name:12} vocoder_models/en/diffvoc/{name}  {card_title(folder)}")
-
-
-def card_title(folder: Path) -> str:
-    """The first line of text of a model card."""
-    card = folder / "README.md"
-    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
-    return next((line for line in lines if line and not line.startswith(("#", "-", "|"))), "")
+        print(f"{name:12} {voices.full_name(name)}  {voices.card(folder)['description']}")
 
 
 def info(name: str) -> None:
