@@ -149,11 +149,12 @@ def main() -> None:
     for system in systems.values():
         system(clips[0])  # warm up
     records = run(systems, clips, mel.sample_rate)
-    table = summarise(records).to_markdown()
-    print(table)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         records.round(4).to_csv(options.output / "records.csv", index=False)
+    table = summarise(records).to_markdown()
+    print(table)
+    if options.output:
         (options.output / "summary.md").write_text(table + "\n", encoding="utf-8")
         manifest = {
             "device": options.device,
