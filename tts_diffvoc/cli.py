@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc import __version__, voices
+from tts_diffvoc.commands import extract_mels, import_checkpoint, tune
 from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from tts_diffvoc.vocoder import Vocoder
+
+COMMANDS = {"import": import_checkpoint, "tune": tune, "extract-mels": extract_mels}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="list the vocoders that come with the package")
     info = commands.add_parser("info", help="print a vocoder's model card and settings")
     info.add_argument("name", help="name or checkpoint folder")
+    for name, module in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.__doc__))
     return parser
 
 
@@ -107,8 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
             vocode(options)
         elif options.command == "list":
             list_vocoders()
-        else:
+        elif options.command == "info":
             info(options.name)
+        else:
+            COMMANDS[options.command].run(options)
     except DiffvocError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
