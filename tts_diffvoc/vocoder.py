@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -17,8 +17,9 @@ from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.estimator import Estimator, EstimatorConfig, griffin_lim
 from tts_diffvoc.lapped import Frames, LappedTransform, MagnitudePrior
-from tts_diffvoc.mel import MelConfig, check_mel, log_mel
+from tts_diffvoc.mel import MelConfig, check_mel, log_mel, stft
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
+from tts_diffvoc.networks.factors import fitting
 from tts_diffvoc.networks.fast import fast_inference
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 
@@ -115,7 +116,8 @@ class VocoderConfig:
         if (self.sizes.positions_per_frame, self.sizes.in_channels) != (positions, channels):
             raise DiffvocError(
                 f"the network has {self.sizes.positions_per_frame} positions a mel frame, {self.sizes.in_channels} "
-                f"channels each; a hop of {self.mel.hop_length} samples needs {positions} of {channels}."
+                f"channels each; a hop of {self.mel.hop_length} samples needs {positions} of {channels}"
+                + ("." if self.folded else f": {fitting(self.network, self.mel.hop_length)}.")
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,6 +194,8 @@ class Vocoder(nn.Module):
         self.prior = MagnitudePrior(mel, mel.hop_length, bands=False) if config.folded else None
         self.frames = Frames(mel.n_fft, mel.hop_length) if config.folded else None
         self.estimator = Estimator(config.estimator, config.mel) if config.estimator else None
+        # The type of the network's arithmetic under mixed precision; everything around it stays float32.
+        self.autocast: torch.dtype | None = None
 
     @property
     def mel_config(self) -> MelConfig:
@@ -240,12 +244,19 @@ class Vocoder(nn.Module):
         """
         if self.frames is None or self.transform is None:
             network = fast_inference(self.network)
-            plain = network.condition(mel)
-            return lambda x, noise_level: network(x, noise_level, plain)
+            with self._mixed():
+                plain = network.condition(mel)
+
+            def predict(x: Tensor, noise_level: Tensor) -> Tensor:
+                with self._mixed():
+                    return network(x, noise_level, plain).to(x.dtype)
+
+            return predict
         scale = self.scale(mel) if scale is None else scale
         assert scale is not None
         frames, transform = self.frames, self.transform
-        conditioning = self.network.condition((scale.log() + 6.0) / 2.0)
+        with self._mixed():
+            conditioning = self.network.condition((scale.log() + 6.0) / 2.0)
         power = (scale * FOLDED_SCALE).square()
 
         def denoise(x: Tensor, noise_level: Tensor) -> Tensor:
@@ -253,13 +264,26 @@ class Vocoder(nn.Module):
             variance = (1 - level.square()).clamp_min(1e-12)
             total = level.square() * power + variance
             linear = transform.inverse(transform(x) * (level * power / total))
-            correction = transform(frames.inverse(self.network(frames(linear), noise_level, conditioning)))
+            with self._mixed():
+                spectra = self.network(frames(linear), noise_level, conditioning)
+            correction = transform(frames.inverse(spectra.to(x.dtype)))
             x0 = linear + transform.inverse(correction * (variance * power / total).sqrt())
             return (x - level[:, 0] * x0) / variance[:, 0].sqrt()
 
         return denoise
 
-    def loss(self, waveform: Tensor, mel: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def _mixed(self) -> torch.autocast:
+        """The context in which the network is evaluated: mixed precision if asked for, float32 otherwise."""
+        kind = self.device.type
+        return torch.autocast(kind, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None)
+
+    def loss(
+        self,
+        waveform: Tensor,
+        mel: Tensor,
+        generator: torch.Generator | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> Tensor:
         """Mean error of the predicted noise, one scalar.
 
         DiffWave: squared error at levels of the discrete training steps (Kong et al. 2021, algorithm 1).
@@ -270,22 +294,62 @@ class Vocoder(nn.Module):
         Args:
             waveform: [B, F * hop].
             mel: [B, M, F].
-            generator: draws levels and noise.
+            generator: draws levels and noise of the batch.
+            seeds: one for each row instead, so that a row's level and noise do not depend on its batch.
         """
         x0 = self.encode(waveform)
         diffwave = self.config.network == "diffwave"
-        draw = discrete_levels if diffwave else hierarchical_levels
-        noise_level = draw(self.config.schedule, x0.shape[0], generator).to(x0)
+        noise_level, eps = self._draw(x0, discrete_levels if diffwave else hierarchical_levels, generator, seeds)
         norm = "l2" if diffwave else "l1"
         scale = self.scale(mel)
         if scale is None:
-            return noise_prediction_loss(self.denoiser(mel), x0, noise_level, generator, norm).mean()
+            return noise_prediction_loss(self.denoiser(mel), x0, noise_level, norm=norm, eps=eps).mean()
         # Where the prior expects far too little, nothing is to be learnt and the error is huge: hence the limit.
-        error = noise_prediction_loss(self.denoiser(mel, scale), x0, noise_level, generator, norm, limit=4.0)
+        denoiser = self.denoiser(mel, scale)
+        error = noise_prediction_loss(denoiser, x0, noise_level, norm=norm, limit=4.0, eps=eps)
         signal = noise_level.square().reshape(-1, 1) * (scale * FOLDED_SCALE).square().reshape(1, -1)
         left = signal / (signal + 1 - noise_level.square().reshape(-1, 1))
         expected = left.mean(1) if diffwave else left.sqrt().mean(1) * math.sqrt(2 / math.pi)
         return (error / expected).mean()
+
+    def _draw(
+        self,
+        x0: Tensor,
+        draw: Callable[[NoiseSchedule, int, torch.Generator | None], Tensor],
+        generator: torch.Generator | None,
+        seeds: Sequence[int] | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Noise levels [B] and noise of the shape of ``x0``."""
+        if seeds is None:
+            level = draw(self.config.schedule, x0.shape[0], generator)
+            return level.to(x0), torch.randn(x0.shape, generator=generator).to(x0)
+        if len(seeds) != x0.shape[0]:
+            raise DiffvocError(f"{len(seeds)} seeds were given for a batch of {x0.shape[0]}; give one a row.")
+        levels, noises = [], []
+        on_device = torch.Generator(x0.device)
+        for row, seed in enumerate(seeds):
+            levels.append(draw(self.config.schedule, 1, torch.Generator().manual_seed(seed)))
+            on_device.manual_seed(seed + 1)
+            noises.append(torch.randn(x0[row].shape, generator=on_device, device=x0.device, dtype=x0.dtype))
+        return torch.cat(levels).to(x0), torch.stack(noises)
+
+    def magnitude_loss(self, waveform: Tensor, mel: Tensor) -> Tensor:
+        """Mean absolute error of the estimator's log magnitudes, in nepers, one scalar.
+
+        Frames whose windows reach beyond the crop do not count.
+
+        Args:
+            waveform: [B, F * hop].
+            mel: [B, M, F].
+        """
+        if self.estimator is None:
+            raise DiffvocError(f"{self.name} has no estimator to train.")
+        config = self.config.mel
+        side = -(-config.n_fft // 2 // config.hop_length)
+        if mel.shape[-1] <= 2 * side:
+            raise DiffvocError(f"crops of {mel.shape[-1]} frames are too short; give at least {2 * side + 1}.")
+        target = stft(waveform, config).abs()[..., side : mel.shape[-1] - side].clamp_min(1e-4).log()
+        return (self.estimator.log_magnitude(mel)[..., side:-side] - target).abs().mean()
 
     def inference_schedule(self, steps: int, level: float | None = None) -> NoiseSchedule:
         """The schedule that ``generate`` walks.

@@ -5,6 +5,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from TTS.config import BaseAudioConfig
 from TTS.vocoder.configs.shared_configs import BaseVocoderConfig
 
@@ -12,6 +13,7 @@ from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc.networks.factors import upsample_factors
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.vocoder import VocoderConfig
 
@@ -28,6 +30,8 @@ SHARED = {
 LOGS = {"e": "np.log", "10": "np.log10"}
 # A vocoder takes the plain logarithm of the mel: none of Coqui's level changes.
 PLAIN = {"signal_norm": False, "spec_gain": 1, "preemphasis": 0.0, "do_amp_to_db_mel": True}
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def audio_config(mel: MelConfig | None = None) -> BaseAudioConfig:
@@ -50,13 +54,66 @@ class DiffvocConfig(BaseVocoderConfig):
 
     Attributes:
         audio: the mel contract, as far as Coqui's audio settings express it.
-        mel_extra: the rest of the contract: floor, gain and mel_scale of ``tts_diffvoc.mel.MelConfig``.
+        mel_extra: the rest of the contract: floor, gain, mel_scale and so on of ``tts_diffvoc.mel.MelConfig``.
         vocoder: the rest of ``tts_diffvoc.vocoder.VocoderConfig``; empty for the published Base model.
+        start_from: a vocoder's name or checkpoint folder whose weights a new training begins with.
+        seq_len: samples of a training crop, a multiple of the hop; 0 for 64 mel frames.
+        epoch_passes: times that an epoch goes through the corpus.
+        gain_db: each crop is made louder or softer by up to this many decibels, at random.
+        warmup_steps: over which the learning rate rises to ``lr``.
+        lr_end: share of ``lr`` that a cosine falls to at the end of a budget of steps or minutes.
+        ema_decay: of the averaged weights, which are what is validated, saved for use and spoken with.
+        train_estimator: whether a vocoder's magnitude network is trained along, where it has one.
+        data_check: listen to every recording before training (silence, clipping, invalid samples).
+        test_clips: held-back clips to synthesise for the dashboard after an epoch.
+        test_seconds: of each of them.
     """
 
     audio: BaseAudioConfig = field(default_factory=audio_config)
     mel_extra: dict = field(default_factory=dict)
     vocoder: dict = field(default_factory=dict)
+    start_from: str = ""
+    # Data
+    seq_len: int = 0
+    batch_size: int = 16
+    eval_batch_size: int = 8
+    eval_split_size: int = 8
+    epoch_passes: int = 1
+    gain_db: float = 0.0
+    data_check: bool = True
+    # Optimisation
+    lr: float = 2e-4
+    optimizer: str = "AdamW"
+    optimizer_params: dict = field(default_factory=lambda: {"betas": [0.9, 0.999], "weight_decay": 0.0})
+    grad_clip: float = 1.0
+    scheduler_after_epoch: bool = False
+    warmup_steps: int = 0
+    lr_end: float = 1.0
+    ema_decay: float = 0.9999
+    train_estimator: bool = True
+    precision: str = "bf16"
+    # Dashboard
+    target_loss: str = "loss"
+    test_clips: int = 1
+    test_seconds: float = 4.0
+
+    def check_values(self) -> None:
+        """Raise DiffvocError for settings that fit no vocoder, a hop that cannot be upsampled to for one."""
+        super().check_values()
+        core = to_core(self)
+        hop = core.mel.hop_length
+        if self.seq_len < 0 or self.seq_len % hop:
+            near = max(1, round(self.seq_len / hop)) * hop
+            raise DiffvocError(f"seq_len is {self.seq_len}; it must be a multiple of the hop, {hop}: use {near}.")
+        if not 0 <= self.ema_decay < 1:
+            raise DiffvocError(f"ema_decay is {self.ema_decay}; it must lie between 0 and 1.")
+        if self.precision not in PRECISIONS:
+            raise DiffvocError(f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+
+    def from_dict(self, data: dict[str, Any]) -> None:
+        """Read a plain dictionary, as Coqui's ``load_config`` does, and check it."""
+        super().from_dict(data)
+        self.check_values()
 
 
 @dataclass
@@ -108,11 +165,12 @@ def mel_config(config: DiffvocConfig) -> MelConfig:
 
 
 def published(network: str, mel: MelConfig) -> VocoderConfig:
-    """The sizes and the training schedule of the papers' Base models, for any mel with a hop of 256."""
+    """The sizes and the training schedule of the papers' Base models, for any mel whose hop splits into factors."""
+    factors = upsample_factors(network, mel.hop_length)
     if network == "diffwave":
-        base = DiffWaveConfig(n_mels=mel.n_mels)
+        base = DiffWaveConfig(n_mels=mel.n_mels, upsample_factors=factors)
         return VocoderConfig(network, base, published_schedule("diffwave-50"), mel)
-    sizes = WaveGradConfig(n_mels=mel.n_mels, factors=(4, 4, 4, 2, 2))
+    sizes = WaveGradConfig(n_mels=mel.n_mels, factors=factors)
     return VocoderConfig(network, sizes, published_schedule("wavegrad-1000"), mel)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from TTS.vocoder.models.base_vocoder import BaseVocoder
 
 from tts_diffvoc import voices
-from tts_diffvoc.checkpoint import load_vocoder
+from tts_diffvoc.checkpoint import load_vocoder, load_weights
 from tts_diffvoc.coqui import configs
+from tts_diffvoc.coqui.trainable import TrainableVocoder
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.vocoder import Vocoder
 
 MEL_CHOICES = ("exact", "approximate")
 
@@ -28,18 +28,23 @@ def split_spec(spec: str | os.PathLike[str]) -> tuple[str, bool]:
     return f"{name}?{query}" if query else name, choice == "approximate"
 
 
-class DiffvocVocoder(BaseVocoder):
-    """A vocoder of this package behind Coqui's interface. It adds no weights of its own.
+def read_training(path: Path) -> dict[str, Tensor]:
+    """A vocoder's weights, averaged if possible, in a checkpoint of Coqui's Trainer; nothing else is unpickled."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["model"]
+    except Exception as error:  # whatever a foreign or truncated file makes the reader raise
+        raise DiffvocError(
+            f"{path} cannot be read as a training checkpoint ({type(error).__name__}); give one that a recipe wrote."
+        ) from None
+    for prefix in ("average.module.", "vocoder."):
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        if weights:
+            return weights
+    raise DiffvocError(f"{path} holds no vocoder of this package; give a checkpoint that a recipe wrote.")
 
-    Attributes:
-        vocoder: the :class:`tts_diffvoc.vocoder.Vocoder` that does the work.
-    """
 
-    config: configs.DiffvocConfig
-
-    def __init__(self, config: configs.DiffvocConfig) -> None:
-        super().__init__(config)
-        self.vocoder = Vocoder(configs.to_core(config), name=config.model)
+class DiffvocVocoder(TrainableVocoder):
+    """A vocoder of this package behind Coqui's interface. It adds no weights of its own."""
 
     def forward(self, x: Tensor, noise_level: Tensor, mel: Tensor) -> Tensor:  # type: ignore[override]
         """The noise predicted in ``x`` at ``noise_level`` [B], given the log-mel ``mel`` [B, M, F]."""
@@ -66,22 +71,23 @@ class DiffvocVocoder(BaseVocoder):
     ) -> None:
         """Load a checkpoint folder, or its ``model.safetensors``, with options after a "?" as in a name.
 
-        The folder brings its own configuration, which must be of this model's kind. Weights always match
-        strictly, and nothing is cached elsewhere, so ``strict`` and ``cache`` change nothing.
+        The folder brings its own configuration, which must be of this model's kind. A ``.pth`` that Coqui's Trainer
+        wrote is loaded too, its averaged weights where it has them. Weights always match strictly, and nothing is
+        cached elsewhere, so ``strict`` and ``cache`` change nothing.
 
-        Raises: DiffvocError for a folder that is missing, truncated or of another kind.
+        Raises: DiffvocError for what is missing, truncated or of another kind.
         """
         spec, _ = split_spec(checkpoint_path)
+        if spec.endswith(".pth"):
+            load_weights(self.vocoder, read_training(Path(spec)), Path(spec))
+            self.train(not eval)
+            return
         vocoder = load_vocoder(spec, self.device)
         loaded = configs.from_core(vocoder.config)
         if loaded.model != config.model:
             raise DiffvocError(f"{spec} holds a {loaded.model}, not a {config.model}; set model to it.")
         self.vocoder = vocoder
         self.train(not eval)
-
-    def get_data_loader(self, config: Any, *, is_eval: bool = False, **kwargs: Any) -> Any:
-        """Not offered: the recipes of this package train the vocoders, not yet Coqui's Trainer."""
-        raise NotImplementedError("Coqui's Trainer cannot train tts-diffvoc vocoders yet; see recipes.")
 
 
 class DiffvocDiffwave(DiffvocVocoder):

@@ -40,6 +40,7 @@ def noise_prediction_loss(
     generator: torch.Generator | None = None,
     norm: str = "l2",
     limit: float | None = None,
+    eps: Tensor | None = None,
 ) -> Tensor:
     """Mean error of the predicted noise, [B].
 
@@ -49,10 +50,12 @@ def noise_prediction_loss(
         noise_level: [B].
         norm: "l2", squared (Ho et al. 2020, equation 14), or "l1", absolute (Chen et al. 2021, section 3).
         limit: errors beyond it, in deviations of the noise, count as this much and have no gradient.
+        eps: the noise, of the shape of ``x0``; None draws it from ``generator``.
     """
     if norm not in ("l1", "l2"):
         raise DiffvocError(f"norm {norm!r} is unknown; use 'l1' or 'l2'.")
-    eps = torch.randn(x0.shape, generator=generator).to(x0)
+    if eps is None:
+        eps = torch.randn(x0.shape, generator=generator).to(x0)
     error = denoiser(q_sample(x0, noise_level, eps), noise_level) - eps
     if limit is not None:
         error = error.clamp(-limit, limit)

@@ -10,6 +10,7 @@ from typing import Any
 from tts_diffvoc.errors import DiffvocError
 
 WEIGHTS = "model.safetensors"
+TRAINED = "vocoder"
 VOCODER_PREFIX = "vocoder_models/en/diffvoc/"
 ACOUSTIC_PREFIX = "tts_models/en/diffvoc/"
 
@@ -85,6 +86,8 @@ def bundled_acoustic(name: str) -> Path | None:
 def resolve(name: str) -> Path:
     """The checkpoint folder of a bundled vocoder's name, or of a path to a folder or to its weights.
 
+    A training folder stands for the folder ``vocoder`` in it, which the recipes leave there.
+
     Raises: DiffvocError for anything else, with the closest names.
     """
     folder = bundled(name)
@@ -92,7 +95,7 @@ def resolve(name: str) -> Path:
         return folder
     path = Path(name).expanduser()
     if path.is_dir():
-        return path
+        return path / TRAINED if not is_vocoder(path) and is_vocoder(path / TRAINED) else path
     if path.name == WEIGHTS and path.parent.is_dir():
         return path.parent
     raise unknown(name, [*VOCODERS, *map(full_name, VOCODERS)])

@@ -1,0 +1,314 @@
+"""Training with Coqui's Trainer: what the Trainer leaves open, and how a recipe starts it.
+
+The Trainer owns the loop, the dashboard and the checkpoints. Here are the parts that make a run trustworthy:
+checkpoints that are written beside and renamed, processes that average their gradients, an end after so many steps
+or minutes, and words instead of a stack trace.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import trainer.io
+from torch import Tensor, nn
+from trainer import Trainer, TrainerArgs
+from trainer.generic_utils import remove_experiment_folder
+
+from tts_diffvoc.coqui.configs import DiffvocConfig, mel_config
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.training.corpus import Corpus, Recording, scan
+from tts_diffvoc.vocoder import Vocoder
+
+
+class TrainingLoss(nn.Module):
+    """The losses of a vocoder as a module's forward, which is what DistributedDataParallel can wrap."""
+
+    def __init__(self, vocoder: Vocoder, magnitudes: bool) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+        self.magnitudes = magnitudes
+
+    def forward(self, waveform: Tensor, mel: Tensor, seeds: list[int]) -> dict[str, Tensor]:
+        """Scalars: "loss", the one to descend, and its parts.
+
+        Args:
+            waveform: [B, F * hop].
+            mel: [B, M, F].
+            seeds: of each row's noise.
+        """
+        noise = self.vocoder.loss(waveform, mel, seeds=seeds)
+        if not self.magnitudes:
+            return {"loss": noise}
+        magnitude = self.vocoder.magnitude_loss(waveform, mel)
+        return {"loss": noise + magnitude, "noise_loss": noise.detach(), "magnitude_loss": magnitude.detach()}
+
+
+def average_weights(decay: float) -> Any:
+    """An exponential mean for ``torch.optim.swa_utils.AveragedModel`` that forgets its random start quickly.
+
+    After n updates the decay is the smaller of ``decay`` and (1 + n) / (10 + n).
+    """
+
+    @torch.no_grad()
+    def update(averages: Any, currents: Any, count: Tensor | int) -> None:
+        seen = int(count)
+        share = 1 - min(decay, (1 + seen) / (10 + seen))
+        torch._foreach_lerp_(list(averages), [c.to(a.dtype) for a, c in zip(averages, currents)], share)
+
+    return update
+
+
+def save_whole(state: Any, path: str | os.PathLike[Any], **kwargs: Any) -> None:
+    """Stands in for ``trainer.io.save_fsspec``: a local checkpoint is written beside, flushed and renamed.
+
+    Raises: DiffvocError when it cannot be written, as on a full disk; what was there before stays.
+    """
+    if "://" in str(path):
+        return _coqui_save(state, path, **kwargs)
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        with beside.open("wb") as file:
+            torch.save(state, file, **kwargs)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except (OSError, RuntimeError) as error:
+        beside.unlink(missing_ok=True)
+        free = shutil.disk_usage(path.parent).free / 2**20 if path.parent.is_dir() else 0
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DiffvocError(
+            f"the checkpoint {path} cannot be written ({reason}; {free:,.0f} MiB free); make room and go on."
+        ) from None
+
+
+_coqui_save = trainer.io.save_fsspec
+
+
+def make_saving_whole() -> None:
+    """Let Coqui's Trainer write its checkpoints with :func:`save_whole`, in this process."""
+    trainer.io.save_fsspec = save_whole
+
+
+def world() -> tuple[int, int]:
+    """This process's rank, and how many train together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def join_processes(args: TrainerArgs, config: DiffvocConfig) -> None:
+    """Join the other processes of this training, if there are any, and set the rank in ``args``.
+
+    ``torchrun`` and ``accelerate launch`` say who is who in the environment, for one machine or many;
+    ``python -m trainer.distribute`` does on the command line. On GPUs the latter is left to Coqui's Trainer, which
+    joins over NCCL; without them the processes join over Gloo.
+    """
+    if torch.distributed.is_initialized():
+        return
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1:
+        args.rank = int(os.environ["RANK"])
+        if torch.cuda.is_available():
+            # One GPU a process: without the variable, and with a number, Coqui's Trainer sees just that one and
+            # does not join the processes a second time. The GPUs are counted first, while the variable hides some.
+            torch.cuda.init()
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+            args.gpu = int(os.environ.get("LOCAL_RANK", args.rank))
+            torch.cuda.set_device(args.gpu)
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    elif args.use_ddp and not torch.cuda.is_available():
+        places = [place for place in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if place.strip()]
+        torch.distributed.init_process_group(
+            "gloo", init_method=config.distributed_url, world_size=max(1, len(places)), rank=args.rank
+        )
+
+
+@dataclass
+class Budget:
+    """When to stop: after so many steps in all, or minutes of this call; None for no end."""
+
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    started: float = 0.0
+
+    def share(self, step: int) -> float:
+        """How much is used up, from 0 to 1, by the budget that ends first."""
+        shares = [0.0]
+        if self.max_steps:
+            shares.append(step / self.max_steps)
+        if self.max_minutes:
+            shares.append((time.monotonic() - self.started) / 60 / self.max_minutes)
+        return max(shares)
+
+
+class BudgetSpent(Exception):
+    """The budget is used up; training ends here as planned."""
+
+
+class DiffvocTrainer(Trainer):
+    """Coqui's Trainer with a budget and an end that explains itself."""
+
+    def __init__(self, *args: Any, budget: Budget | None = None, **kwargs: Any) -> None:
+        self.budget = budget or Budget()
+        super().__init__(*args, **kwargs)
+
+    @staticmethod
+    def init_training(args: TrainerArgs, coqpit_overrides: list[str], config: Any = None) -> tuple[Any, dict[str, str]]:
+        """Find the checkpoint to go on from; ``config`` holds the run's settings and the command line's already."""
+        if args.continue_path:
+            args.restore_path, best = find_checkpoint(args.continue_path)
+            args.best_path = args.best_path or best
+        return config, {"restore_path": args.restore_path} if args.restore_path else {}
+
+    def save_checkpoint(self) -> None:
+        """Save the state to go on from, and beside it the vocoder ready to use, in the folder ``vocoder``."""
+        super().save_checkpoint()
+        if self.args.rank == 0:
+            self._get_model().export(self.output_path / "vocoder")
+
+    def fit(self) -> None:
+        """Train until the epochs or the budget are over, and save.
+
+        Raises: DiffvocError with what went wrong and where the last good checkpoint is; KeyboardInterrupt after
+        saving.
+        """
+        self.budget.started = time.monotonic()
+        try:
+            self._fit()
+        except BudgetSpent:
+            pass
+        except KeyboardInterrupt:
+            if self.config.save_on_interrupt and self.total_steps_done:
+                self.finish()
+            raise
+        except DiffvocError:
+            self.dashboard_logger.finish()
+            if self.args.rank == 0:
+                remove_experiment_folder(self.output_path)
+            raise
+        self.finish()
+
+    def finish(self) -> None:
+        """Save where training stands, and close the dashboard."""
+        self.total_steps_done -= 1  # checkpoints carry the number of their last step
+        self.save_checkpoint()
+        self.total_steps_done += 1
+        if self.args.rank == 0:
+            self.dashboard_logger.flush()
+            self.dashboard_logger.finish()
+
+
+def find_checkpoint(folder: str | os.PathLike[Any]) -> tuple[str, str]:
+    """The last checkpoint in a training folder, and the best; DiffvocError when there is none."""
+    try:
+        return trainer.io.get_last_checkpoint(folder)
+    except (ValueError, OSError):
+        raise DiffvocError(f"{folder} holds no checkpoint to go on from; give a training folder of ours.") from None
+
+
+def split_corpus(config: DiffvocConfig) -> tuple[Corpus, list[Recording], list[Recording]]:
+    """The corpus of ``config.data_path`` and its recordings to train on and to hold back."""
+    if not config.data_path:
+        raise DiffvocError("no recordings were named; add --coqpit.data_path FOLDER.")
+    corpus = scan(config.data_path, mel_config(config), config.feature_path or None, config.data_check)
+    train, held = corpus.split(min(config.eval_split_size, max(1, len(corpus.recordings) // 4)))
+    return corpus, train, held
+
+
+def train_from_recipe(config: DiffvocConfig) -> None:
+    """What the recipes run: take Coqui's command line, look at the data, train, say where the result is.
+
+    Every setting can be changed on the command line (``--coqpit.batch_size 8``), and a run is taken up again with
+    ``--continue_path RUN``. Exits with status 1 and one sentence when something is wrong.
+    """
+    try:
+        run(config)
+    except DiffvocError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def run(config: DiffvocConfig) -> DiffvocTrainer:
+    """:func:`train_from_recipe` without its ending; returns the trainer that ran."""
+    args, budget = TrainerArgs(), Budget()
+    rest = _take_budget(args.parse_known_args(arg_prefix=""), budget)
+    if args.continue_path:
+        find_checkpoint(args.continue_path)
+        config.load_json(os.path.join(args.continue_path, "config.json"))
+    if rest:
+        config.parse_known_args(rest, relaxed_parser=True)
+    config.check_values()
+    join_processes(args, config)
+    corpus, train, held = split_corpus(config)
+    if args.rank == 0:
+        print(corpus.report(), flush=True)
+        print(f"  {len(train)} clips to train on, {len(held)} held back", flush=True)
+    ran = fit(config, args, budget, train, held)
+    if args.rank == 0:
+        print(f"{ran.total_steps_done} steps. Speak with what it learnt:")
+        print(f'tts --text "hello" --vocoder_name {ran.output_path / "vocoder"}')
+    return ran
+
+
+def fit(
+    config: DiffvocConfig,
+    args: TrainerArgs,
+    budget: Budget,
+    train: list[Recording],
+    held: list[Recording],
+    **options: Any,
+) -> DiffvocTrainer:
+    """Train the model of ``config``; every process but the first writes to a folder that is thrown away.
+
+    Coqui's Trainer writes its logs and configuration in every process. ``options`` go to the Trainer.
+    """
+    from TTS.vocoder.models import setup_model
+
+    output, beside = config.output_path, None
+    if args.rank:
+        output = beside = tempfile.mkdtemp(prefix="tts-diffvoc-rank-")
+        if args.continue_path:
+            for checkpoint in set(find_checkpoint(args.continue_path)):
+                os.symlink(os.path.abspath(checkpoint), os.path.join(output, os.path.basename(checkpoint)))
+            args.continue_path = output
+    try:
+        ran = DiffvocTrainer(
+            args,
+            config,
+            output,
+            model=setup_model(config),
+            train_samples=train,
+            eval_samples=held,
+            parse_command_line_args=False,
+            budget=budget,
+            **options,
+        )
+        ran.fit()
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+    return ran
+
+
+def _take_budget(arguments: list[str], budget: Budget) -> list[str]:
+    """Read ``--max_steps`` and ``--max_minutes`` into ``budget``; returns the other arguments."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--max_steps", type=int)
+    parser.add_argument("--max_minutes", type=float)
+    found, rest = parser.parse_known_args(arguments)
+    budget.max_steps, budget.max_minutes = found.max_steps, found.max_minutes
+    return rest

@@ -1,0 +1,261 @@
+"""Aligned crops of recordings, read by seek, and the order in which training sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from math import gcd
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import MelConfig, compress, expand, log_mel
+from tts_diffvoc.training.corpus import Recording, read_header, why_unusable
+
+# Source samples that the resampling filter sees on each side, with room to spare.
+FILTER_REACH = 256
+
+
+@lru_cache(maxsize=8)
+def _resampler(rate: int, wanted: int) -> torch.nn.Module:
+    from torchaudio.transforms import Resample  # a heavy import, paid only when rates differ
+
+    return Resample(rate, wanted, lowpass_filter_width=64)
+
+
+def read_samples(recording: Recording, start: int, stop: int) -> Tensor:
+    """Samples [stop - start] of the file, channels averaged, float32.
+
+    Raises: DiffvocError when the file is gone or no longer what its header said.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(recording.path) as file:
+            file.seek(start)
+            samples = file.read(stop - start, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError):
+        raise DiffvocError(
+            f"{recording.path} cannot be read any more; put it back, or take it out of the corpus."
+        ) from None
+    if len(samples) != stop - start:
+        raise DiffvocError(f"{recording.path} has become shorter since training began; put the recording back.")
+    return torch.from_numpy(samples.mean(axis=1))
+
+
+def read_waveform(recording: Recording, start: int, stop: int, rate: int) -> Tensor:
+    """Samples ``start`` to ``stop`` of the recording resampled to ``rate``, [stop - start].
+
+    They equal that part of the whole clip's resampling: the piece read begins on a common multiple of both rates,
+    and reaches beyond the crop by more than the filter's length.
+    """
+    if recording.rate == rate:
+        return read_samples(recording, start, stop)
+    common = gcd(recording.rate, rate)
+    source, target = recording.rate // common, rate // common
+    reach = -(-FILTER_REACH // source)
+    first = max(0, start // target - reach)
+    last = -(-stop // target) + reach
+    piece = read_samples(recording, first * source, min(last * source, recording.samples))
+    resampled = _resampler(recording.rate, rate)(piece)
+    return resampled[start - first * target : stop - first * target]
+
+
+def count_frames(recording: Recording, mel: MelConfig) -> int:
+    """Whole mel frames of a recording: those of its saved mel, or samples divided by the hop."""
+    frames = recording.length(mel.sample_rate) // mel.hop_length
+    if recording.mel is None:
+        return frames
+    saved = _open_mel(recording, mel)
+    if abs(saved.shape[1] - frames) > 2:
+        raise DiffvocError(
+            f"{recording.mel} has {saved.shape[1]} frames and {recording.path.name} has {frames}; "
+            "extract the mels again with this vocoder's hop and rate."
+        )
+    return min(frames, saved.shape[1])
+
+
+def _open_mel(recording: Recording, mel: MelConfig) -> np.ndarray:
+    assert recording.mel is not None
+    try:
+        saved = np.load(recording.mel, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise DiffvocError(f"{recording.mel} cannot be read as a saved mel; extract the mels again.") from None
+    if saved.ndim != 2 or saved.shape[0] != mel.n_mels:
+        raise DiffvocError(f"{recording.mel} has the shape {saved.shape}; this vocoder takes ({mel.n_mels}, frames).")
+    return saved
+
+
+def read_crop(recording: Recording, mel: MelConfig, start: int, frames: int) -> tuple[Tensor, Tensor]:
+    """Waveform [frames * hop] and log-mel [M, frames] of a recording from frame ``start``.
+
+    The mel is that of the whole clip, cut: enough audio is read on both sides for the windows at the crop's edges.
+    """
+    whole, hop = count_frames(recording, mel), mel.hop_length
+    if not 0 <= start <= start + frames <= whole:
+        raise DiffvocError(f"frames {start} to {start + frames} of {recording.path.name} were asked; it has {whole}.")
+    if recording.mel is not None:
+        piece = _open_mel(recording, mel)[:, start : start + frames]
+        waveform = read_waveform(recording, start * hop, (start + frames) * hop, mel.sample_rate)
+        return waveform, torch.from_numpy(np.array(piece, dtype=np.float32))
+    side = -(-mel.n_fft // 2 // hop)
+    first, last = max(0, start - side), min(whole, start + frames + side)
+    waveform = read_waveform(recording, first * hop, last * hop, mel.sample_rate)
+    columns = log_mel(waveform.unsqueeze(0), mel)[0, :, start - first : start - first + frames]
+    return waveform[(start - first) * hop : (start - first + frames) * hop], columns
+
+
+def read_clip(recording: Recording, mel: MelConfig, seconds: float | None = None) -> tuple[Tensor, Tensor]:
+    """Waveform [F * hop] and log-mel [M, F] of a recording, its first ``seconds`` or all."""
+    frames = count_frames(recording, mel)
+    if seconds is not None:
+        frames = min(frames, max(1, int(seconds * mel.sample_rate / mel.hop_length)))
+    return read_crop(recording, mel, 0, frames)
+
+
+def change_gain(
+    waveform: Tensor, mel: Tensor, seeds: Sequence[int], gain_db: float, config: MelConfig
+) -> tuple[Tensor, Tensor]:
+    """Make each row up to ``gain_db`` softer or half as many decibels louder, never above full scale.
+
+    Args:
+        waveform: [B, T]; mel: [B, M, F] of it; seeds: of each row's gain.
+    """
+    draws = [float(np.random.default_rng([seed, 1]).uniform(-gain_db, gain_db / 2)) for seed in seeds]
+    gain = 10 ** (torch.tensor(draws).to(waveform) / 20)
+    gain = torch.minimum(gain, 1 / waveform.abs().amax(1).clamp_min(1e-3)).unsqueeze(1)
+    gain = torch.where(waveform.abs().amax(1, keepdim=True) > 1, 1.0, gain)
+    return waveform * gain, compress(expand(mel, config) * gain.unsqueeze(2), config)
+
+
+class CropKey(NamedTuple):
+    """One crop to read: which clip, from which frame, and the seed of its noise."""
+
+    clip: int
+    start: int
+    seed: int
+
+
+class CropDataset(Dataset):
+    """Crops of ``frames`` mel frames by :class:`CropKey`; a clip that is shorter is padded with silence.
+
+    An item is (waveform [frames * hop], mel [M, frames], seed), or the DiffvocError that reading met: raised in a
+    loader's process it would lose its words.
+    """
+
+    def __init__(self, recordings: Sequence[Recording], mel: MelConfig, frames: int) -> None:
+        self.recordings = list(recordings)
+        self.mel = mel
+        self.frames = frames
+        self.lengths = [count_frames(r, mel) for r in self.recordings]
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __getitem__(self, key: CropKey) -> tuple[Tensor, Tensor, int] | DiffvocError:
+        recording = self.recordings[key.clip]
+        frames = min(self.frames, self.lengths[key.clip])
+        try:
+            waveform, mel = read_crop(recording, self.mel, key.start, frames)
+        except DiffvocError as error:
+            return error
+        missing = self.frames - frames
+        if missing:
+            silence = float(log_mel(torch.zeros(1, 2 * self.mel.n_fft), self.mel)[0, 0, 0])
+            waveform = torch.nn.functional.pad(waveform, (0, missing * self.mel.hop_length))
+            mel = torch.nn.functional.pad(mel, (0, missing), value=silence)
+        return waveform, mel, key.seed
+
+
+def collate(items: list[Any]) -> dict[str, Any]:
+    """Items of :class:`CropDataset` to {"waveform": [B, T], "mel": [B, M, F], "seed": [B]}, or {"error": text}."""
+    for item in items:
+        if isinstance(item, DiffvocError):
+            return {"error": str(item)}
+    waveforms, mels, seeds = zip(*items)
+    return {"waveform": torch.stack(waveforms), "mel": torch.stack(mels), "seed": torch.tensor(seeds)}
+
+
+class CropBatches(Sampler[list[CropKey]]):
+    """Batches of crops for each epoch, the same for the same seed, wherever training is taken up.
+
+    An epoch cuts every clip into pieces of ``frames`` frames, ``passes`` times, each moved at random, and shuffles
+    them. Of each joined batch, ``batch_size * world`` crops, a process takes every ``world``-th from ``rank``: what
+    the processes see together does not depend on how many they are. The last batch is filled up from the first.
+
+    Args:
+        lengths: frames of each clip.
+        frames: frames of a crop.
+        batch_size: crops a batch of one process.
+        seed: of order, places and noise.
+        rank, world: this process and how many there are.
+        passes: times that an epoch goes through the corpus.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        frames: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        passes: int = 1,
+    ) -> None:
+        self.lengths, self.frames, self.seed = list(lengths), frames, seed
+        self.batch_size, self.rank, self.world = batch_size, rank, world
+        pieces = [max(1, length // frames) for length in self.lengths]
+        self.pieces = np.repeat(np.arange(len(pieces)), pieces).repeat(passes)
+        self.position = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.pieces) // (self.batch_size * self.world))
+
+    def joined(self, epoch: int) -> list[CropKey]:
+        """Every crop of an epoch in order, joined over processes, filled up to whole batches."""
+        random = np.random.default_rng([self.seed, epoch])
+        order = random.permutation(self.pieces)
+        wanted = len(self) * self.batch_size * self.world
+        order = np.resize(order, wanted)
+        room = np.maximum(np.asarray(self.lengths)[order] - self.frames, 0)
+        starts = np.floor(random.random(wanted) * (room + 1)).astype(int)
+        seeds = random.integers(0, 2**62, wanted)
+        return [CropKey(int(c), int(s), int(n)) for c, s, n in zip(order, starts, seeds)]
+
+    def __iter__(self) -> Iterator[list[CropKey]]:
+        """The batches from ``position``, counted from the beginning of training, to the end of its epoch."""
+        epoch, first = divmod(self.position, len(self))
+        self.position = (epoch + 1) * len(self)
+        keys = self.joined(epoch)
+        size = self.batch_size * self.world
+        for batch in range(first, len(self)):
+            yield keys[batch * size + self.rank : (batch + 1) * size : self.world]
+
+
+def fixed_crops(lengths: Sequence[int], frames: int, seed: int) -> list[CropKey]:
+    """One crop from the middle of each clip, with noise of its own that never changes: for validation."""
+    return [CropKey(i, max(0, (length - frames) // 2), seed + i) for i, length in enumerate(lengths)]
+
+
+def as_recordings(samples: Sequence[Any], mel: MelConfig) -> list[Recording]:
+    """What Coqui's loaders list, paths or (path, saved mel) pairs, or recordings themselves, as recordings.
+
+    Raises: DiffvocError for a file that is no audio or cannot be used with ``mel``.
+    """
+    recordings = []
+    for sample in samples:
+        if not isinstance(sample, Recording):
+            path, saved = sample if isinstance(sample, (tuple, list)) else (sample, None)
+            sample = read_header(Path(path), mel=Path(saved) if saved else None)
+        reason = why_unusable(sample, mel)
+        if reason:
+            raise DiffvocError(f"{sample.path} cannot be trained on: {reason}.")
+        recordings.append(sample)
+    if not recordings:
+        raise DiffvocError("there are no clips to train on; give a folder with recordings.")
+    return recordings
