@@ -45,15 +45,53 @@ def test_filter_bank_equals_librosas():
         np.testing.assert_allclose(mel_filters(MelConfig(mel_scale=scale)).numpy(), theirs, atol=2e-7)
 
 
-@pytest.mark.parametrize("config", [MelConfig(), MelConfig(log_base="10", gain=20.0)])
+LEVELS = {
+    "plain": MelConfig(),
+    "log10": MelConfig(log_base="10", gain=20.0),
+    "scaled": MelConfig(log_base="10", ceiling=20.0, scale=0.2, shift=0.8),
+    "each band": MelConfig(n_mels=5, scale=(1.0, 2.0, 3.0, 4.0, 0.5), shift=[0.0, -1.0, 2.0, 1.0, 5.0]),
+}
+
+
+@pytest.mark.parametrize("config", LEVELS.values(), ids=LEVELS)
 def test_expand_inverts_compress(config):
     magnitude = torch.logspace(-4, 1, 50).reshape(1, 5, 10)
     torch.testing.assert_close(expand(compress(magnitude, config), config), magnitude, rtol=1e-5, atol=0)
 
 
+def test_the_ceiling_and_the_floor_cut():
+    config = MelConfig(floor=0.1, ceiling=10.0, log_base="10", scale=0.5, shift=0.5)
+    assert compress(torch.tensor([[0.0], [0.1], [1.0], [100.0]]), config).tolist() == [[0.0], [0.0], [0.5], [1.0]]
+
+
+def test_powers_are_squares_before_the_bands():
+    import torchaudio
+
+    waveform = speechlike(8192).unsqueeze(0)
+    config = MelConfig(power=2, mel_norm="none", mel_scale="htk", log_base="10", floor=1e-12)
+    theirs = torchaudio.transforms.MelSpectrogram(22050, 1024, hop_length=256, f_max=8000.0, n_mels=80)(waveform)
+    torch.testing.assert_close(log_mel(waveform, config), theirs.log10(), atol=1e-4, rtol=0)
+
+
+def test_settings_for_each_band_survive_json():
+    import json
+
+    config = LEVELS["each band"]
+    again = MelConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config and hash(again) == hash(config)
+    # As the bundled voices were saved, before there were these settings.
+    old = {name: value for name, value in MelConfig().to_dict().items() if name not in ("mel_norm", "power", "ceiling")}
+    assert MelConfig.from_dict(old) == MelConfig()
+
+
 @pytest.mark.parametrize(
     "change, says",
     [
+        ({"mel_norm": "l2"}, "mel_norm"),
+        ({"power": 3}, "power"),
+        ({"ceiling": 1e-6}, "ceiling"),
+        ({"scale": 0.0}, "scale"),
+        ({"shift": (1.0, 2.0)}, "shift has 2 numbers"),
         ({"hop_length": 0}, "hop_length"),
         ({"fmin": 9000.0}, "fmin"),
         ({"fmax": 20000.0}, "fmax"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -16,9 +17,11 @@ from tts_diffvoc.errors import DiffvocError
 class MelConfig:
     """Settings of a log-mel spectrogram; the defaults are Tacotron 2's (Shen et al. 2018, section 2.1).
 
-    Magnitudes (not powers) of a centred short-time Fourier transform with a periodic Hann window and
-    reflected edges, times a Slaney filter bank of unit area, times ``gain``, clamped to ``floor``, and the
-    logarithm to ``log_base`` (``"e"`` or ``"10"``).
+    Magnitudes (or, with ``power`` 2, powers) of a centred short-time Fourier transform with a periodic Hann window
+    and reflected edges, times a filter bank whose bands have unit area (``mel_norm`` "slaney") or unit height
+    ("none"), times ``gain``, clamped to ``floor`` and, unless it is None, to ``ceiling``, and the logarithm to
+    ``log_base`` (``"e"`` or ``"10"``). Last, the logarithm times ``scale`` plus ``shift``, each one number or one
+    for each band, is what other packages call decibels or a normalised mel.
     """
 
     sample_rate: int = 22050
@@ -32,8 +35,17 @@ class MelConfig:
     log_base: str = "e"
     floor: float = 1e-5
     gain: float = 1.0
+    mel_norm: str = "slaney"
+    power: int = 1
+    ceiling: float | None = None
+    scale: float | tuple[float, ...] = 1.0
+    shift: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("scale", "shift"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)):
+                object.__setattr__(self, name, tuple(float(one) for one in value))
         for name in ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels"):
             if getattr(self, name) < 1:
                 raise DiffvocError(f"mel setting {name} is {getattr(self, name)}; it must be a positive number.")
@@ -48,6 +60,22 @@ class MelConfig:
             raise DiffvocError(f"mel_scale is {self.mel_scale!r}; it must be 'slaney' or 'htk'.")
         if self.floor <= 0 or self.gain <= 0:
             raise DiffvocError("mel floor and gain must be above zero.")
+        self._check_levels()
+
+    def _check_levels(self) -> None:
+        if self.mel_norm not in ("slaney", "none"):
+            raise DiffvocError(f"mel_norm is {self.mel_norm!r}; it must be 'slaney' or 'none'.")
+        if self.power not in (1, 2):
+            raise DiffvocError(f"mel power is {self.power}; it must be 1 (magnitudes) or 2 (powers).")
+        if self.ceiling is not None and self.ceiling <= self.floor:
+            raise DiffvocError(f"mel ceiling is {self.ceiling}; it must be above the floor, {self.floor}.")
+        for name in ("scale", "shift"):
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,) * self.n_mels
+            if len(values) != self.n_mels:
+                raise DiffvocError(f"mel {name} has {len(values)} numbers; give one, or one for each of {self.n_mels}.")
+            if not all(math.isfinite(one) for one in values) or (name == "scale" and 0 in values):
+                raise DiffvocError(f"mel {name} is not usable; it must be finite, and the scale not zero.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MelConfig:
@@ -66,7 +94,7 @@ class MelConfig:
 
 @lru_cache(maxsize=8)
 def mel_filters(config: MelConfig) -> Tensor:
-    """The filter bank [n_mels, n_fft // 2 + 1], float32, each band of unit area (Slaney's normalisation)."""
+    """The filter bank [n_mels, n_fft // 2 + 1], float32, each band of unit area, or of unit height ("none")."""
     import torchaudio.functional as F  # a heavy import, paid only when a mel is really made
 
     filters = F.melscale_fbanks(
@@ -75,7 +103,7 @@ def mel_filters(config: MelConfig) -> Tensor:
         config.fmax,
         config.n_mels,
         config.sample_rate,
-        norm="slaney",
+        norm="slaney" if config.mel_norm == "slaney" else None,
         mel_scale=config.mel_scale,
     )
     return filters.T.contiguous()
@@ -102,15 +130,24 @@ def stft(waveform: Tensor, config: MelConfig) -> Tensor:
     )
 
 
+def _for_bands(value: float | tuple[float, ...], like: Tensor) -> Tensor | float:
+    """``value`` ready to combine with a mel [..., M, F] such as ``like``."""
+    return like.new_tensor(value).unsqueeze(-1) if isinstance(value, tuple) else value
+
+
 def compress(mel_magnitude: Tensor, config: MelConfig) -> Tensor:
-    """Magnitudes to log-mel, as ``config`` says."""
-    clamped = (mel_magnitude * config.gain).clamp_min(config.floor)
-    return clamped.log() if config.log_base == "e" else clamped.log10()
+    """Magnitudes (powers, with ``config.power`` 2) [..., M, F] to log-mel, as ``config`` says."""
+    clamped = (mel_magnitude * config.gain).clamp(config.floor, config.ceiling)
+    level = clamped.log() if config.log_base == "e" else clamped.log10()
+    if config.scale == 1.0 and config.shift == 0.0:
+        return level
+    return level * _for_bands(config.scale, level) + _for_bands(config.shift, level)
 
 
 def expand(log_mel: Tensor, config: MelConfig) -> Tensor:
-    """Log-mel to magnitudes: the inverse of :func:`compress` above the floor."""
-    magnitude = log_mel.exp() if config.log_base == "e" else torch.pow(10.0, log_mel)
+    """Log-mel to magnitudes: the inverse of :func:`compress` between the floor and the ceiling."""
+    level = (log_mel - _for_bands(config.shift, log_mel)) / _for_bands(config.scale, log_mel)
+    magnitude = level.exp() if config.log_base == "e" else torch.pow(10.0, level)
     return magnitude / config.gain
 
 
@@ -120,6 +157,8 @@ def log_mel(waveform: Tensor, config: MelConfig) -> Tensor:
     Raises DiffvocError for another shape or a clip shorter than half a window.
     """
     magnitude = stft(waveform, config).abs()
+    if config.power == 2:
+        magnitude = magnitude.square()
     return compress(mel_filters(config).to(magnitude) @ magnitude, config)
 
 

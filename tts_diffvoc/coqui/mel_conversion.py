@@ -32,6 +32,8 @@ def geometry(processor: Any) -> dict[str, Any]:
         "fmin": float(processor.mel_fmin or 0.0),
         "fmax": float(processor.mel_fmax or processor.sample_rate / 2),
         "mel_scale": "slaney",  # the only one that Coqui makes
+        "mel_norm": "slaney",  # likewise
+        "power": 1,  # Coqui's setting of that name is Griffin-Lim's
         "preemphasis": float(processor.preemphasis),
     }
 
@@ -95,7 +97,7 @@ def approximated(mel: np.ndarray, processor: Any, config: MelConfig) -> Tensor:
     """Mel magnitudes [M, F] of one kind of spectrogram to the log-mel [1, M', F'] of another.
 
     The spectrum behind the mel is estimated without negative values, resampled over frequency, filtered by
-    the vocoder's bank, and its logarithm resampled over time. What the first bank misses stays at the floor.
+    the vocoder's bank, and its level resampled over time. What the first bank misses stays at the floor.
     """
     spectrum = spectrum_behind(mel, np.asarray(processor.mel_basis, dtype=np.float64))
     source = np.linspace(0.0, processor.sample_rate / 2, spectrum.shape[0])
@@ -106,7 +108,7 @@ def approximated(mel: np.ndarray, processor: Any, config: MelConfig) -> Tensor:
     resampled = np.stack([np.interp(target, source, frame, right=0.0) for frame in spectrum.T], axis=1)
     # A windowed sinusoid's peak grows with the sum of the window.
     resampled *= config.win_length / processor.win_length
-    amplitude = mel_filters(config).double() @ torch.from_numpy(resampled)
+    amplitude = mel_filters(config).double() @ torch.from_numpy(resampled**config.power)
     log_mel = compress(amplitude, config)
     return in_time(log_mel, processor, config).float().unsqueeze(0)
 

@@ -27,7 +27,9 @@ class WaveGradConfig:
     without resampling (27.6 million parameters so; the paper says 23). ``in_channels`` above 1 is a
     folded network, see :class:`DiffWaveConfig`.
     ``level_scale`` multiplies the noise level before its sinusoids (the paper's C = 5000; the public
-    package uses 1).
+    package uses 1). Of other publishers' variants, ``level_encoding`` "added" adds the noise level itself and
+    sinusoids of the position, over 5000 (Coqui TTS), instead of "sinusoids" of the noise level, and
+    ``interpolation`` "linear" resamples linearly (ivanvovk/WaveGrad) instead of taking the "nearest" position.
     """
 
     factors: tuple[int, ...] = (5, 5, 3, 2, 2)
@@ -39,6 +41,8 @@ class WaveGradConfig:
     in_channels: int = 1
     repeats: int = 1
     level_scale: float = 1.0
+    level_encoding: str = "sinusoids"
+    interpolation: str = "nearest"
 
     def __post_init__(self) -> None:
         for name in ("factors", "channels", "down_channels"):
@@ -52,6 +56,10 @@ class WaveGradConfig:
             )
         if any(len(d) != 4 for d in self.dilations):
             raise DiffvocError("each upsampling block of WaveGrad takes four dilations.")
+        if self.level_encoding not in ("sinusoids", "added"):
+            raise DiffvocError(f"level_encoding is {self.level_encoding!r}; it must be 'sinusoids' or 'added'.")
+        if self.interpolation not in ("nearest", "linear"):
+            raise DiffvocError(f"interpolation is {self.interpolation!r}; it must be 'nearest' or 'linear'.")
 
     @property
     def positions_per_frame(self) -> int:
@@ -81,16 +89,17 @@ def _conv(inputs: int, outputs: int, size: int, dilation: int = 1) -> nn.Conv1d:
     return conv
 
 
-def _resize(x: Tensor, length: int) -> Tensor:
-    return x if x.shape[-1] == length else F.interpolate(x, size=length)
+def _resize(x: Tensor, length: int, mode: str) -> Tensor:
+    return x if x.shape[-1] == length else F.interpolate(x, size=length, mode=mode)
 
 
 class FiLM(nn.Module):
     """Shift and scale of an upsampling block from the signal and the noise level (section 3, figure 5)."""
 
-    def __init__(self, inputs: int, outputs: int, level_scale: float) -> None:
+    def __init__(self, inputs: int, outputs: int, level_scale: float, level_encoding: str = "sinusoids") -> None:
         super().__init__()
         self.level_scale = level_scale
+        self.level_encoding = level_encoding
         self.input_conv = nn.Conv1d(inputs, inputs, 3, padding=1)
         self.output_conv = nn.Conv1d(inputs, 2 * outputs, 3, padding=1)
         for conv in (self.input_conv, self.output_conv):
@@ -105,9 +114,21 @@ class FiLM(nn.Module):
         angles = self.level_scale * noise_level.unsqueeze(1) * rates.to(noise_level.dtype)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
+    @staticmethod
+    def positions(x: Tensor) -> Tensor:
+        """Sinusoids [channels, positions] of each position of ``x``, over 5000, sines and cosines in turn."""
+        channels = x.shape[1]
+        place = torch.arange(x.shape[2], device=x.device, dtype=torch.float32)
+        periods = torch.pow(1e4, torch.arange(0, channels, 2, device=x.device).float() / channels)
+        angles = place / periods.unsqueeze(1)
+        return torch.stack([angles.sin(), angles.cos()], dim=1).reshape(-1, x.shape[2])[:channels] / 5000
+
     def forward(self, x: Tensor, noise_level: Tensor) -> tuple[Tensor, Tensor]:
         x = F.leaky_relu(self.input_conv(x), 0.2)
-        x = x + self.encode(noise_level, x.shape[1]).unsqueeze(-1).to(x.dtype)
+        if self.level_encoding == "added":
+            x = x + noise_level.reshape(-1, 1, 1).to(x.dtype) + self.positions(x).to(x.dtype)
+        else:
+            x = x + self.encode(noise_level, x.shape[1]).unsqueeze(-1).to(x.dtype)
         shift, scale = self.output_conv(x).chunk(2, dim=1)
         return shift, scale
 
@@ -115,18 +136,21 @@ class FiLM(nn.Module):
 class UBlock(nn.Module):
     """Upsampling block: two residual pairs of dilated convolutions, modulated by FiLM (figure 3)."""
 
-    def __init__(self, inputs: int, outputs: int, factor: int, dilations: tuple[int, ...]) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, factor: int, dilations: tuple[int, ...], interpolation: str = "nearest"
+    ) -> None:
         super().__init__()
         self.factor = factor
+        self.interpolation = interpolation
         self.block1 = _conv(inputs, outputs, 1)
         self.block2 = nn.ModuleList([_conv(inputs, outputs, 3, dilations[0]), _conv(outputs, outputs, 3, dilations[1])])
         self.block3 = nn.ModuleList([_conv(outputs, outputs, 3, d) for d in dilations[2:]])
 
     def forward(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         length = x.shape[-1] * self.factor
-        # A 1x1 convolution and nearest-neighbour upsampling commute, and the short side is cheaper.
-        shortcut = _resize(self.block1(x), length)
-        h = self.block2[0](_resize(F.leaky_relu(x, 0.2), length))
+        # A 1x1 convolution and interpolation commute, and the short side is cheaper.
+        shortcut = _resize(self.block1(x), length, self.interpolation)
+        h = self.block2[0](_resize(F.leaky_relu(x, 0.2), length, self.interpolation))
         h = self.block2[1](F.leaky_relu(shift + scale * h, 0.2))
         x = shortcut + h
         h = x
@@ -138,16 +162,17 @@ class UBlock(nn.Module):
 class DBlock(nn.Module):
     """Downsampling block: three dilated convolutions beside a 1x1 shortcut (figure 4)."""
 
-    def __init__(self, inputs: int, outputs: int, factor: int) -> None:
+    def __init__(self, inputs: int, outputs: int, factor: int, interpolation: str = "nearest") -> None:
         super().__init__()
         self.factor = factor
+        self.interpolation = interpolation
         self.residual_dense = _conv(inputs, outputs, 1)
         self.conv = nn.ModuleList(
             [_conv(inputs, outputs, 3, 1), _conv(outputs, outputs, 3, 2), _conv(outputs, outputs, 3, 4)]
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _resize(x, x.shape[-1] // self.factor)
+        x = _resize(x, x.shape[-1] // self.factor, self.interpolation)
         shortcut = self.residual_dense(x)
         for conv in self.conv:
             x = conv(F.leaky_relu(x, 0.2))
@@ -164,18 +189,18 @@ class WaveGrad(nn.Module):
         inputs = config.down_channels[0]
         down: list[nn.Module] = [_conv(config.in_channels, inputs, 5)]
         for outputs, factor in zip(config.down_channels[1:], down_factors):
-            down += [DBlock(inputs, outputs, factor)]
+            down += [DBlock(inputs, outputs, factor, config.interpolation)]
             down += [DBlock(outputs, outputs, 1) for _ in range(config.repeats - 1)]
             inputs = outputs
         up: list[nn.Module] = []
         inputs = config.first_channels
         for outputs, factor, dilations in zip(config.channels, config.factors, config.dilations):
-            up += [UBlock(inputs, outputs, factor, dilations)]
+            up += [UBlock(inputs, outputs, factor, dilations, config.interpolation)]
             up += [UBlock(outputs, outputs, 1, dilations) for _ in range(config.repeats - 1)]
             inputs = outputs
         self.downsample = nn.ModuleList(down)
         self.film = nn.ModuleList(
-            FiLM(inputs, outputs, config.level_scale)
+            FiLM(inputs, outputs, config.level_scale, config.level_encoding)
             for inputs, outputs in zip(config.down_channels, reversed(config.channels))
         )
         self.upsample = nn.ModuleList(up)

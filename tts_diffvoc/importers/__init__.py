@@ -1,0 +1,123 @@
+"""Published checkpoints of other packages, turned into checkpoint folders of ours. Torch is imported when it is used.
+
+One module a publisher; each has functions ``convert(checkpoint, settings) -> Converted``. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tts_diffvoc.errors import DiffvocError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class Kind(NamedTuple):
+    """A layout of checkpoints that can be imported.
+
+    ``marks`` are beginnings of names that the weights of this kind, and of no other one, have.
+    ``plain`` is what to keep of ``c``, the publisher's pickled dictionary, so that it can be read without unpickling.
+    """
+
+    module: str
+    function: str
+    about: str
+    author: str
+    marks: tuple[str, ...]
+    plain: str = '{"model": c["model"]}'
+
+
+WITH_PARAMS = '{"model": c["model"], "params": dict(c.get("params", {}))}'
+KINDS: dict[str, Kind] = {
+    "lmnt-diffwave": Kind(
+        "lmnt",
+        "convert_diffwave",
+        "DiffWave of the package diffwave",
+        "LMNT",
+        ("diffusion_embedding.projection1.", "residual_layers.0.dilated_conv."),
+        WITH_PARAMS,
+    ),
+    "lmnt-wavegrad": Kind(
+        "lmnt",
+        "convert_wavegrad",
+        "WaveGrad of the package wavegrad",
+        "LMNT",
+        ("downsample.0.", "upsample.0.block1."),
+        WITH_PARAMS,
+    ),
+    "coqui-wavegrad": Kind(
+        "coqui_zoo",
+        "convert_wavegrad",
+        "WaveGrad of Coqui TTS",
+        "users of Coqui TTS",
+        ("y_conv.", "dblocks.0.res_block.", "ublocks.0.main_block."),
+    ),
+    "ivanvovk-wavegrad": Kind(
+        "ivanvovk",
+        "convert_wavegrad",
+        "WaveGrad of github.com/ivanvovk/WaveGrad",
+        "Ivan Vovk",
+        ("ublock_preconv.", "films.0.signal_conv."),
+    ),
+    "nvidia-waveglow": Kind(
+        "nvidia",
+        "convert_waveglow",
+        "WaveGlow of NVIDIA",
+        "NVIDIA",
+        ("convinv.0.conv.", "WN.0.start."),
+        '{"model": getattr(c["model"], "state_dict", lambda: c["model"])()}',
+    ),
+}
+
+
+def kind_of(names: Collection[str]) -> str | None:
+    """The kind whose marks are all among the beginnings of ``names``, the names of weights; None for no kind."""
+    for kind, facts in KINDS.items():
+        if all(any(name.startswith(mark) for name in names) for mark in facts.marks):
+            return kind
+    return None
+
+
+def import_checkpoint(
+    path: str | Path,
+    kind: str | None,
+    output: str | Path,
+    config: str | Path | None = None,
+    force: bool = False,
+) -> str:
+    """Read the published checkpoint ``path`` and write a checkpoint folder of ours, ``output``.
+
+    Args:
+        path: what the publisher's program saved (read without unpickling), or safetensors with the same names.
+        kind: one of :data:`KINDS`, or None to tell it from the names of the weights.
+        output: the folder to write; it appears whole or not at all.
+        config: JSON with the publisher's settings, where they are not in ``path`` or are to be others.
+        force: replace a checkpoint folder that is there.
+
+    Returns: the kind.
+    Raises: DiffvocError for what cannot be read, is of another kind, misses weights or cannot be written.
+    """
+    from tts_diffvoc.importers import reading, writing
+
+    path, output = Path(path), Path(output)
+    if kind is not None and kind not in KINDS:
+        raise DiffvocError(f"the kind {kind!r} is unknown; choose one of {', '.join(KINDS)}.")
+    writing.check_output(output, force)
+    checkpoint = reading.read(path, kind)
+    found = kind_of(checkpoint.weights)
+    if found is None:
+        raise DiffvocError(
+            f"{path} holds no weights of a kind that can be imported, but for example {reading.example(checkpoint)}; "
+            f"give a checkpoint of one of the kinds {', '.join(KINDS)}."
+        )
+    if kind is not None and kind != found:
+        raise DiffvocError(f"{path} is no checkpoint of the kind {kind}; it looks like {found}: give --kind {found}.")
+    facts = KINDS[found]
+    settings = reading.read_settings(checkpoint, Path(config) if config else None)
+    converted = getattr(import_module(f"{__name__}.{facts.module}"), facts.function)(checkpoint, settings)
+    card = writing.card(found, facts, checkpoint, converted, settings, output.resolve().name)
+    writing.write_folder(output, converted, card, force)
+    return found

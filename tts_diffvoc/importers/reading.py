@@ -1,0 +1,272 @@
+"""Reading published checkpoints without unpickling them, and telling what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.importers import KINDS
+from tts_diffvoc.networks.waveglow import fold_weight_norm
+
+# Where publishers put the weights, and what training in parallel puts before their names.
+PLACES = ("model", "state_dict")
+PREFIXES = ("module.", "nn.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A published checkpoint: its weights under the publisher's names, and what else its dictionary held."""
+
+    path: Path
+    sha256: str
+    weights: dict[str, Tensor]
+    other: dict[str, Any]
+
+
+class Converted(NamedTuple):
+    """What an importer made: our config.json (without the format), our weights, and notes for the model card."""
+
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    notes: list[str]
+
+
+@dataclass
+class Settings:
+    """The publisher's settings, by dotted name; what was not given and had to be assumed is remembered."""
+
+    source: str
+    values: dict[str, Any]
+    folder: Path
+    assumed: dict[str, Any] = field(default_factory=dict)
+
+    def find(self, name: str) -> Any:
+        """The value of a dotted name, or None when there is none."""
+        value: Any = self.values
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    def get(self, name: str, default: Any) -> Any:
+        """The value of a dotted name as the type of ``default``, which is assumed when there is none."""
+        value = self.find(name)
+        if value is None:
+            self.assumed[name] = default
+            return default
+        return self.checked(name, value, default)
+
+    def need(self, name: str, like: Any) -> Any:
+        """The value of a dotted name as the type of ``like``; DiffvocError when there is none."""
+        value = self.find(name)
+        if value is None:
+            raise DiffvocError(
+                f"{self.source} does not say {name}; give the config.json that belongs to it with --config."
+            )
+        return self.checked(name, value, like)
+
+    def checked(self, name: str, value: Any, like: Any) -> Any:
+        """``value``, if it is of the type of ``like``; a whole number may be written as 256.0."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if type(like) is int and number and math.isfinite(value) and value == int(value):
+            return int(value)
+        if type(like) is float and number and math.isfinite(value):
+            return float(value)
+        if isinstance(like, (list, tuple)) and isinstance(value, (list, tuple)):
+            return [self.checked(name, one, like[0]) for one in value]
+        if type(like) in (bool, str) and isinstance(value, type(like)):
+            return value
+        kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(type(like), "a list")
+        raise DiffvocError(f"{self.source} says {name}: {json.dumps(value, default=str)}; it must be {kind}.")
+
+
+def read(path: Path, kind: str | None) -> Checkpoint:
+    """Read ``path``: safetensors by its ending, else what ``torch.save`` wrote. ``kind`` is for messages."""
+    if not path.is_file():
+        raise DiffvocError(f"there is no file {path}; give the checkpoint that the publisher offers.")
+    content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, kind)
+    if not isinstance(content, Mapping):
+        raise DiffvocError(f"{path} holds a {type(content).__name__}; give a checkpoint with named weights.")
+    state: Any = content
+    other: dict[str, Any] = {}
+    for place in PLACES:
+        if isinstance(content.get(place), Mapping):
+            state = content[place]
+            other = {name: value for name, value in content.items() if name != place}
+            break
+    weights = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    for prefix in PREFIXES:
+        if weights and all(name.startswith(prefix) for name in weights if prefix != "nn." or "." in name):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    if not weights:
+        raise DiffvocError(f"{path} holds no weights; give a checkpoint with named weights.")
+    return Checkpoint(path, sha256(path), weights, other)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise DiffvocError(f"{path} cannot be read ({error}); download it again.") from None
+
+
+def read_torch(path: Path, kind: str | None) -> Any:
+    """What ``torch.save`` wrote to ``path``, as long as it is tensors and plain values."""
+    import pickle
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if foreign is None:
+            raise DiffvocError(f"{path} is damaged or no checkpoint of torch's; download it again.") from None
+        raise DiffvocError(needs_unpickling(path, kind, foreign[1])) from None
+    except Exception as error:  # torch's readers raise many kinds for a damaged file
+        what = "is empty" if path.stat().st_size == 0 else f"is damaged or no checkpoint ({type(error).__name__})"
+        raise DiffvocError(f"{path} {what}; download it again.") from None
+
+
+def needs_unpickling(path: Path, kind: str | None, name: str) -> str:
+    """The sentence for a file that only unpickling can read, with the code that saves its weights alone."""
+    kept = KINDS[kind].plain if kind else '{"model": c["model"]}'
+    plain = path.with_name(f"{path.stem}-weights.pt").name
+    return (
+        f"{path} holds the Python object {name}, and reading it would run code of that file, which this program never "
+        "does; if you trust the file, save its weights alone where the publisher's package is installed, with "
+        f"`import torch; c = torch.load({path.name!r}, weights_only=False, map_location='cpu'); "
+        f"torch.save({kept}, {plain!r})`, and import {plain}."
+    )
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def example(checkpoint: Checkpoint) -> str:
+    return next(iter(checkpoint.weights))
+
+
+def read_settings(checkpoint: Checkpoint, config: Path | None) -> Settings:
+    """The settings of ``config``, over those in the checkpoint, over those of a config.json beside it."""
+    values: dict[str, Any] = {}
+    source = str(checkpoint.path)
+    beside = checkpoint.path.with_name("config.json")
+    if config is None and beside.is_file():
+        found = read_json(beside)
+        if "format" not in found:  # else it belongs to a folder of ours
+            values, source = found, str(beside)
+    for place in ("params", "config"):
+        inside = checkpoint.other.get(place)
+        if isinstance(inside, Mapping):
+            values, source = {**values, **inside}, str(checkpoint.path)
+    if config is not None:
+        values, source = {**values, **read_json(config)}, str(config)
+    folder = (config or checkpoint.path).parent
+    return Settings(source, values, folder)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; comments, which Coqui's old configurations have, are left out."""
+    if not path.is_file():
+        raise DiffvocError(f"there is no file {path}; give the publisher's config.json.")
+    quoted_or_comment = r'("(?:[^"\\\n]|\\.)*")|/\*.*?\*/|//[^\n]*'
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(re.sub(quoted_or_comment, lambda match: match[1] or "", text, flags=re.DOTALL))
+    except (ValueError, OSError):
+        raise DiffvocError(f"{path} is not valid JSON; give the publisher's config.json.") from None
+    if not isinstance(values, dict):
+        raise DiffvocError(f"{path} holds no settings; give the publisher's config.json.")
+    return values
+
+
+def shape(checkpoint: Checkpoint, name: str, dimensions: int) -> tuple[int, ...]:
+    """The shape of a weight; DiffvocError when it is missing or has another number of dimensions."""
+    weight = checkpoint.weights.get(name)
+    if weight is None:
+        raise missing(checkpoint, [name])
+    if weight.dim() != dimensions:
+        raise DiffvocError(
+            f"{name} in {checkpoint.path} has the shape {list(weight.shape)}; it must have {dimensions} dimensions."
+        )
+    return tuple(weight.shape)
+
+
+def count(checkpoint: Checkpoint, pattern: str) -> int:
+    """How many of "name.0.", "name.1." ... (``pattern`` "name.{}.") the weights begin with."""
+    number = 0
+    while any(name.startswith(pattern.format(number)) for name in checkpoint.weights):
+        number += 1
+    return number
+
+
+def missing(checkpoint: Checkpoint, names: list[str]) -> DiffvocError:
+    what = "weight" if len(names) == 1 else "weights"
+    return DiffvocError(
+        f"{checkpoint.path} lacks {len(names)} {what}, for example {names[0]}; download or save the checkpoint again."
+    )
+
+
+def fold(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with every weight normalisation multiplied out."""
+    try:
+        return replace(checkpoint, weights=fold_weight_norm(checkpoint.weights))
+    except DiffvocError as error:
+        raise DiffvocError(f"{checkpoint.path} cannot be imported: {error}") from None
+
+
+def collect(
+    own: Mapping[str, Tensor],
+    checkpoint: Checkpoint,
+    theirs: Callable[[str], tuple[str, ...]],
+    ignored: Callable[[str], bool] = lambda name: False,
+) -> dict[str, Tensor]:
+    """Our weights out of the publisher's; float32.
+
+    Args:
+        own: names and shapes that our network has.
+        theirs: the publisher's names for one of ours; several are concatenated over the first dimension.
+        ignored: whether a name of the publisher's holds nothing that we need.
+
+    Raises: DiffvocError for weights that are missing, unknown, of another shape, or not finite.
+    """
+    names = {name: theirs(name) for name in own}
+    used = {one for several in names.values() for one in several}
+    absent = sorted(used - set(checkpoint.weights))
+    if absent:
+        raise missing(checkpoint, absent)
+    unknown = sorted(name for name in set(checkpoint.weights) - used if not ignored(name))
+    if unknown:
+        raise DiffvocError(
+            f"{checkpoint.path} holds {len(unknown)} weights that its kind does not have, for example {unknown[0]}; "
+            "give a checkpoint of the publisher's own program, unchanged."
+        )
+    collected = {}
+    for name, several in names.items():
+        parts = [checkpoint.weights[one] for one in several]
+        weight = (parts[0] if len(parts) == 1 else torch.cat(parts)).detach().float().contiguous().clone()
+        if weight.shape != own[name].shape:
+            raise DiffvocError(
+                f"{several[0]} in {checkpoint.path} gives the shape {list(weight.shape)}; "
+                f"its settings ask for {list(own[name].shape)}: check the settings."
+            )
+        if not torch.isfinite(weight).all():
+            raise DiffvocError(f"{several[0]} in {checkpoint.path} holds NaN or infinite values; download it again.")
+        collected[name] = weight
+    return collected
