@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -66,7 +67,8 @@ def _pack(layer: ResidualLayer) -> _Layer:
     )
 
 
-def _find_linear() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+@lru_cache(maxsize=1)
+def find_linear() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The fastest x W^T + b at hand.
 
     oneDNN's is twice as fast as the BLAS that torch calls where that does not use AVX-512; torch.compile uses the
@@ -93,7 +95,7 @@ class FastDiffWave:
         self.schedule = network.schedule
         self.layers = [_pack(layer) for layer in network.residual_layers if isinstance(layer, ResidualLayer)]
         self.channels = network.config.residual_channels
-        self.linear = _find_linear()
+        self.linear = find_linear()
         self.pad = max(layer.dilation for layer in self.layers)
         self._buffers: tuple[Tensor, ...] = ()
 
