@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     vocode.add_argument("--start", help="noise or estimate")
     vocode.add_argument("--level", help="noise level at which an estimate enters the reverse process")
     vocode.add_argument("--project", help="iterations of Griffin-Lim that each step's clean data take")
+    vocode.add_argument("--consistency", help="iterations that carry the result's mel towards the given one")
     vocode.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 
     commands.add_parser("list", help="list the vocoders that come with the package")

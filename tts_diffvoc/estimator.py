@@ -60,6 +60,29 @@ def match_mel(magnitude: Tensor, mel_magnitude: Tensor, filters: Tensor, iterati
     return magnitude
 
 
+def make_consistent(waveform: Tensor, log_mel: Tensor, config: MelConfig, iterations: int) -> Tensor:
+    """Scale the spectrogram of ``waveform`` [B, F * hop] until its mel is nearer to ``log_mel`` [B, M, F].
+
+    Each iteration multiplies the short-time spectrum, phases kept, by the smooth correction of :func:`match_mel` and
+    goes back to a waveform: a projection on the data, as in the range-null space decomposition of Wang et al. (2023,
+    "Zero-shot image restoration using denoising diffusion null-space model"), with the mel as the measurement.
+    """
+    if waveform.shape[-1] <= config.n_fft // 2:
+        return waveform
+    filters = mel_filters(config).to(waveform)
+    wanted = expand(log_mel, config)
+    wanted = torch.cat([wanted, wanted[..., -1:]], dim=-1)
+    window = torch.hann_window(config.win_length, device=waveform.device)
+    options = (config.n_fft, config.hop_length, config.win_length, window)
+    for _ in range(iterations):
+        spectrum = torch.stft(waveform, *options, return_complex=True)
+        level = spectrum.abs().clamp_min(1e-9) ** config.power
+        gain = (match_mel(level, wanted, filters, 1) / level) ** (1 / config.power)
+        gain = gain.clamp(0.1, 10.0)
+        waveform = torch.istft(spectrum * gain, *options, length=waveform.shape[-1])
+    return waveform
+
+
 class Estimator(nn.Module):
     """Mel to an estimated waveform; only the magnitude network is trained."""
 

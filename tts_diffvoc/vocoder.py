@@ -15,12 +15,13 @@ from tts_diffvoc.diffusion.process import eps_from_x0, q_sample, x0_from_eps
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.estimator import Estimator, EstimatorConfig, griffin_lim
+from tts_diffvoc.estimator import Estimator, EstimatorConfig, griffin_lim, make_consistent
 from tts_diffvoc.lapped import Frames, LappedTransform, MagnitudePrior
 from tts_diffvoc.mel import MelConfig, check_mel, log_mel, stft
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.networks.factors import fitting
 from tts_diffvoc.networks.fast import fast_inference
+from tts_diffvoc.networks.fast_training import fast_training
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 
 NETWORKS: dict[str, tuple[type, type]] = {
@@ -43,11 +44,15 @@ def parse_steps(text: str) -> int:
     return steps
 
 
-def parse_project(text: str) -> int:
-    """A number of Griffin-Lim iterations a step from text, at least 0."""
-    if not text.isdecimal():
-        raise DiffvocError(f"project={text} is not a whole number of at least 0; give for example project=8.")
-    return int(text)
+def parse_iterations(option: str) -> Callable[[str], int]:
+    """A parser of a number of iterations, at least 0."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal():
+            raise DiffvocError(f"{option}={text} is not a whole number of at least 0; give for example {option}=8.")
+        return int(text)
+
+    return parse
 
 
 def parse_seed(text: str) -> int:
@@ -172,7 +177,8 @@ class Vocoder(nn.Module):
         "sampler": parse_choice("sampler", tuple(SAMPLERS)),
         "start": parse_choice("start", STARTS),
         "level": parse_level,
-        "project": parse_project,
+        "project": parse_iterations("project"),
+        "consistency": parse_iterations("consistency"),
     }
 
     def __init__(self, config: VocoderConfig, name: str = "vocoder") -> None:
@@ -233,7 +239,7 @@ class Vocoder(nn.Module):
     def denoiser(self, mel: Tensor, scale: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
         """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
 
-        An unfolded DiffWave that is not being trained takes its fast path on a CPU.
+        An unfolded DiffWave takes its fast path on a CPU, for inference or for training.
 
         A folded network is preconditioned with what is known without it. Let a be the noise level, s^2 = 1 - a^2,
         and r the deviation that the prior expects of a transform coefficient. Then x has deviation
@@ -244,6 +250,8 @@ class Vocoder(nn.Module):
         """
         if self.frames is None or self.transform is None:
             network = fast_inference(self.network)
+            if network is self.network and self.autocast is None:
+                network = fast_training(self.network)
             with self._mixed():
                 plain = network.condition(mel)
 
@@ -380,6 +388,7 @@ class Vocoder(nn.Module):
         start: str | None = None,
         level: float | None = None,
         project: int | None = None,
+        consistency: int | None = None,
         callback: Callable[[int, Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
@@ -392,6 +401,7 @@ class Vocoder(nn.Module):
             level: noise level at which an estimate enters the reverse process.
             project: iterations of Griffin-Lim that carry each step's clean data towards the estimator's magnitudes
                 (GLA-Grad, Liu et al. 2024); 0 for none.
+            consistency: iterations that carry the waveform's own mel towards ``mel`` at the end; 0 for none.
             callback: called as (step, x, x0) after each step.
 
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
@@ -402,6 +412,7 @@ class Vocoder(nn.Module):
         start = self._option("start", start, "noise")
         seed = self._option("seed", seed, None)
         project = self._option("project", project, 0)
+        consistency = self._option("consistency", consistency, 0)
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         if start == "estimate":
@@ -414,7 +425,10 @@ class Vocoder(nn.Module):
         if project:
             denoiser = self._projected(denoiser, mel, project)
         x = SAMPLERS[sampler](denoiser, x, schedule, generator=generator, callback=callback)
-        return self.decode(x)
+        waveform = self.decode(x)
+        if consistency:
+            waveform = make_consistent(waveform, mel, self.config.mel, consistency).clamp(-1.0, 1.0)
+        return waveform
 
     def _option(self, name: str, given: Any, fallback: Any) -> Any:
         """What the caller gave, else this vocoder's default; checked like the same option in text."""

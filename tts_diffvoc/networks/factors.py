@@ -38,7 +38,7 @@ def upsample_factors(network: str, hop_length: int) -> tuple[int, ...]:
     parts, most = PUBLISHED[network]
     factors = split_hop(hop_length, parts, most)
     if factors is None:
-        near = [hop for hop in nearest_hops(network, hop_length, 2)]
+        near = nearest_hops(network, hop_length, 2)
         shown = " or ".join(f"{hop} ({' x '.join(map(str, upsample_factors(network, hop)))})" for hop in near)
         raise DiffvocError(
             f"a hop of {hop_length} samples does not split into {parts} upsampling factors of at most {most} "

@@ -183,9 +183,11 @@ def _look(
     corpus: Corpus, path: Path, name: str, mel: MelConfig, features: str | Path | None, listen: bool
 ) -> tuple[str | None, tuple[int, int]]:
     """Add a file to the corpus, or say why not; beside it how many blocks are quiet, of how many."""
-    saved = Path(features).expanduser() / f"{name}.npy" if features is not None else None
-    if saved is not None and not saved.is_file():
-        return f"no saved mel of it in {features}", (0, 0)
+    saved = None
+    if features is not None:
+        saved = _find_mel(Path(features).expanduser(), corpus.folder, name)
+        if saved is None:
+            return f"no saved mel of it in {features}", (0, 0)
     try:
         recording = read_header(path, name, saved)
     except DiffvocError:
@@ -207,6 +209,12 @@ def _look(
     return None, (finding.quiet, finding.blocks)
 
 
+def _find_mel(features: Path, folder: Path, name: str) -> Path | None:
+    """The saved mel of a recording, also when the mels were extracted from the folder above."""
+    places = (features / f"{name}.npy", features / folder.resolve().name / f"{name}.npy")
+    return next((place for place in places if place.is_file()), None)
+
+
 @dataclass
 class Finding:
     """What listening to one file found; ``quiet`` of ``blocks`` pieces of 1024 samples are silent."""
@@ -226,8 +234,9 @@ def hear(blocks: Iterable[np.ndarray]) -> Finding:
         level = np.abs(block).max(axis=1, initial=0.0)
         peak = max(peak, float(level.max(initial=0.0)))
         full = level >= 0.9995
-        runs = np.convolve(full, np.ones(CLIPPED_RUN, dtype=int), "valid") if len(full) >= CLIPPED_RUN else []
-        finding.clipped |= bool(np.any(np.asarray(runs) >= CLIPPED_RUN))
+        if full.sum() >= CLIPPED_RUN:
+            runs = np.convolve(full, np.ones(CLIPPED_RUN, dtype=int), "valid")
+            finding.clipped |= bool((runs >= CLIPPED_RUN).any())
         pieces = level[: len(level) // 1024 * 1024].reshape(-1, 1024).max(axis=1, initial=0.0)
         finding.quiet += int((pieces < 10 ** (SILENCE_DB / 20)).sum())
         finding.blocks += len(pieces)
