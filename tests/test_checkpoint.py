@@ -1,6 +1,8 @@
 """Checkpoint folders: they come back as they went, and bad ones are refused in one sentence."""
 
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -18,6 +20,15 @@ def test_a_checkpoint_comes_back(vocoder, speech, tmp_path):
     assert again.name == "mine" and not again.training
     mel = vocoder.mel(speech)[..., :10]
     assert torch.equal(again.generate(mel, seed=1), vocoder.generate(mel, seed=1))
+
+
+def test_files_have_the_mode_of_any_new_file(folded, tmp_path):
+    before = os.umask(0o027)
+    try:
+        save_checkpoint(folded, tmp_path / "mine", "# Mine\n")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "mine").iterdir()} == {0o640}
 
 
 def test_half_precision_is_read_as_float32(folded, tmp_path):

@@ -26,3 +26,23 @@ def test_core_works_with_coqui_blocked():
     run = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "(1, 1024)"
+
+
+QUICK = """
+import sys
+from tts_diffvoc.cli import build_parser
+
+parser = build_parser()
+for command in ([], ["vocode"], ["import"], ["tune"], ["extract-mels"]):
+    try:
+        parser.parse_args([*command, "--help"])
+    except SystemExit:
+        pass
+print("heavy:", sorted({"torch", "TTS", "trainer", "coqpit", "numpy", "soundfile"} & set(sys.modules)))
+"""
+
+
+def test_help_is_quick():
+    run = subprocess.run([sys.executable, "-c", QUICK], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "extract-mels" in run.stdout and run.stdout.splitlines()[-1] == "heavy: []"

@@ -10,13 +10,15 @@ import soundfile
 import torch
 from small_vocoders import random_vocoder
 
-from tts_diffvoc import voices
+from tts_diffvoc import tuning, voices
 from tts_diffvoc.audio import resample
-from tts_diffvoc.checkpoint import load_checkpoint, load_vocoder, save_checkpoint
+from tts_diffvoc.checkpoint import FILES, load_checkpoint, load_vocoder, save_checkpoint, save_schedules
 from tts_diffvoc.cli import main
-from tts_diffvoc.commands import tune
+from tts_diffvoc.commands.tune import remark_on
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.diffusion.search import is_valid
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.training.corpus import read_header, scan
 
 QUICK = ["--clips", "2", "--seconds", "0.3", "--trials", "16", "--seed", "1"]
 
@@ -43,7 +45,7 @@ def data(tmp_path, speech):
         ("a.wav", 22050, 1),
         ("b.flac", 16000, 2),
         ("more/c.WAV", 44100, 2),
-        ("d.flac", 8000, 1),
+        ("d.flac", 24000, 1),
     ]:
         samples = resample(speech[0].roll(1000 * rate), 22050, rate)
         soundfile.write(tmp_path / "data" / name, np.stack([samples] * channels, axis=1), rate)
@@ -117,7 +119,7 @@ def test_a_copy_is_tuned_and_the_original_left(folder, data, tmp_path):
     before, target = config(folder), tmp_path / "new" / "tuned"
     assert run(folder, data, "-o", str(target)) == 0
     assert config(folder) == before and "3" in config(target)["inference"]
-    assert sorted(path.name for path in target.iterdir()) == sorted(tune.CHECKPOINT_FILES)
+    assert sorted(path.name for path in target.iterdir()) == sorted(FILES)
     assert [path.name for path in target.parent.iterdir()] == ["tuned"]
     assert load_checkpoint(target).inference_schedule(3).num_steps == 3
 
@@ -126,9 +128,9 @@ def test_what_is_no_better_on_the_check_clips_is_not_kept(folder, data, capsys, 
     old = load_checkpoint(folder).inference_schedule(3)
 
     def check(vocoder, schedule, clips, seed):
-        return tune.Checked(schedule, 1.0 if schedule == old else 1.001, math.nan)
+        return tuning.Checked(schedule, 1.0 if schedule == old else 1.001, math.nan)
 
-    monkeypatch.setattr(tune, "check_schedule", check)
+    monkeypatch.setattr(tuning, "check_schedule", check)
     before = config(folder)
     assert run(folder, data) == 0
     assert config(folder) == before
@@ -139,53 +141,102 @@ def test_a_measure_can_be_chosen(folder, data, capsys, monkeypatch):
     old = load_checkpoint(folder).inference_schedule(3)
 
     def check(vocoder, schedule, clips, seed):
-        return tune.Checked(schedule, *((1.0, 2.0) if schedule == old else (1.1, 2.5)))
+        return tuning.Checked(schedule, *((1.0, 2.0) if schedule == old else (1.1, 2.5)))
 
-    monkeypatch.setattr(tune, "check_schedule", check)
-    monkeypatch.setattr(tune, "has_pesq", lambda: True)
-    monkeypatch.setattr(tune, "pesq_wb", lambda vocoder: lambda generated, clean, mel: -float(generated.abs().mean()))
+    monkeypatch.setattr(tuning, "check_schedule", check)
+    monkeypatch.setattr(tuning, "has_pesq", lambda: True)
+    monkeypatch.setattr(tuning, "pesq_wb", lambda vocoder: lambda generated, clean, mel: -float(generated.abs().mean()))
     assert run(folder, data, "--measure", "pesq") == 0
     printed = capsys.readouterr()
     assert "PESQ-WB -0." in printed.err and "2.000 -> 2.500" in printed.out
     assert "log-mel L1 rose by 0.1000" in printed.out and "3" in config(folder)["inference"]
-    monkeypatch.setattr(tune, "has_pesq", lambda: False)
+    monkeypatch.setattr(tuning, "has_pesq", lambda: False)
     assert run(folder, data, "--measure", "pesq") == 2
     assert "needs the package pesq" in capsys.readouterr().err
 
 
 def test_a_fall_of_pesq_is_told():
     schedules = [NoiseSchedule.from_noise_levels([0.999, level]) for level in (0.5, 0.6)]
-    worse = [tune.Checked(schedules[0], 1.0, 3.0), tune.Checked(schedules[1], 0.9, 2.9)]
-    assert "PESQ-WB fell by 0.100" in tune.remark_on(tune.Result(2, *worse, trials=5, measure="log-mel"))
-    assert "keeps" in tune.remark_on(tune.Result(2, *worse, trials=5, measure="pesq"))
-    assert "search clips" in tune.remark_on(tune.Result(2, worse[0], worse[0], trials=5, measure="pesq"))
+    worse = [tuning.Checked(schedules[0], 1.0, 3.0), tuning.Checked(schedules[1], 0.9, 2.9)]
+    assert "PESQ-WB fell by 0.100" in remark_on(tuning.Result(2, *worse, trials=5, measure="log-mel"))
+    assert "keeps" in remark_on(tuning.Result(2, *worse, trials=5, measure="pesq"))
+    assert "search clips" in remark_on(tuning.Result(2, worse[0], worse[0], trials=5, measure="pesq"))
 
 
 def test_search_and_check_clips_differ(folder, data):
     vocoder = load_checkpoint(folder)
-    search, check = tune.read_clips(vocoder, data, 2, 0.3, seed=0)
+    corpus = scan(data, vocoder.mel_config, listen=False)
+    search, check = tuning.read_clips(vocoder, corpus, 2, 0.3, seed=0)
     assert len(search) == len(check) == 2
     assert search.waveform.shape[1] == search.mel.shape[2] * 256 and search.mel.shape[:2] == (2, 80)
     pairs = [(one - other).abs().max() for one in search.waveform for other in check.waveform]
     assert min(pairs) > 0.01
-    one, other = tune.read_clips(vocoder, data, 1, 0.3, seed=0)
+    one, other = tuning.read_clips(vocoder, corpus, 1, 0.3, seed=0)
     assert len(one) == len(other) == 1
 
 
 def test_stereo_is_folded_and_rates_are_converted(tmp_path, speech):
     both = np.stack([speech[0], -speech[0] / 2], axis=1)
     soundfile.write(tmp_path / "x.wav", both, 22050)
-    excerpt = tune.read_excerpt(tmp_path / "x.wav", 22050, 22016)
+    excerpt = tuning.read_excerpt(read_header(tmp_path / "x.wav"), 22050, 22016)
     assert torch.allclose(excerpt, speech[0] / 4, atol=1e-4)
     soundfile.write(tmp_path / "y.wav", resample(speech[0], 22050, 44100), 44100)
-    assert (tune.read_excerpt(tmp_path / "y.wav", 22050, 20000) - speech[0, 1008:21008]).abs().mean() < 0.01
+    other = tuning.read_excerpt(read_header(tmp_path / "y.wav"), 22050, 20000)
+    assert (other - speech[0, 1008:21008]).abs().mean() < 0.01
+
+
+def test_what_cannot_be_used_is_left_out_and_told(folder, data, speech, capsys):
+    (data / "notes.wav").write_text("not audio")
+    soundfile.write(data / "telephone.wav", resample(speech[0], 22050, 8000), 8000)
+    soundfile.write(data / "silent.wav", np.zeros(22050), 22050)
+    assert run(folder, data, "--clips", "9", "--dry-run") == 0
+    told = capsys.readouterr().err
+    assert "skipped 1, not audio, whatever its name says: notes.wav" in told
+    assert "skipped 1, recorded at 8,000 Hz" in told and "searching on 2 clips, checking on 2 others" in told
+
+
+def test_a_recording_of_invalid_samples_is_refused(folder, data, capsys):
+    for path in [path for path in data.rglob("*.*") if path.is_file()]:
+        path.unlink()
+    samples = np.full(22050, np.nan, dtype=np.float32)
+    soundfile.write(data / "nan.wav", samples, 22050, subtype="FLOAT")
+    assert run(folder, data) == 2
+    assert "nan.wav holds NaN or infinite samples; repair it" in capsys.readouterr().err
+
+
+def test_tuning_from_python(folder, data):
+    vocoder = load_checkpoint(folder)
+    clips = tuning.read_clips(vocoder, scan(data, vocoder.mel_config, listen=False), 2, 0.3, seed=1)
+    seen = []
+    settings = {"trials": 16, "seed": 1, "progress": lambda steps, trials: seen.append(steps)}
+    results = tuning.tune(vocoder, clips, [4, 3], **settings)
+    assert [r.steps for r in results] == [3, 4] and seen == [3] * 16 + [4] * 16
+    save_schedules(folder, tuning.improvements(results))
+    saved = config(folder)["inference"]
+    assert all(tuple(saved[str(r.steps)]) == r.after.schedule.betas for r in results if r.better)
+    assert set(saved) == {"6", *(str(r.steps) for r in results if r.better)}
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        ({"method": "guess"}, "choose one of grid, dp, both"),
+        ({"measure": "ear"}, "choose one of log-mel, pesq"),
+        ({"max_minutes": math.nan}, "above 0"),
+        ({"trials": 0}, "at least 1"),
+        ({"steps": [51]}, "at most 50"),
+    ],
+)
+def test_settings_of_no_search_are_refused(folder, settings, says):
+    with pytest.raises(DiffvocError, match=says):
+        tuning.tune(load_checkpoint(folder), (None, None), **{"steps": [3], **settings})
 
 
 def test_a_trial_leaves_the_vocoder_as_it_was(folder):
     vocoder = load_checkpoint(folder)
     before, mel = vocoder.config, torch.zeros(1, 80, 4)
     schedule = NoiseSchedule.from_noise_levels([0.999, 0.6])
-    speech = tune.generate(vocoder, schedule, mel, 1)
+    speech = tuning.generate(vocoder, schedule, mel, 1)
     assert vocoder.config is before and 2 not in before.inference
     assert not torch.equal(speech, vocoder.generate(mel, steps=2, seed=1))
 
@@ -193,7 +244,7 @@ def test_a_trial_leaves_the_vocoder_as_it_was(folder):
 def test_the_measure_is_zero_for_the_clip_itself(folder, speech):
     vocoder = load_checkpoint(folder)
     mel = vocoder.mel(speech)[..., :86]
-    measure = tune.log_mel_l1(vocoder)
+    measure = tuning.log_mel_l1(vocoder)
     assert measure(speech, speech, mel) == 0
     assert measure(speech / 2, speech, mel) == pytest.approx(math.log(2), rel=0.1)
 
@@ -219,8 +270,8 @@ def test_bad_input_is_one_sentence(folder, data, tmp_path, capsys, monkeypatch):
     before = config(folder)
     for where, speech, arguments, says in [
         (folder, tmp_path / "gone", [], "no folder"),
-        (folder, tmp_path / "empty", [], "holds no recordings"),
-        (folder, tmp_path / "broken", [], "cannot be read as audio"),
+        (folder, tmp_path / "empty", [], "holds no wav or flac files"),
+        (folder, tmp_path / "broken", [], "not audio"),
         (folder, tmp_path / "one", [], "1 recordings of at least 0.3 s"),
         (folder, data, ["--seconds", "9"], "at least 9 s"),
         (folder, data, ["--seconds", "0.001"], "window"),

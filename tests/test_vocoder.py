@@ -9,6 +9,7 @@ from small_vocoders import CONFIGS
 
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.estimator import EstimatorConfig
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.vocoder import FOLDED_SCALE, Vocoder, VocoderConfig
@@ -141,6 +142,8 @@ def test_configurations_survive_json(kind):
         ({"sizes": DiffWaveConfig(upsample_factors=(16, 15))}, "240 positions"),
         ({"mel": MelConfig(hop_length=300)}, "300"),
         ({"folded": True}, "estimator"),
+        ({"mel": MelConfig(power=2), "estimator": EstimatorConfig()}, "as magnitudes and this one has power 2"),
+        ({"mel": MelConfig(power=2), "estimator": EstimatorConfig(), "folded": True}, "power 2"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(change, says):

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from tts_diffvoc import voices
+from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
 FORMAT = "tts-diffvoc/1"
 WEIGHTS = "model.safetensors"
+FILES = ("config.json", WEIGHTS, "README.md")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -82,7 +86,7 @@ def save_checkpoint(vocoder: Vocoder, folder: str | Path, card: str, dtype: torc
         folder.mkdir(parents=True, exist_ok=True)
         weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in vocoder.state_dict().items()}
         beside = folder / f".{WEIGHTS}.part"
-        save_file(weights, beside)
+        write_weights(beside, weights)
         os.replace(beside, folder / WEIGHTS)
         values = {"format": FORMAT, **vocoder.config.to_dict()}
         write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
@@ -91,11 +95,47 @@ def save_checkpoint(vocoder: Vocoder, folder: str | Path, card: str, dtype: torc
         raise DiffvocError(f"the checkpoint cannot be written to {folder}: {error.strerror or error}.") from None
 
 
+def write_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write safetensors with the mode of any new file: safetensors' own writer lets nobody but its owner read them."""
+    path.write_bytes(to_bytes(weights))
+
+
 def write_beside(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` so that a reader never sees half of it."""
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
+
+
+def copy_checkpoint(folder: Path, target: Path) -> None:
+    """Copy a checkpoint's own files to a new folder, which appears whole or not at all."""
+    beside = target.with_name(f".{target.name}.part")
+    try:
+        beside.mkdir(parents=True)
+        for name in FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, beside / name)
+        beside.rename(target)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise DiffvocError(f"{folder} cannot be copied to {target}: {error.strerror or error}.") from None
+
+
+def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> None:
+    """Put ``schedules`` into the ``config.json`` of a checkpoint; the weights and all other entries stay.
+
+    Raises: DiffvocError when it cannot be written.
+    """
+    if not schedules:
+        return
+    folder = Path(folder)
+    values = read_config(folder)
+    inference = {**values.get("inference", {}), **{str(n): list(s.betas) for n, s in schedules.items()}}
+    values["inference"] = dict(sorted(inference.items(), key=lambda item: int(item[0])))
+    try:
+        write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
+    except OSError as error:
+        raise DiffvocError(f"{folder}/config.json cannot be written: {error.strerror or error}.") from None
 
 
 def load_vocoder(spec: str | Path, device: str | torch.device = "cpu") -> Vocoder:

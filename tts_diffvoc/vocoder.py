@@ -114,6 +114,11 @@ class VocoderConfig:
             raise DiffvocError(f"network {self.network!r} is unknown; this version has {', '.join(NETWORKS)}.")
         if self.folded and self.estimator is None:
             raise DiffvocError("a folded vocoder needs an estimator, whose magnitudes precondition it.")
+        if self.estimator is not None and self.mel.power != 1:
+            raise DiffvocError(
+                f"the estimator reads a mel as magnitudes and this one has power {self.mel.power}; give a mel of "
+                "power 1, or a vocoder without estimator, not folded."
+            )
         bands = self.mel.hop_length if self.folded else self.mel.n_mels
         if self.sizes.n_mels != bands:
             raise DiffvocError(f"the network is conditioned on {self.sizes.n_mels} bands; this contract gives {bands}.")

@@ -129,7 +129,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def extractors(folders):
     """Makes, once, an extractor of a kind."""
-    from tts_diffvoc.coqui.teacher_forcing import Extractor
+    from tts_diffvoc.coqui.gta.extractor import Extractor
 
     made = {}
 
@@ -143,7 +143,7 @@ def extractors(folders):
 
 
 def prepared(extractor, corpus, names=TEXTS, speaker=None):
-    from tts_diffvoc.commands.extract_mels import find_clip
+    from tts_diffvoc.coqui.gta.corpus import find_clip
 
     utterances = [extractor.prepare(f"wavs/{name}", find_clip(corpus, name), TEXTS[name], speaker) for name in names]
     extractor.forcer.survey(utterances)
@@ -281,7 +281,7 @@ def test_a_model_of_several_speakers_is_told_which(folders, corpus, tmp_path, ca
 
 def test_the_search_finds_known_durations(extractors, corpus):
     """The bundled voice's own mel under durations unlike those that it predicts."""
-    from tts_diffvoc.coqui.teacher_forcing import follow
+    from tts_diffvoc.coqui.gta.durations import follow
 
     extractor = extractors("slt")
     model, utterance = extractor.acoustic, prepared(extractor, corpus, ["four"])[0]
@@ -301,7 +301,7 @@ def test_the_search_finds_known_durations(extractors, corpus):
 
 @pytest.mark.parametrize("hertz", [90.0, 150.0, 220.0, 330.0])
 def test_pitch_is_measured(hertz):
-    from tts_diffvoc.coqui.teacher_forcing import pitch_of
+    from tts_diffvoc.coqui.gta.pitch import pitch_of
 
     time = torch.arange(22050) / 22050
     tone = torch.stack([torch.sin(2 * torch.pi * k * hertz * time) / k for k in range(1, 12)]).sum(0)
@@ -327,6 +327,18 @@ def test_a_second_run_goes_on_where_the_first_stopped(folders, corpus, tmp_path,
     assert "another acoustic_model and durations" in capsys.readouterr().err
     assert run("slt", corpus, out, "--overwrite") == 0
     assert whole.stat().st_mtime > 1
+
+
+def test_extraction_from_python(extractors, corpus, tmp_path):
+    from tts_diffvoc.coqui.gta.corpus import read_corpus
+    from tts_diffvoc.coqui.gta.extraction import extract_mels
+
+    clips, told = read_corpus(corpus), []
+    outcome = extract_mels(extractors("slt"), clips, tmp_path, batch_size=2, progress=lambda *now: told.append(now))
+    assert [(done, count) for done, count, _ in told] == [(2, 5), (4, 5), (5, 5)] and told[-1][2] == 0
+    assert outcome.made == len(mels(tmp_path)) == 5 and not outcome.skipped and outcome.mean_difference > 0
+    again = extract_mels(extractors("slt"), clips, tmp_path)
+    assert again.there == 5 and again.made == 0 and again.mean_difference is None
 
 
 def test_clips_that_cannot_be_used_are_left_out_and_told(folders, tmp_path, capsys):
@@ -356,7 +368,7 @@ def test_clips_that_cannot_be_used_are_left_out_and_told(folders, tmp_path, caps
 
 
 def test_durations_may_be_given(extractors, corpus, tmp_path, capsys):
-    from tts_diffvoc.coqui.teacher_forcing import whole
+    from tts_diffvoc.coqui.gta.durations import whole
 
     utterances = {u.name.removeprefix("wavs/"): u for u in prepared(extractors("slt"), corpus)}
     for name, utterance in utterances.items():
@@ -473,7 +485,7 @@ def test_the_own_mel_is_the_vocoders(extractors, corpus):
 
 
 def test_two_clips_of_one_name_are_refused(corpus, tmp_path):
-    from tts_diffvoc.commands.extract_mels import read_corpus
+    from tts_diffvoc.coqui.gta.corpus import read_corpus
 
     write_corpus(tmp_path, ["one"])
     with (tmp_path / "metadata.csv").open("a") as file:

@@ -153,7 +153,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, state, monkeypatch):
 
     torch.save({"model": state}, tmp_path / "weights.pt")
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(writing, "save_file", fail)
+    monkeypatch.setattr(writing, "write_weights", fail)
     with pytest.raises(DiffvocError, match="No space left on device"):
         import_checkpoint(tmp_path / "weights.pt", None, tmp_path / "deep" / "out")
     assert [p for p in tmp_path.iterdir() if p.name != "deep"] == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,16 +40,19 @@ class TrainableVocoder(BaseVocoder):
         vocoder: the :class:`tts_diffvoc.vocoder.Vocoder` that is trained.
         average: its averaged weights, once training has begun.
         steps_done: steps of training behind these weights.
+        minutes_spent: minutes of it, where a budget counts them.
     """
 
     config: configs.DiffvocConfig
     steps_done: Tensor
+    minutes_spent: Tensor
 
     def __init__(self, config: configs.DiffvocConfig) -> None:
         super().__init__(config)
         self.vocoder = Vocoder(configs.to_core(config), name=config.model)
         self.average: AveragedModel | None = None
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
+        self.register_buffer("minutes_spent", torch.zeros((), dtype=torch.float64))
         self._accumulated = 1
         self._trainer: weakref.ref[Any] | None = None
 
@@ -132,13 +135,35 @@ class TrainableVocoder(BaseVocoder):
         """After a checkpoint was restored: count on from it, or from zero when it only lent its weights."""
         if not trainer.continue_run:
             self.steps_done.zero_()
+            self.minutes_spent.zero_()
+        budget = getattr(trainer, "budget", None)
+        if budget is not None:
+            budget.spent = budget.saved = float(self.minutes_spent)
         trainer.total_steps_done = int(self.steps_done)
 
-    def on_train_step_end(self, trainer: Any) -> None:
-        """Stop when the budget is spent."""
-        budget = getattr(trainer, "budget", None)
-        if budget is not None and budget.share(int(self.steps_done)) >= 1:
+    def on_epoch_start(self, trainer: Any) -> None:
+        """Do not begin what the budget does not hold."""
+        if self._spent(trainer) >= 1:
             raise training.BudgetSpent
+
+    def _spent(self, trainer: Any) -> float:
+        """How much of the budget is used up, the same in every process."""
+        budget = getattr(trainer, "budget", None)
+        if budget is None:
+            return 0.0
+        share = budget.share(int(self.steps_done))
+        return share if budget.max_minutes is None else training.agree(share, self.vocoder.device)
+
+    def on_train_step_end(self, trainer: Any) -> None:
+        """Save when it is time, and stop when the budget is spent."""
+        budget = getattr(trainer, "budget", None)
+        if budget is None:
+            return
+        self.minutes_spent.fill_(budget.minutes())
+        if self._spent(trainer) >= 1:
+            raise training.BudgetSpent
+        if budget.wants_saving():
+            trainer.save_now()
 
     def on_epoch_end(self, trainer: Any) -> None:
         """Leave the vocoder ready to use beside the checkpoints."""
@@ -225,11 +250,10 @@ class TrainableVocoder(BaseVocoder):
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, trainer: Any) -> None:
         """Let the learning rate rise at first and fall towards the end of the budget, as configured."""
-        if trainer.scheduler[0] is not None or (not self.config.warmup_steps and self.config.lr_end == 1.0):
+        if trainer.scheduler[0] is not None:
             return
         step = int(self.steps_done)
-        budget = getattr(trainer, "budget", None)
-        spent = min(1.0, budget.share(step)) if budget is not None else 0.0
+        spent = min(1.0, self._spent(trainer))
         fall = self.config.lr_end + (1 - self.config.lr_end) * (1 + math.cos(math.pi * spent)) / 2
         rise = min(1.0, (step + 1) / self.config.warmup_steps) if self.config.warmup_steps else 1.0
         for group in optimizer.param_groups:
@@ -245,12 +269,8 @@ class TrainableVocoder(BaseVocoder):
     def _stopped(self, reason: str) -> DiffvocError:
         """The error that ends a training, with where the last good checkpoint is."""
         trainer = self._trainer() if self._trainer is not None else None
-        place = "no checkpoint had been written yet"
-        if trainer is not None:
-            with suppress(DiffvocError):
-                last = training.find_checkpoint(trainer.output_path)[0]
-                place = f"the last good checkpoint is {last}; go on with --continue_path {trainer.output_path}"
-        return DiffvocError(f"{reason.rstrip('.')}; {place}.")
+        place = f"; {training.last_good(trainer.output_path)}" if trainer is not None else ""
+        return DiffvocError(f"{reason.rstrip('.')}{place}.")
 
     def train_step(self, batch: dict[str, Any], criterion: Any, optimizer_idx: int | None = None) -> Any:
         """The losses of a batch, for loops other than :meth:`optimize`."""

@@ -87,7 +87,8 @@ def save_whole(state: Any, path: str | os.PathLike[Any], **kwargs: Any) -> None:
         free = shutil.disk_usage(path.parent).free / 2**20 if path.parent.is_dir() else 0
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise DiffvocError(
-            f"the checkpoint {path} cannot be written ({reason}; {free:,.0f} MiB free); make room and go on."
+            f"the checkpoint {path} cannot be written ({reason}; {free:,.0f} MiB free): make room; "
+            f"{last_good(path.parent)}."
         ) from None
 
 
@@ -104,6 +105,15 @@ def world() -> tuple[int, int]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
+
+
+def agree(value: float, device: torch.device) -> float:
+    """The first process's value, in every process: clocks differ, and all must learn and stop alike."""
+    if world()[1] == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    torch.distributed.broadcast(shared, 0)
+    return float(shared)
 
 
 def join_processes(args: TrainerArgs, config: DiffvocConfig) -> None:
@@ -135,11 +145,28 @@ def join_processes(args: TrainerArgs, config: DiffvocConfig) -> None:
 
 @dataclass
 class Budget:
-    """When to stop: after so many steps in all, or minutes of this call; None for no end."""
+    """When to stop: after so many steps, or minutes of training, in all; None for no end.
+
+    ``save_minutes`` is how often to save, beside what the configuration's steps say; ``spent`` what earlier calls used.
+    """
 
     max_steps: int | None = None
     max_minutes: float | None = None
+    save_minutes: float | None = None
+    spent: float = 0.0
     started: float = 0.0
+    saved: float = 0.0
+
+    def minutes(self) -> float:
+        """Minutes of training so far, earlier calls included."""
+        return self.spent + (time.monotonic() - self.started) / 60 if self.started else self.spent
+
+    def wants_saving(self) -> bool:
+        """Whether it is time to save; asking makes it so."""
+        if self.save_minutes is None or self.minutes() - self.saved < self.save_minutes:
+            return False
+        self.saved = self.minutes()
+        return True
 
     def share(self, step: int) -> float:
         """How much is used up, from 0 to 1, by the budget that ends first."""
@@ -147,7 +174,7 @@ class Budget:
         if self.max_steps:
             shares.append(step / self.max_steps)
         if self.max_minutes:
-            shares.append((time.monotonic() - self.started) / 60 / self.max_minutes)
+            shares.append(self.minutes() / self.max_minutes)
         return max(shares)
 
 
@@ -160,7 +187,16 @@ class DiffvocTrainer(Trainer):
 
     def __init__(self, *args: Any, budget: Budget | None = None, **kwargs: Any) -> None:
         self.budget = budget or Budget()
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except DiffvocError:
+            self._leave_nothing()
+            raise
+
+    def _leave_nothing(self) -> None:
+        """Remove the folder of a run that ended before it saved anything."""
+        if self.args.rank == 0 and hasattr(self, "output_path"):
+            remove_experiment_folder(self.output_path)
 
     @staticmethod
     def init_training(args: TrainerArgs, coqpit_overrides: list[str], config: Any = None) -> tuple[Any, dict[str, str]]:
@@ -169,6 +205,23 @@ class DiffvocTrainer(Trainer):
             args.restore_path, best = find_checkpoint(args.continue_path)
             args.best_path = args.best_path or best
         return config, {"restore_path": args.restore_path} if args.restore_path else {}
+
+    def restore_model(self) -> None:
+        """Restore a checkpoint, or say that it cannot be read."""
+        try:
+            super().restore_model()
+        except Exception as error:  # whatever a truncated or foreign file makes the reader raise
+            raise DiffvocError(
+                f"{self.args.restore_path} cannot be restored ({type(error).__name__}); give another checkpoint, or "
+                "delete this one to go on from the one before."
+            ) from None
+
+    def _restore_best_loss(self) -> None:
+        """Take the best loss so far from the best checkpoint; Coqui's takes that of the last, which may have none."""
+        if self.continue_run and os.path.basename(self.args.best_path).startswith("best_model"):
+            kept = trainer.io.load_fsspec(self.args.best_path, map_location="cpu").get("model_loss")
+            known = {name: loss for name, loss in (kept or {}).items() if loss is not None}
+            self.best_loss = {**self.best_loss, **known}
 
     def save_checkpoint(self) -> None:
         """Save the state to go on from, and beside it the vocoder ready to use, in the folder ``vocoder``."""
@@ -183,6 +236,8 @@ class DiffvocTrainer(Trainer):
         saving.
         """
         self.budget.started = time.monotonic()
+        for begun in self.output_path.glob(".*.part"):  # by a process that was killed
+            begun.unlink()
         try:
             self._fit()
         except BudgetSpent:
@@ -193,16 +248,21 @@ class DiffvocTrainer(Trainer):
             raise
         except DiffvocError:
             self.dashboard_logger.finish()
-            if self.args.rank == 0:
-                remove_experiment_folder(self.output_path)
+            self._leave_nothing()
             raise
         self.finish()
 
-    def finish(self) -> None:
-        """Save where training stands, and close the dashboard."""
-        self.total_steps_done -= 1  # checkpoints carry the number of their last step
+    def save_now(self) -> None:
+        """Save after a step has been counted; checkpoints carry the number of their last step."""
+        if self.total_steps_done == 0:
+            return
+        self.total_steps_done -= 1
         self.save_checkpoint()
         self.total_steps_done += 1
+
+    def finish(self) -> None:
+        """Save where training stands, and close the dashboard."""
+        self.save_now()
         if self.args.rank == 0:
             self.dashboard_logger.flush()
             self.dashboard_logger.finish()
@@ -214,6 +274,15 @@ def find_checkpoint(folder: str | os.PathLike[Any]) -> tuple[str, str]:
         return trainer.io.get_last_checkpoint(folder)
     except (ValueError, OSError):
         raise DiffvocError(f"{folder} holds no checkpoint to go on from; give a training folder of ours.") from None
+
+
+def last_good(folder: str | os.PathLike[Any]) -> str:
+    """Words that say where the last checkpoint in a training folder is."""
+    try:
+        last = find_checkpoint(folder)[0]
+    except DiffvocError:
+        return "no checkpoint had been written yet"
+    return f"the last good checkpoint is {last}; go on with --continue_path {folder}"
 
 
 def split_corpus(config: DiffvocConfig) -> tuple[Corpus, list[Recording], list[Recording]]:
@@ -285,6 +354,7 @@ def fit(
             for checkpoint in set(find_checkpoint(args.continue_path)):
                 os.symlink(os.path.abspath(checkpoint), os.path.join(output, os.path.basename(checkpoint)))
             args.continue_path = output
+    torch.manual_seed(config.training_seed)  # of the first weights, which Coqui's Trainer does not make
     try:
         ran = DiffvocTrainer(
             args,
@@ -310,5 +380,8 @@ def _take_budget(arguments: list[str], budget: Budget) -> list[str]:
     parser.add_argument("--max_steps", type=int)
     parser.add_argument("--max_minutes", type=float)
     found, rest = parser.parse_known_args(arguments)
+    for name, value in vars(found).items():
+        if value is not None and not value > 0:
+            raise DiffvocError(f"--{name} is {value}; give a number above zero, or leave it out for no end.")
     budget.max_steps, budget.max_minutes = found.max_steps, found.max_minutes
     return rest

@@ -8,15 +8,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from tts_diffvoc import __version__
-from tts_diffvoc.checkpoint import FORMAT, WEIGHTS
+from tts_diffvoc.checkpoint import FILES, FORMAT, WEIGHTS, write_weights
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.importers import Kind
 from tts_diffvoc.importers.reading import Checkpoint, Converted, Settings
 
-OURS = {"config.json", WEIGHTS, "README.md"}
+OURS = set(FILES)
 
 
 def check_output(output: Path, force: bool) -> None:
@@ -71,11 +69,10 @@ def write_folder(output: Path, converted: Converted, card: str, force: bool) -> 
     try:
         new = beside / "new"
         new.mkdir()
-        save_file(converted.weights, new / WEIGHTS)
+        write_weights(new / WEIGHTS, converted.weights)
         values = {"format": FORMAT, **converted.config}
         (new / "config.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         (new / "README.md").write_text(card, encoding="utf-8")
-        shutil.copymode(new / "README.md", new / WEIGHTS)  # safetensors lets nobody else read what it writes
         check_output(output, force)
         replace_folder(new, output, beside / "old")
     except OSError as error:

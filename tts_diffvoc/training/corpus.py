@@ -150,7 +150,8 @@ def scan(folder: str | Path, mel: MelConfig, features: str | Path | None = None,
 
     Args:
         folder: wav and flac files at any depth, of any rate and number of channels; a ``metadata.csv`` in
-            LJ Speech's layout (id|text|...) is checked for transcripts without a clip.
+            LJ Speech's layout (id|text|...), in it or beside a folder ``wavs``, is checked for transcripts without
+            a clip.
         mel: the contract that recordings must be able to fill.
         features: folder of saved mels, ``<name>.npy`` for each recording; None to compute mels.
         listen: read the audio too, for silence, clipping and invalid samples.
@@ -228,12 +229,14 @@ class Finding:
 def hear(blocks: Iterable[np.ndarray]) -> Finding:
     """Silence, clipping and invalid samples in float blocks [n, channels] of one recording."""
     finding, peak = Finding(), 0.0
+    full = np.zeros(0, dtype=bool)
     for block in blocks:
         if not np.isfinite(block).all():
             return Finding("it holds NaN or infinite samples")
         level = np.abs(block).max(axis=1, initial=0.0)
         peak = max(peak, float(level.max(initial=0.0)))
-        full = level >= 0.9995
+        # A run may begin in the block before.
+        full = np.concatenate([full[len(full) - CLIPPED_RUN + 1 :], level >= 0.9995])
         if full.sum() >= CLIPPED_RUN:
             runs = np.convolve(full, np.ones(CLIPPED_RUN, dtype=int), "valid")
             finding.clipped |= bool((runs >= CLIPPED_RUN).any())
@@ -256,9 +259,10 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
 
 
 def _missing_clips(folder: Path, paths: list[Path]) -> list[str]:
-    """Names in an LJ Speech ``metadata.csv`` that no audio file has."""
-    table = folder / "metadata.csv"
-    if not table.is_file():
+    """Names in an LJ Speech ``metadata.csv``, in the folder or beside its ``wavs``, that no audio file has."""
+    tables = [place / "metadata.csv" for place in (folder, folder.parent) if place == folder or folder.name == "wavs"]
+    table = next((table for table in tables if table.is_file()), None)
+    if table is None:
         return []
     stems = {path.stem for path in paths}
     with table.open(encoding="utf-8", errors="replace", newline="") as lines:

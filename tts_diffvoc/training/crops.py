@@ -17,15 +17,15 @@ from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, compress, expand, log_mel
 from tts_diffvoc.training.corpus import Recording, read_header, why_unusable
 
-# Source samples that the resampling filter sees on each side, with room to spare.
-FILTER_REACH = 256
+# Zero crossings of the resampling filter on each side.
+FILTER_WIDTH = 64
 
 
 @lru_cache(maxsize=8)
 def _resampler(rate: int, wanted: int) -> torch.nn.Module:
     from torchaudio.transforms import Resample  # a heavy import, paid only when rates differ
 
-    return Resample(rate, wanted, lowpass_filter_width=64)
+    return Resample(rate, wanted, lowpass_filter_width=FILTER_WIDTH)
 
 
 def read_samples(recording: Recording, start: int, stop: int) -> Tensor:
@@ -58,7 +58,8 @@ def read_waveform(recording: Recording, start: int, stop: int, rate: int) -> Ten
         return read_samples(recording, start, stop)
     common = gcd(recording.rate, rate)
     source, target = recording.rate // common, rate // common
-    reach = -(-FILTER_REACH // source)
+    # In source samples, with room to spare: the filter grows with the rate that it cuts down.
+    reach = -(-2 * FILTER_WIDTH * max(recording.rate, rate) // (rate * source))
     first = max(0, start // target - reach)
     last = -(-stop // target) + reach
     piece = read_samples(recording, first * source, min(last * source, recording.samples))
@@ -105,7 +106,8 @@ def read_crop(recording: Recording, mel: MelConfig, start: int, frames: int) -> 
         return waveform, torch.from_numpy(np.array(piece, dtype=np.float32))
     side = -(-mel.n_fft // 2 // hop)
     first, last = max(0, start - side), min(whole, start + frames + side)
-    waveform = read_waveform(recording, first * hop, last * hop, mel.sample_rate)
+    end = recording.length(mel.sample_rate) if last == whole else last * hop  # the clip's last window sees its end
+    waveform = read_waveform(recording, first * hop, end, mel.sample_rate)
     columns = log_mel(waveform.unsqueeze(0), mel)[0, :, start - first : start - first + frames]
     return waveform[(start - first) * hop : (start - first + frames) * hop], columns
 
@@ -166,9 +168,9 @@ class CropDataset(Dataset):
             return error
         missing = self.frames - frames
         if missing:
-            silence = float(log_mel(torch.zeros(1, 2 * self.mel.n_fft), self.mel)[0, 0, 0])
+            silence = log_mel(torch.zeros(1, 2 * self.mel.n_fft), self.mel)[0, :, :1]
             waveform = torch.nn.functional.pad(waveform, (0, missing * self.mel.hop_length))
-            mel = torch.nn.functional.pad(mel, (0, missing), value=silence)
+            mel = torch.cat([mel, silence.expand(-1, missing)], dim=1)
         return waveform, mel, key.seed
 
 

@@ -1,0 +1,106 @@
+"""The clips of a corpus and their transcripts, in LJ Speech's layout or in one that a formatter of Coqui reads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tts_diffvoc import voices
+from tts_diffvoc.errors import DiffvocError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A line of the corpus. `name` is the clip's path under the corpus, without suffix, such as wavs/LJ001-0001."""
+
+    name: str
+    path: Path
+    text: str
+    speaker: str | None = None
+
+
+def read_corpus(folder: Path, formatter: str = "ljspeech", metadata: str = "metadata.csv") -> list[Clip]:
+    """The clips that the transcripts of `folder` name, in their order.
+
+    Raises: DiffvocError when there is no such corpus, or two clips would have one name.
+    """
+    if not folder.is_dir():
+        raise DiffvocError(f"there is no folder {folder}; give one with {metadata} and the clips.")
+    clips = read_ljspeech(folder, metadata) if formatter == "ljspeech" else read_formatted(folder, formatter, metadata)
+    if not clips:
+        raise DiffvocError(f"{folder} lists no clips; give a corpus with at least one transcript.")
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.name in seen:
+            raise DiffvocError(f"{folder} lists {clip.name} twice; name each clip once.")
+        seen.add(clip.name)
+    return clips
+
+
+def read_ljspeech(folder: Path, metadata: str) -> list[Clip]:
+    """Clips of lines `id|text|normalised text`, the last column counts; they lie in wavs/ or beside the list."""
+    path = folder / metadata
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise DiffvocError(f"{path} cannot be read; give a UTF-8 list of lines id|text|normalised text.") from None
+    clips = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name, *columns = line.split("|")
+        if not columns or not name.strip():
+            raise DiffvocError(f"line {number} of {path} has no name and text; write id|text|normalised text.")
+        name = name.strip()
+        name = str(Path(name).with_suffix("")) if Path(name).suffix in SUFFIXES else name
+        text = columns[1] if len(columns) > 1 and columns[1].strip() else columns[0]
+        found = find_clip(folder, name)
+        clips.append(Clip(clip_name(found, folder), found, text.strip()))
+    return clips
+
+
+def find_clip(folder: Path, name: str) -> Path:
+    """Where the clip `name` lies, or where it should."""
+    for place in (folder / "wavs", folder):
+        for suffix in SUFFIXES:
+            path = place / f"{name}{suffix}"
+            if path.is_file():
+                return path
+    return folder / "wavs" / f"{name}.wav"
+
+
+def clip_name(path: Path, folder: Path) -> str:
+    """The path of a clip under the corpus, without suffix: as the trainer looks for its mel.
+
+    Raises: DiffvocError for a clip elsewhere, since its mel would be written elsewhere.
+    """
+    path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+    if not path.is_relative_to(folder):
+        raise DiffvocError(f"the clip {path} lies outside of {folder}; give the folder that holds all of them.")
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def read_formatted(folder: Path, formatter: str, metadata: str) -> list[Clip]:
+    """Clips that one of Coqui's formatters finds."""
+    from TTS.tts.datasets import formatters
+
+    known = sorted(formatters._FORMATTER_REGISTRY)
+    if formatter not in known:
+        raise voices.unknown(formatter, known, "formatter")
+    try:
+        samples = formatters._FORMATTER_REGISTRY[formatter](str(folder), metadata, ignored_speakers=None)
+    except Exception as error:  # each formatter trusts its corpus in its own way
+        raise DiffvocError(
+            f"Coqui's formatter {formatter} cannot read {folder} with {metadata} ({type(error).__name__}: {error}); "
+            "check --formatter and --metadata."
+        ) from None
+    clips = []
+    for sample in samples:
+        path = Path(sample["audio_file"])
+        beside = [p for p in map(path.with_suffix, SUFFIXES) if p.is_file()]
+        found = path if path.is_file() or not beside else beside[0]
+        clips.append(Clip(clip_name(found, folder), found, sample["text"].strip(), sample.get("speaker_name")))
+    return clips

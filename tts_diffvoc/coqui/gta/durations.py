@@ -1,0 +1,106 @@
+"""Frames of each symbol: searched for a model without an aligner, or read from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from TTS.tts.models.forward_tts import ForwardTTS
+
+from tts_diffvoc.coqui.gta.utterance import Utterance, too_short
+from tts_diffvoc.errors import DiffvocError
+
+
+def follow(model: ForwardTTS, utterance: Utterance, rounds: int = 3) -> Tensor:
+    """Frames of each symbol [T], summing to F, from a search along the model's own mel.
+
+    The model's mel under its predicted durations, stretched to F frames, is warped on the recording's
+    (dynamic time warping, Sakoe and Chiba 1978, both with each band at zero mean and unit deviation). What the
+    recording spends on the frames of a symbol is its duration. The next round starts from what was found.
+
+    Raises: DiffvocError when the transcript has more symbols than the clip has frames.
+    """
+    symbols, frames = utterance.lengths()
+    count = len(utterance.symbols)
+    if count > len(utterance.mel):
+        raise too_short(utterance)
+    even = whole(torch.ones(count, dtype=torch.float64), len(utterance.mel)).to(utterance.symbols.device)
+    outputs = model(utterance.symbols[None], symbols, frames, dr=even[None], aux_input=utterance.conditioning())
+    durations = whole(outputs["durations"][0].double().cpu(), len(utterance.mel))
+    for _ in range(rounds):
+        lasting = durations.clamp_min(1)
+        length = torch.tensor([int(lasting.sum())], device=utterance.symbols.device)
+        reference = model(
+            utterance.symbols[None],
+            symbols,
+            length,
+            dr=lasting[None].to(utterance.symbols.device),
+            aux_input=utterance.conditioning(),
+        )["model_outputs"][0]
+        path = warp(standard(utterance.mel).cpu(), standard(reference).cpu())
+        owner = torch.repeat_interleave(torch.arange(count), lasting)
+        found = torch.bincount(owner[path], minlength=count)
+        if torch.equal(found, durations):
+            break
+        durations = found
+    return durations
+
+
+def whole(durations: Tensor, frames: int) -> Tensor:
+    """Durations [T] scaled to sum to `frames`, rounded so that each boundary moves by half a frame at most."""
+    ends = durations.clamp_min(0).cumsum(0) + torch.arange(1, len(durations) + 1) * 1e-6
+    ends = torch.round(ends * (frames / ends[-1])).long()
+    return torch.diff(ends, prepend=torch.zeros(1, dtype=torch.long))
+
+
+def standard(mel: Tensor) -> Tensor:
+    """A mel [F, C] with each band at zero mean and unit deviation: no loudness, no tone colour of a room."""
+    return (mel - mel.mean(0)) / mel.std(0, unbiased=False).clamp_min(1e-3)
+
+
+def warp(mel: Tensor, reference: Tensor) -> Tensor:
+    """For each frame of `mel` [F, C] the frame of `reference` [R, C] on the cheapest path, [F], never falling.
+
+    A path may stay on a frame of the reference or skip up to two, both at a small price.
+    """
+    cost = torch.cdist(mel.double(), reference.double(), p=1).numpy() / mel.shape[1]
+    prices = (0.1, 0.0, 0.1, 0.2)
+    frames, states = cost.shape
+    best = cost[0] + 0.1 * np.arange(states)
+    came = np.zeros((frames, states), dtype=np.int64)
+    padded = np.full(states + 3, np.inf)
+    for frame in range(1, frames):
+        padded[3:] = best
+        choices = np.stack([padded[3 - step : 3 - step + states] + price for step, price in enumerate(prices)])
+        came[frame] = choices.argmin(0)
+        best = choices.min(0) + cost[frame]
+    state = int((best + 0.1 * np.arange(states)[::-1]).argmin())
+    path = np.empty(frames, dtype=np.int64)
+    for frame in range(frames - 1, -1, -1):
+        path[frame] = state
+        state -= came[frame, state]
+    return torch.from_numpy(path)
+
+
+def read_durations(path: Path, symbols: int, frames: int) -> Tensor:
+    """Frames of each symbol [T] from an .npy, which must sum to `frames` give or take two.
+
+    Raises: DiffvocError for a missing file, another number of symbols or another sum.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+        durations = torch.from_numpy(np.round(values.astype(np.float64))).long()
+    except (OSError, ValueError, TypeError):
+        raise DiffvocError(f"{path} cannot be read; save the frames of each symbol as a plain array.") from None
+    if durations.shape != (symbols,) or (durations < 0).any():
+        raise DiffvocError(
+            f"{path} has shape {list(values.shape)} and the transcript {symbols} symbols; give one each."
+        )
+    late = frames - int(durations.sum())
+    longest = int(durations.argmax())
+    if abs(late) > 2 or durations[longest] + late < 0:
+        raise DiffvocError(f"{path} sums to {int(durations.sum())} frames and the clip has {frames}; give its own.")
+    durations[-1 if durations[-1] + late >= 0 else longest] += late
+    return durations

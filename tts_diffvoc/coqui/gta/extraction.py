@@ -1,0 +1,200 @@
+"""The mels of a whole corpus, written to a folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tts_diffvoc import __version__
+from tts_diffvoc.coqui import support
+from tts_diffvoc.coqui.gta import folder as mels
+from tts_diffvoc.coqui.gta.corpus import Clip
+from tts_diffvoc.errors import DiffvocError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts_diffvoc.coqui.gta.extractor import Extractor
+    from tts_diffvoc.coqui.gta.utterance import Utterance
+
+# Clips that tell mean and deviation of pitch, where a model wants to know them.
+SAMPLE = 100
+# Called with clips done, clips to do and seconds left.
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        there: how many mels were there before.
+        skipped: clips that were left out, and why.
+        differences: of each mel that was made, how far it is from the recording's own, in natural logarithms.
+    """
+
+    there: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    differences: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def made(self) -> int:
+        return len(self.differences)
+
+    @property
+    def mean_difference(self) -> float | None:
+        """Mean of the differences, None without any."""
+        return sum(self.differences.values()) / self.made if self.made else None
+
+    def facts(self) -> dict[str, Any]:
+        """What mels.json says of the run; the clips of the largest difference are those to look at first."""
+        mean = self.mean_difference
+        largest = sorted(self.differences, key=lambda name: -self.differences[name])[:10]
+        return {
+            "clips": self.there + self.made,
+            "log_mel_l1": {
+                "clips": self.made,
+                "mean": None if mean is None else round(mean, 4),
+                "largest": {name: round(self.differences[name], 4) for name in largest},
+            },
+            "skipped": self.skipped,
+        }
+
+
+def check_settings(folder: Path, durations: Path | None, batch_size: int) -> None:
+    """Raise DiffvocError for what can be seen to be wrong before any work."""
+    if batch_size < 1:
+        raise DiffvocError(f"--batch-size is {batch_size}; give 1 or more.")
+    if durations is not None and not durations.is_dir():
+        raise DiffvocError(f"there is no folder {durations}; --durations takes a folder of .npy files.")
+    if folder.exists() and not folder.is_dir():
+        raise DiffvocError(f"{folder} is a file; -o takes a folder.")
+
+
+def extract_mels(
+    extractor: Extractor,
+    clips: Sequence[Clip],
+    folder: Path,
+    *,
+    speaker: str | None = None,
+    durations: Path | None = None,
+    batch_size: int = 16,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Write the mel of each clip to ``folder``, and what made them to mels.json.
+
+    Clips whose mels are there already are passed over, so that a run which was stopped goes on.
+
+    Args:
+        extractor: acoustic model and vocoder contract.
+        clips: names are unique.
+        folder: made when it is not there.
+        speaker: for clips whose own the model does not know.
+        durations: folder of .npy with the frames of each symbol, named as the clips.
+        batch_size: clips at a time; changes speed, not results.
+        overwrite: make mels again that are there.
+        progress: called after each batch.
+
+    Raises: DiffvocError when ``folder`` holds mels of another origin or cannot be written. A clip that cannot be
+        used is left out and told in the outcome.
+    """
+    check_settings(folder, durations, batch_size)
+    if durations is not None and not extractor.forcer.takes_durations:
+        kind = type(extractor.acoustic).__name__
+        raise DiffvocError(f"the model {kind} finds durations by itself; leave --durations out.")
+    timing = "given by the user" if durations else extractor.forcer.timing
+    identity = json.loads(json.dumps({**extractor.identity(), "durations": timing}))
+    if not overwrite:
+        mels.check_same(folder, identity)
+    facts = {"format": mels.FORMAT, **extractor.asked, "identity": identity, "versions": versions()}
+    mels.write_facts(folder, facts)
+    if overwrite:
+        for clip in clips:
+            mels.target(folder, clip).unlink(missing_ok=True)
+    todo = [clip for clip in clips if not mels.is_done(folder, clip, extractor)]
+    work = _Run(extractor, folder, speaker, durations, Outcome(len(clips) - len(todo)))
+    if todo:
+        work.survey(clips)
+        work.extract(todo, batch_size, progress)
+    mels.write_facts(folder, {**facts, **work.outcome.facts()})
+    return work.outcome
+
+
+def versions() -> dict[str, str]:
+    """The versions of what makes the mels."""
+    return {"tts-diffvoc": __version__, "coqui-tts": support.version(), "torch": torch.__version__}
+
+
+@dataclass
+class _Run:
+    """One run over a corpus; arguments as those of :func:`extract_mels`."""
+
+    extractor: Extractor
+    folder: Path
+    default_speaker: str | None
+    durations: Path | None
+    outcome: Outcome
+
+    def prepare(self, clip: Clip) -> Utterance | None:
+        """The clip made ready; None, and the reason noted, when it cannot be used."""
+        durations = self.durations and self.durations / f"{clip.name}.npy"
+        try:
+            if not clip.path.is_file():
+                raise DiffvocError(f"there is no recording {clip.path}.")
+            return self.extractor.prepare(clip.name, clip.path, clip.text, self.speaker(clip), durations)
+        except DiffvocError as error:
+            self.outcome.skipped[clip.name] = str(error)
+            return None
+
+    def speaker(self, clip: Clip) -> str | None:
+        """The clip's speaker where the model knows it, else the one that the user named."""
+        manager = self.extractor.acoustic.speaker_manager
+        known = manager is not None and clip.speaker in manager.speaker_names
+        return clip.speaker if known else self.default_speaker
+
+    def survey(self, clips: Sequence[Clip]) -> None:
+        """Let the model learn what it must know about the corpus, from a sample of it."""
+        if self.extractor.forcer.wants_survey():
+            chosen = clips[:: max(1, len(clips) // SAMPLE)][:SAMPLE]
+            self.extractor.forcer.survey([u for u in map(self.prepare, chosen) if u is not None])
+
+    def extract(self, clips: Sequence[Clip], batch_size: int, progress: Progress | None) -> None:
+        """Make and write the mels, clips of like length together."""
+        began = time.monotonic()
+        clips = sorted(clips, key=lambda clip: len(clip.text))
+        letters, done = sum(len(clip.text) + 1 for clip in clips), 0
+        for start in range(0, len(clips), batch_size):
+            batch = clips[start : start + batch_size]
+            self.batch(batch)
+            done += sum(len(clip.text) + 1 for clip in batch)
+            if progress is not None:
+                progress(start + len(batch), len(clips), (time.monotonic() - began) * (letters / done - 1))
+
+    def batch(self, clips: Sequence[Clip]) -> None:
+        """Make and write the mels of one batch."""
+        ready = [u for u in map(self.prepare, clips) if u is not None]
+        try:
+            made = list(zip(ready, self.extractor.extract(ready))) if ready else []
+        except DiffvocError:  # one of them cannot be led: the others can
+            made = [(u, mel) for u in ready for mel in self.single(u)]
+        for utterance, mel in made:
+            if not mel.isfinite().all():
+                self.outcome.skipped[utterance.name] = "the model made NaN or infinite values of it."
+                continue
+            mels.write(mels.target(self.folder, utterance), mel.numpy())
+            self.outcome.differences[utterance.name] = self.extractor.difference(mel, utterance.own)
+
+    def single(self, utterance: Utterance) -> list[Tensor]:
+        """The mel of one utterance in a list, or an empty one and the reason noted."""
+        try:
+            return self.extractor.extract([utterance])
+        except DiffvocError as error:
+            self.outcome.skipped[utterance.name] = str(error)
+            return []

@@ -1,0 +1,278 @@
+"""Leading an acoustic model along recordings, by kind of model."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from TTS.tts.layers.tacotron.attentions import GravesAttention, OriginalAttention
+from TTS.tts.models.align_tts import AlignTTS
+from TTS.tts.models.base_tacotron import BaseTacotron
+from TTS.tts.models.forward_tts import ForwardTTS
+from TTS.tts.models.glow_tts import GlowTTS
+from TTS.tts.models.tacotron import Tacotron
+
+from tts_diffvoc.coqui.acoustic import DiffvocForwardTTS
+from tts_diffvoc.coqui.gta.durations import follow
+from tts_diffvoc.coqui.gta.pitch import pitch_of
+from tts_diffvoc.coqui.gta.utterance import Utterance, too_short
+from tts_diffvoc.errors import DiffvocError
+
+
+class Forcer:
+    """An acoustic model that is led along recordings.
+
+    Attributes:
+        model: Coqui's model, in evaluation mode.
+        timing: where the durations come from, in words.
+    """
+
+    timing = ""
+    takes_durations = False
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def survey(self, utterances: list[Utterance]) -> None:
+        """Learn what it must know about the corpus as a whole; `utterances` are a fair sample of it."""
+
+    def wants_survey(self) -> bool:
+        """Whether :meth:`survey` would learn anything."""
+        return False
+
+    def force(self, utterances: list[Utterance]) -> list[Tensor]:
+        """The model's output [F', C] for each utterance, in its own levels; F' is F to within its step."""
+        with torch.no_grad():
+            return [self.one(utterance) for utterance in utterances]
+
+    def one(self, utterance: Utterance) -> Tensor:
+        """The output [F', C] for one utterance."""
+        raise NotImplementedError
+
+
+class AttentionForcer(Forcer):
+    """Tacotron and Tacotron 2: each step of the decoder sees the recording's frames before it.
+
+    The encoder and the post-net run on one utterance, the decoder on several at a time where its attention
+    masks what lies behind a text's end before it normalises, and nothing in it is random.
+    """
+
+    timing = "attention"
+
+    def batches_well(self) -> bool:
+        """Whether a padded batch gives the decoder's outputs of single utterances."""
+        attention, prenet = self.model.decoder.attention, self.model.decoder.prenet
+        if (prenet.prenet_dropout and prenet.dropout_at_inference) or self.model.use_capacitron_vae:
+            return False
+        if isinstance(attention, OriginalAttention):
+            return not (attention.windowing or (attention.forward_attn and attention.forward_attn_mask))
+        return isinstance(attention, GravesAttention)
+
+    def force(self, utterances: list[Utterance]) -> list[Tensor]:
+        """As Forcer.force, the decoder in batches."""
+        with torch.no_grad():
+            if self.batches_well():
+                return self._batch(utterances)
+            return [self.one(utterance) for utterance in utterances]
+
+    def one(self, utterance: Utterance) -> Tensor:
+        """One utterance, what is random about it (dropout in the prenet, Capacitron) seeded by its name."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(zlib.crc32(utterance.name.encode()))
+            return self._batch([utterance])[0]
+
+    def _batch(self, utterances: list[Utterance]) -> list[Tensor]:
+        decoder = self.model.decoder
+        inputs = pad_sequence([self.encode(u) for u in utterances], batch_first=True)
+        mels = pad_sequence([u.mel for u in utterances], batch_first=True)
+        mels = torch.nn.functional.pad(mels, (0, 0, 0, -mels.shape[1] % decoder.r))
+        counts = torch.tensor([len(u.symbols) for u in utterances], device=inputs.device)
+        mask = torch.arange(inputs.shape[1], device=inputs.device) < counts.unsqueeze(1)
+        decoded = decoder(inputs, mels, mask)[0]
+        return [self.finish(frames[None, :, : len(u.mel)]) for frames, u in zip(decoded, utterances)]
+
+    def encode(self, utterance: Utterance) -> Tensor:
+        """What the decoder attends to, [T, D]: text, style and speaker in the order of Coqui's forward()."""
+        model, mel = self.model, utterance.mel[None]
+        embedded = model.embedding(utterance.symbols[None])
+        if isinstance(model, Tacotron):
+            encoded = model.encoder(embedded)
+        else:
+            encoded = model.encoder.inference(embedded.transpose(1, 2))
+        if model.gst and model.use_gst:
+            encoded = model.compute_gst(encoded, mel)
+        speaker = model._get_speaker_conditioning(
+            utterance.conditioning(),
+            "speaker_embedding",
+            normalize_d_vector=False,
+            normalize_embedding=False,
+            output_shape="BTC",
+        )
+        if speaker is not None:
+            encoded = model._concat_speaker_embedding(encoded, speaker)
+        if model.capacitron_vae and model.use_capacitron_vae:
+            encoded = self._capacitron(encoded, embedded, speaker, utterance)
+        return encoded[0]
+
+    def _capacitron(self, encoded: Tensor, embedded: Tensor, speaker: Tensor | None, utterance: Utterance) -> Tensor:
+        symbols, frames = utterance.lengths()
+        settings = self.model.capacitron_vae
+        return self.model.compute_capacitron_VAE_embedding(
+            encoded,
+            reference_mel_info=[utterance.mel[None], frames],
+            text_info=[embedded, symbols] if settings.capacitron_use_text_summary_embeddings else None,
+            speaker_embedding=speaker if settings.capacitron_use_speaker_embedding else None,
+        )[0]
+
+    def finish(self, decoded: Tensor) -> Tensor:
+        """The decoder's frames [1, C, F] through the post-net: a mel [F, C], Tacotron's linear one made a mel."""
+        if not isinstance(self.model, Tacotron):
+            return (decoded + self.model.postnet(decoded))[0].T
+        linear = self.model.last_linear(self.model.postnet(decoded))[0]
+        return torch.from_numpy(self.model.ap.out_linear_to_mel(linear.T.cpu().numpy()).T)
+
+
+class DurationForcer(Forcer):
+    """ForwardTTS (FastPitch, FastSpeech, SpeedySpeech, the bundled voice): durations and pitch of the recording.
+
+    Durations are those of the model's own aligner, those that the user gives, or those of :func:`follow`.
+    Pitch and energy are measured; Coqui's models take them relative to mean and deviation of their corpus.
+    """
+
+    def __init__(self, model: ForwardTTS) -> None:
+        super().__init__(model)
+        self.takes_durations = not model.use_aligner
+        self.timing = "the model's aligner" if model.use_aligner else "search along the model's own mel"
+        self.scales: dict[str, tuple[float, float]] = {}
+
+    def wants_survey(self) -> bool:
+        """Coqui's own models know pitch and energy only relative to their corpus."""
+        args = self.model.args
+        return bool(args.use_pitch or args.use_energy) and not isinstance(self.model, DiffvocForwardTTS)
+
+    def survey(self, utterances: list[Utterance]) -> None:
+        """Mean and deviation of pitch and energy where they are not 0, as Coqui's datasets keep them."""
+        args = self.model.args
+        measures = {"pitch": self._hertz} if args.use_pitch else {}
+        measures |= {"energy": self._loudness} if args.use_energy else {}
+        for name, measure in measures.items():
+            values = torch.cat([measure(u) for u in utterances] or [torch.zeros(1)])
+            values = values[values != 0]
+            if len(values) > 1:
+                self.scales[name] = float(values.mean()), max(float(values.std()), 1e-6)
+
+    def one(self, utterance: Utterance) -> Tensor:
+        """One utterance under its own durations, pitch and energy."""
+        model = self.model
+        symbols, frames = utterance.lengths()
+        durations = None
+        if not model.use_aligner:
+            durations = utterance.durations if utterance.durations is not None else follow(model, utterance)
+            durations = durations[None].to(self.device)
+        elif len(utterance.symbols) > len(utterance.mel):
+            raise too_short(utterance)
+        outputs = model(
+            utterance.symbols[None],
+            symbols,
+            frames,
+            y=utterance.mel[None],
+            dr=durations,
+            pitch=self.pitch(utterance) if model.args.use_pitch else None,
+            energy=self.energy(utterance) if model.args.use_energy else None,
+            aux_input=utterance.conditioning(),
+        )
+        return outputs["model_outputs"][0]
+
+    def pitch(self, utterance: Utterance) -> Tensor:
+        """What the model calls pitch, [1, 1, F], 0 where unvoiced."""
+        hertz = self._hertz(utterance)
+        if isinstance(self.model, DiffvocForwardTTS):  # as its recipe made it
+            scaled = torch.where(hertz > 0, 3 * torch.log2(hertz.clamp_min(1) / 180) + 1e-3, 0.0)
+        else:
+            scaled = self._scale("pitch", hertz)
+        return scaled.view(1, 1, -1).to(self.device)
+
+    def energy(self, utterance: Utterance) -> Tensor:
+        """What the model calls energy, [1, 1, F]."""
+        return self._scale("energy", self._loudness(utterance)).view(1, 1, -1).to(self.device)
+
+    def _scale(self, name: str, values: Tensor) -> Tensor:
+        mean, deviation = self.scales.get(name, (0.0, 1.0))
+        return torch.where(values != 0, (values - mean) / deviation, 0.0)
+
+    def _hertz(self, utterance: Utterance) -> Tensor:
+        ap = self.model.ap
+        return pitch_of(torch.from_numpy(utterance.samples), ap.sample_rate, ap.hop_length, len(utterance.mel))
+
+    def _loudness(self, utterance: Utterance) -> Tensor:
+        """Norm of each frame's spectrum [F], which Coqui's models take for energy."""
+        ap = self.model.ap
+        window = torch.hann_window(ap.win_length)
+        spectrum = torch.stft(
+            torch.from_numpy(utterance.samples), ap.fft_size, ap.hop_length, ap.win_length, window, return_complex=True
+        )
+        return spectrum.abs().norm(dim=0)[: len(utterance.mel)]
+
+
+class FlowForcer(Forcer):
+    """GlowTTS: the most probable monotonic alignment, then the flow backwards from the text's means.
+
+    This is Coqui's inference_with_MAS (Casanova et al. 2021), but for its last line: that returns the latent
+    variable and not the mel. No noise is added, so that a clip has one result.
+    """
+
+    timing = "monotonic alignment search"
+
+    def one(self, utterance: Utterance) -> Tensor:
+        """One utterance; its last frames are left out when they do not fill the flow's squeeze."""
+        model = self.model
+        symbols, frames = utterance.lengths()
+        if len(utterance.symbols) > len(utterance.mel) // model.num_squeeze * model.num_squeeze:
+            raise too_short(utterance)
+        conditioning = utterance.conditioning()
+        means = model(utterance.symbols[None], symbols, utterance.mel[None], frames, aux_input=conditioning)["y_mean"]
+        means = means.transpose(1, 2)
+        speaker = model._get_speaker_conditioning(conditioning, "emb_g")
+        mel, _ = model.decoder(means, torch.ones_like(means[:, :1]), g=speaker, reverse=True)
+        return mel[0].T
+
+
+class MixtureForcer(Forcer):
+    """AlignTTS: the alignment of its mixture density network."""
+
+    timing = "the model's aligner"
+
+    def one(self, utterance: Utterance) -> Tensor:
+        """One utterance under the durations of the best path."""
+        symbols, frames = utterance.lengths()
+        if len(utterance.symbols) > len(utterance.mel):
+            raise too_short(utterance)
+        conditioning = {"d_vectors": utterance.speaker[1]}
+        output = self.model(utterance.symbols[None], symbols, utterance.mel[None], frames, conditioning, phase=2)
+        return output["model_outputs"][0]
+
+
+FORCERS: dict[type, type[Forcer]] = {
+    BaseTacotron: AttentionForcer,
+    ForwardTTS: DurationForcer,
+    GlowTTS: FlowForcer,
+    AlignTTS: MixtureForcer,
+}
+
+
+def forcer_of(kind: type) -> type[Forcer]:
+    """Which forcer leads models of the class `kind`; DiffvocError when none does."""
+    for base, forcer in FORCERS.items():
+        if issubclass(kind, base):
+            return forcer
+    raise DiffvocError(
+        f"the model {kind.__name__} cannot be led along a recording to give mels (it predicts waveforms, or has no "
+        "forced mode here); choose a Tacotron, Tacotron2, ForwardTTS (FastPitch), GlowTTS or AlignTTS model."
+    )

@@ -1,0 +1,139 @@
+"""An acoustic model by name, folder or file, its weights read as tensors and plain values only."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from TTS.config import load_config
+from TTS.tts.models.base_tacotron import BaseTacotron
+from TTS.tts.models.glow_tts import GlowTTS
+from TTS.utils.generic_utils import find_module
+
+from tts_diffvoc import voices
+from tts_diffvoc.coqui.acoustic import DiffvocForwardTTS
+from tts_diffvoc.coqui.gta.forcers import Forcer, forcer_of
+from tts_diffvoc.errors import DiffvocError
+
+# Names that Coqui and its users give to the weights of a trained model, the first that is there counts.
+WEIGHTS = ("model.safetensors", "best_model.pth", "model_file.pth", "model.pth", "best_model.pth.tar")
+
+
+def locate(spec: str) -> tuple[Path, Path]:
+    """Weights and configuration of an acoustic model: a name, a folder, or a file beside its config.json.
+
+    Raises: DiffvocError when there is no such model.
+    """
+    path = Path(spec).expanduser()
+    if voices.bundled_acoustic(spec) is None and spec.startswith("tts_models/"):
+        return _download(spec)
+    folder = voices.bundled_acoustic(spec) or (path if path.is_dir() else path.parent)
+    if voices.bundled_acoustic(spec) is None and not path.exists():
+        known = [voices.full_name(name) for name in voices.ACOUSTIC]
+        raise voices.unknown(spec, known, "acoustic model, folder or file")
+    weights = path if path.is_file() and path.suffix != ".json" else _weights(folder)
+    if not (folder / "config.json").is_file():
+        raise DiffvocError(f"{folder} holds no config.json; put the acoustic model's configuration beside its weights.")
+    return weights, folder / "config.json"
+
+
+def _weights(folder: Path) -> Path:
+    checkpoints = [p for p in folder.glob("checkpoint_*.pth") if p.stem.removeprefix("checkpoint_").isdecimal()]
+    newest = sorted(checkpoints, key=lambda p: int(p.stem.removeprefix("checkpoint_")))[-1:]
+    for path in [*(folder / name for name in WEIGHTS), *newest]:
+        if path.is_file():
+            return path
+    raise DiffvocError(f"{folder} holds none of {', '.join(WEIGHTS)}; give the path of the acoustic model's weights.")
+
+
+def _download(name: str) -> tuple[Path, Path]:
+    from requests import RequestException
+    from TTS.utils.manage import ModelManager
+
+    from tts_diffvoc.coqui import zoo
+
+    manager = ModelManager()
+    known = zoo.listed(manager.models_dict, "tts_models")
+    if name not in known:
+        raise voices.unknown(name, known, "acoustic model")
+    logging.getLogger("TTS.utils.manage").setLevel(logging.CRITICAL)  # it prints a traceback of what is said below
+    try:
+        weights, config, _ = manager.download_model(name)
+    except (RequestException, OSError) as error:
+        raise DiffvocError(
+            f"the acoustic model {name} cannot be downloaded ({type(error).__name__}); check the network, or give a "
+            "folder with its weights and config.json."
+        ) from None
+    if weights is None or config is None or not Path(weights).is_file():
+        raise DiffvocError(f"{name} predicts no mel spectrogram; choose a Tacotron, FastPitch or GlowTTS model.")
+    return Path(weights), Path(config)
+
+
+def load_forcer(weights: Path, config_path: Path, device: str = "cpu") -> Forcer:
+    """The acoustic model, ready to be led. Weights are read as tensors and plain values only.
+
+    Raises: DiffvocError for a model that cannot be led along a recording, or weights that are not its own.
+    """
+    try:
+        config = load_config(config_path)
+        kind = find_module("TTS.tts.models", (getattr(config, "base_model", None) or config.model).lower())
+    except DiffvocError:
+        raise
+    except Exception as error:  # whatever a foreign file makes Coqui raise
+        raise DiffvocError(
+            f"{config_path} is no configuration of a Coqui acoustic model ({first_line(error)}); give the one that "
+            "its training wrote."
+        ) from None
+    forcer = forcer_of(kind)
+    try:
+        model = kind(config)
+    except Exception as error:
+        raise DiffvocError(
+            f"the {kind.__name__} of {config_path} cannot be set up ({first_line(error)}); check that what its "
+            "configuration names (speakers, statistics, phonemizer) is there."
+        ) from None
+    _load_weights(model, weights)
+    model.eval().requires_grad_(False)
+    if isinstance(model, GlowTTS):
+        model.store_inverse()
+    return forcer(model.to(device))
+
+
+def _load_weights(model: Any, path: Path) -> None:
+    if isinstance(model, DiffvocForwardTTS):
+        model.load_checkpoint(model.config, path, eval=True)
+        return
+    state = _read_state(path)
+    try:
+        model.load_state_dict(state["model"])
+    except (KeyError, IndexError, RuntimeError, AttributeError, TypeError) as error:
+        raise DiffvocError(
+            f"{path} does not hold the weights of the {type(model).__name__} that its config.json describes "
+            f"({first_line(error)}); give the two that belong together."
+        ) from None
+    if isinstance(model, BaseTacotron):
+        # As Coqui: gradual training may have ended at another number of frames a step than it began with.
+        trained = state.get("config")
+        model.decoder.set_r(state.get("r") or (trained["r"] if isinstance(trained, dict) else model.config.r))
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return {"model": load_file(path)}
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, pickle and zip each have their own
+        raise DiffvocError(
+            f"{path} cannot be read as weights ({type(error).__name__}: {first_line(error)}); give a checkpoint "
+            "that holds tensors and plain values only, since nothing else is unpickled."
+        ) from None
+
+
+def first_line(error: Exception) -> str:
+    """What a foreign error says, in a line that fits into a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (" ".join(lines[:2]) or type(error).__name__)[:160].rstrip(".:")

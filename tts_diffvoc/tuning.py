@@ -1,0 +1,314 @@
+"""Inference schedules for a trained vocoder, searched on recordings and checked on others.
+
+From Python::
+
+    vocoder = tts_diffvoc.load_vocoder("runs/mine")
+    corpus = scan("recordings", vocoder.mel_config, listen=False)
+    results = tune(vocoder, read_clips(vocoder, corpus), [3, 6])
+    save_schedules("runs/mine", improvements(results))
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tts_diffvoc.audio import resample
+from tts_diffvoc.diffusion.schedules import NoiseSchedule
+from tts_diffvoc.diffusion.search import METHODS, Trials, denoising_errors, search_schedule
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.training.corpus import Corpus, Recording
+from tts_diffvoc.training.crops import read_waveform
+from tts_diffvoc.vocoder import Vocoder, parse_steps
+
+# (generated [B, T], clean [B, T], mel [B, M, F]) -> a number that is better when lower.
+Measure = Callable[[Tensor, Tensor, Tensor], float]
+# Called after each trial with the number of steps and its trials.
+Progress = Callable[[int, Trials], None]
+
+MEASURES = ("log-mel", "pesq")
+# Levels at which the network's errors are measured, and seeds of noise that a check averages over.
+TABLE_LEVELS, CHECK_SEEDS = 32, 2
+# Schedules tried for each number of steps when only time limits them.
+MOST_TRIALS = 2000
+
+
+# Speech
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Excerpts of equal length: waveforms [B, F * hop] and their mels [B, M, F]."""
+
+    waveform: Tensor
+    mel: Tensor
+
+    def __len__(self) -> int:
+        return self.waveform.shape[0]
+
+
+def read_clips(
+    vocoder: Vocoder, corpus: Corpus, count: int = 4, seconds: float = 3.0, seed: int = 0
+) -> tuple[Clips, Clips]:
+    """Up to ``count`` clips to search on and as many others to check on, drawn at random.
+
+    Args:
+        corpus: what :func:`tts_diffvoc.training.corpus.scan` found.
+        seconds: taken from the middle of each recording.
+
+    Raises: DiffvocError for an unreadable file, fewer than two clips that are long enough, and sizes of no clip.
+    """
+    if count < 1:
+        raise DiffvocError(f"--clips {count} was given; give at least 1.")
+    if not 0 < seconds < math.inf:
+        raise DiffvocError(f"--seconds {seconds:g} was given; give a number above 0.")
+    hop = vocoder.mel_config.hop_length
+    length = round(seconds * vocoder.sample_rate / hop) * hop
+    if length <= vocoder.mel_config.n_fft // 2:
+        raise DiffvocError(f"--seconds {seconds:g} is shorter than the window of a mel; give more.")
+    recordings = list(corpus.recordings)
+    random.Random(seed).shuffle(recordings)
+    chosen: list[Tensor] = []
+    for recording in recordings:
+        excerpt = read_excerpt(recording, vocoder.sample_rate, length)
+        if excerpt is not None:
+            chosen.append(excerpt)
+        if len(chosen) == 2 * count:
+            break
+    if len(chosen) < 2:
+        raise DiffvocError(
+            f"{corpus.folder} has {len(chosen)} recordings of at least {seconds:g} s with sound in their middle; "
+            "at least 2 are needed, one to search on and one to check on: add some or lower --seconds."
+        )
+    half = len(chosen) // 2
+    return make_clips(vocoder, chosen[:half]), make_clips(vocoder, chosen[half:])
+
+
+def read_excerpt(recording: Recording, rate: int, length: int) -> Tensor | None:
+    """The middle ``length`` samples of a recording at ``rate``, mono; None when it is shorter, or silent there."""
+    spare = recording.length(rate) - length
+    if spare < 0:
+        return None
+    waveform = read_waveform(recording, spare // 2, spare // 2 + length, rate)
+    if not bool(torch.isfinite(waveform).all()):
+        raise DiffvocError(f"{recording.path} holds NaN or infinite samples; repair it or take it out of the folder.")
+    return waveform.clamp(-1, 1) if float(waveform.abs().max()) > 1e-3 else None
+
+
+def make_clips(vocoder: Vocoder, waveforms: list[Tensor]) -> Clips:
+    """Clips of waveforms [F * hop]; their mels end where they do, as those of generated speech, to compare the two."""
+    waveform = torch.stack(waveforms).to(vocoder.device)
+    return Clips(waveform, vocoder.mel(waveform)[..., : waveform.shape[1] // vocoder.mel_config.hop_length])
+
+
+# Measuring
+
+
+def log_mel_l1(vocoder: Vocoder) -> Measure:
+    """The measure of the search: mean absolute difference of log-mels, in the unit of the vocoder's mel contract."""
+
+    def measure(generated: Tensor, clean: Tensor, mel: Tensor) -> float:
+        return float((vocoder.mel(generated)[..., : mel.shape[-1]] - mel).abs().mean())
+
+    return measure
+
+
+def has_pesq() -> bool:
+    """Whether the optional package ``pesq`` is there."""
+    return importlib.util.find_spec("pesq") is not None
+
+
+def pesq_wb(vocoder: Vocoder) -> Measure:
+    """Mean PESQ-WB (ITU-T P.862.2) over the clips, better when higher; NaN when it fails on each."""
+    from pesq import PesqError, pesq
+
+    def measure(generated: Tensor, clean: Tensor, mel: Tensor) -> float:
+        scores = []
+        for one, other in zip(clean, generated, strict=True):
+            pair = [resample(x.cpu(), vocoder.sample_rate, 16000).clamp(-1, 1).numpy() for x in (one, other)]
+            try:
+                scores.append(float(pesq(16000, *pair, "wb")))
+            except (PesqError, ValueError):
+                continue
+        return sum(scores) / len(scores) if scores else math.nan
+
+    return measure
+
+
+def make_measure(vocoder: Vocoder, name: str) -> Measure:
+    """What the search minimises, one of MEASURES: the distance of log-mels, or PESQ-WB with its sign turned."""
+    if name == "log-mel":
+        return log_mel_l1(vocoder)
+    pesq = pesq_wb(vocoder)
+    return lambda generated, clean, mel: -pesq(generated, clean, mel)
+
+
+def generate(vocoder: Vocoder, schedule: NoiseSchedule, mel: Tensor, seed: int) -> Tensor:
+    """Speech [B, F * hop] for ``mel`` along ``schedule``, with the vocoder's own settings, from noise."""
+    before = vocoder.config
+    vocoder.config = replace(before, inference={**before.inference, schedule.num_steps: schedule.betas})
+    try:
+        return vocoder.generate(mel, steps=schedule.num_steps, seed=seed, start="noise")
+    finally:
+        vocoder.config = before
+
+
+def measure_table(vocoder: Vocoder, clips: Clips, seed: int) -> tuple[Tensor, Tensor]:
+    """Noise levels [T] over the training range and the network's errors on ``clips`` there, without projection."""
+    training = vocoder.config.schedule.noise_levels
+    if len(training) > 1:
+        training = NoiseSchedule.log_snr(float(training[0]), float(training[-1]), TABLE_LEVELS).noise_levels
+    with torch.inference_mode():
+        denoiser, x0 = vocoder.denoiser(clips.mel), vocoder.encode(clips.waveform)
+        errors = denoising_errors(denoiser, x0, training, torch.Generator().manual_seed(seed))
+    return training, errors
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A schedule and what its speech is worth on the check clips; PESQ-WB is NaN without the package."""
+
+    schedule: NoiseSchedule
+    log_mel_l1: float
+    pesq_wb: float
+
+
+def check_schedule(vocoder: Vocoder, schedule: NoiseSchedule, clips: Clips, seed: int) -> Checked:
+    """Measure ``schedule`` on ``clips`` with noise that the search did not use, averaged over CHECK_SEEDS."""
+    measures = [log_mel_l1(vocoder), *([pesq_wb(vocoder)] if has_pesq() else [])]
+    totals = [0.0] * len(measures)
+    for offset in range(1, CHECK_SEEDS + 1):
+        speech = generate(vocoder, schedule, clips.mel, seed + offset)
+        for i, measure in enumerate(measures):
+            totals[i] += measure(speech, clips.waveform, clips.mel) / CHECK_SEEDS
+    return Checked(schedule, totals[0], totals[1] if len(totals) > 1 else math.nan)
+
+
+# Searching
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the search for one number of steps came to."""
+
+    steps: int
+    before: Checked
+    after: Checked
+    trials: int
+    measure: str
+
+    @property
+    def better(self) -> bool:
+        """Whether the schedule that was found is better on the check clips, by what it was searched with."""
+        if self.measure == "pesq":
+            return self.after.pesq_wb > self.before.pesq_wb
+        return self.after.log_mel_l1 < self.before.log_mel_l1
+
+
+def improvements(results: Sequence[Result]) -> dict[int, NoiseSchedule]:
+    """The schedules worth keeping, by number of steps."""
+    return {result.steps: result.after.schedule for result in results if result.better}
+
+
+def check_steps(vocoder: Vocoder, steps: Sequence[int | str]) -> list[int]:
+    """Numbers of steps in rising order; DiffvocError for one outside of the vocoder's training schedule."""
+    numbers = sorted({parse_steps(str(number)) for number in steps})
+    for number in numbers:
+        vocoder.inference_schedule(number)
+    return numbers
+
+
+def check_settings(method: str, measure: str, max_minutes: float, trials: int | None) -> None:
+    """Raise DiffvocError for settings that make no search."""
+    for name, value, choices in (("--method", method, METHODS), ("--measure", measure, MEASURES)):
+        if value not in choices:
+            raise DiffvocError(f"{name} {value} is unknown; choose one of {', '.join(choices)}.")
+    if not 0 < max_minutes < math.inf:
+        raise DiffvocError(f"--max-minutes {max_minutes:g} was given; give a number above 0.")
+    if trials is not None and trials < 1:
+        raise DiffvocError(f"--trials {trials} was given; give at least 1.")
+    if measure == "pesq" and not has_pesq():
+        raise DiffvocError("--measure pesq needs the package pesq; install it, or use --measure log-mel.")
+
+
+def tune(
+    vocoder: Vocoder,
+    clips: tuple[Clips, Clips],
+    steps: Sequence[int],
+    *,
+    method: str = "both",
+    measure: str = "log-mel",
+    max_minutes: float = 10.0,
+    trials: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Search a schedule for each number of steps, and check it on clips that the search did not see.
+
+    Speech is generated from noise, with the vocoder's own sampler and projection. Tuned schedules serve nothing
+    else: :meth:`Vocoder.inference_schedule` ignores them when a level is given, as a start from an estimate does.
+
+    Args:
+        vocoder: left as it is; its own schedules are what the search begins with.
+        clips: those to search on and those to check on, of :func:`read_clips`.
+        steps: numbers of network evaluations, each within the training schedule.
+        method: "grid", "dp" or "both", see :func:`tts_diffvoc.diffusion.search.search_schedule`.
+        measure: "log-mel", or "pesq" with that package.
+        max_minutes: for all numbers of steps; they share it in proportion to what a trial of each takes.
+        trials: most schedules to try for each number of steps, None for as many as the time allows.
+        seed: of the grid and the noise.
+        progress: called after each trial.
+
+    Raises: DiffvocError for steps beyond the training schedule, and for settings that make no search.
+    """
+    check_settings(method, measure, max_minutes, trials)
+    steps = check_steps(vocoder, steps)
+    end = time.monotonic() + 60 * max_minutes
+    errors = None if method == "grid" else measure_table(vocoder, clips[0], seed)
+    search = _Search(vocoder, *clips, method, measure, trials or MOST_TRIALS, errors, seed, progress)
+    results = []
+    for i, number in enumerate(steps):
+        results.append(search.run(number, (end - time.monotonic()) * number / sum(steps[i:])))
+    return results
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What the searches for all numbers of steps share; arguments as those of :func:`tune`."""
+
+    vocoder: Vocoder
+    clips: Clips
+    check: Clips
+    method: str
+    measure: str
+    most: int
+    errors: tuple[Tensor, Tensor] | None
+    seed: int
+    progress: Progress | None
+
+    def run(self, steps: int, seconds: float) -> Result:
+        """The search for one number of steps within ``seconds``, its checks included."""
+        vocoder, clips, seed = self.vocoder, self.clips, self.seed
+        started, start = time.monotonic(), vocoder.inference_schedule(steps)
+        before = check_schedule(vocoder, start, self.check, seed)
+        took = time.monotonic() - started
+        measure = make_measure(vocoder, self.measure)
+
+        def objective(schedule: NoiseSchedule) -> float:
+            return measure(generate(vocoder, schedule, clips.mel, seed), clips.waveform, clips.mel)
+
+        def report(trials: Trials) -> None:
+            if self.progress is not None:
+                self.progress(steps, trials)
+
+        trials = Trials(objective, self.most, max(seconds - 2 * took, took), report)
+        best = search_schedule(trials, vocoder.config.schedule, start, self.method, self.errors, seed)
+        after = before if best == start else check_schedule(vocoder, best, self.check, seed)
+        return Result(steps, before, after, len(trials.scores), self.measure)
