@@ -150,3 +150,54 @@ def test_parts_that_do_not_fit_are_refused(change, says):
     values = {"network": "diffwave", "sizes": DiffWaveConfig(), "schedule": published_schedule("diffwave-50")}
     with pytest.raises(DiffvocError, match=says):
         VocoderConfig(**{**values, **change})
+
+
+def test_a_rows_loss_does_not_depend_on_its_batch(vocoder, speech):
+    """A folded vocoder weighs levels by what the whole batch leaves, so there each row is the same crop."""
+    waveform = speech[:, : 3 * 20 * 256].reshape(3, -1)
+    if vocoder.config.folded:
+        waveform = waveform[:1].repeat(3, 1)
+    mel = vocoder.mel(waveform)[..., :20]
+    together = vocoder.loss(waveform, mel, seeds=[5, 2**62 - 1, 7])
+    rows = [vocoder.loss(waveform[i : i + 1], mel[i : i + 1], seeds=[s]) for i, s in enumerate((5, 2**62 - 1, 7))]
+    assert len({row.item() for row in rows}) == 3
+    assert together.item() == pytest.approx(sum(rows).item() / 3, rel=1e-5)
+    backwards = vocoder.loss(waveform.flip(0), mel.flip(0), seeds=[7, 2**62 - 1, 5])
+    assert backwards.item() == pytest.approx(together.item(), rel=1e-5)
+
+
+def test_seeds_are_one_a_row(vocoder, speech):
+    mel = vocoder.mel(speech)[..., :86]
+    assert vocoder.loss(speech, mel, seeds=[1]) == vocoder.loss(speech, mel, seeds=[1])
+    with pytest.raises(DiffvocError, match="2 seeds were given for a batch of 1"):
+        vocoder.loss(speech, mel, seeds=[1, 2])
+
+
+def test_consistency_carries_the_mel_towards_the_given_one(vocoder, speech):
+    mel = vocoder.mel(speech)[..., :40]
+    errors = []
+    for iterations in (0, 1, 8):
+        waveform = vocoder.generate(mel, steps=2, seed=0, start="noise", consistency=iterations)
+        assert waveform.shape == (1, 40 * 256) and waveform.abs().max() <= 1
+        errors.append((vocoder.mel(waveform)[..., :40] - mel).abs().mean().item())
+    assert errors[0] > 1.2 * errors[1] > 1.2 * errors[2]
+
+
+def test_the_estimator_learns_magnitudes(folded, speech):
+    mel = folded.mel(speech)[..., :86]
+    optimizer = torch.optim.Adam(folded.estimator.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(25):
+        loss = folded.magnitude_loss(speech, mel)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_magnitudes_need_an_estimator_and_whole_windows(folded, speech):
+    with pytest.raises(DiffvocError, match="no estimator to train"):
+        Vocoder(CONFIGS["diffwave"]).magnitude_loss(speech, torch.zeros(1, 80, 86))
+    with pytest.raises(DiffvocError, match="crops of 4 frames are too short; give at least 5"):
+        folded.magnitude_loss(speech[:, : 4 * 256], torch.zeros(1, 80, 4))

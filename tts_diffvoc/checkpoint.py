@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from tts_diffvoc import voices
+from tts_diffvoc.base import MelVocoder
+from tts_diffvoc.building import AnyVocoder, build, config_from_dict
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
 FORMAT = "tts-diffvoc/1"
 WEIGHTS = "model.safetensors"
@@ -42,7 +43,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return values
 
 
-def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> Vocoder:
+def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> AnyVocoder:
     """The vocoder in ``folder``, in evaluation mode, float32, on ``device``.
 
     Raises: DiffvocError for a folder that is missing, truncated or not a tts-diffvoc checkpoint.
@@ -50,7 +51,7 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> V
     folder = Path(folder)
     values = read_config(folder)
     values.pop("format")
-    vocoder = Vocoder(VocoderConfig.from_dict(values), name=folder.name)
+    vocoder = build(config_from_dict(values), name=folder.name)
     path = folder / WEIGHTS
     if not path.is_file():
         raise DiffvocError(f"{folder} has no {WEIGHTS}; copy or download the checkpoint again.")
@@ -62,7 +63,7 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> V
     return vocoder.to(device).eval()
 
 
-def load_weights(vocoder: Vocoder, weights: dict[str, torch.Tensor], source: Path) -> None:
+def load_weights(vocoder: MelVocoder, weights: dict[str, torch.Tensor], source: Path) -> None:
     """Put ``weights`` into ``vocoder``; every name and shape must match."""
     own = vocoder.state_dict()
     missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
@@ -76,7 +77,7 @@ def load_weights(vocoder: Vocoder, weights: dict[str, torch.Tensor], source: Pat
     vocoder.load_state_dict({name: value.float() for name, value in weights.items()})
 
 
-def save_checkpoint(vocoder: Vocoder, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
+def save_checkpoint(vocoder: MelVocoder, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
     """Write ``vocoder`` and its model card to ``folder``; each file is written beside and renamed.
 
     Raises: DiffvocError when the folder cannot be written.
@@ -138,7 +139,7 @@ def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> N
         raise DiffvocError(f"{folder}/config.json cannot be written: {error.strerror or error}.") from None
 
 
-def load_vocoder(spec: str | Path, device: str | torch.device = "cpu") -> Vocoder:
+def load_vocoder(spec: str | Path, device: str | torch.device = "cpu") -> AnyVocoder:
     """A vocoder by name or folder, for example "diffwave", "runs/mine" or "diffwave?steps=50&seed=1".
 
     Options after the question mark become the vocoder's defaults.
@@ -151,12 +152,11 @@ def load_vocoder(spec: str | Path, device: str | torch.device = "cpu") -> Vocode
     return vocoder
 
 
-def parse_options(vocoder: Vocoder, options: dict[str, str]) -> dict[str, Any]:
-    """Options of :meth:`Vocoder.generate` from text, checked against this vocoder."""
+def parse_options(vocoder: MelVocoder, options: dict[str, str]) -> dict[str, Any]:
+    """Options of ``generate`` from text, checked against this vocoder."""
     unknown = sorted(set(options) - set(vocoder.GENERATE_OPTIONS))
     if unknown:
         raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {', '.join(vocoder.GENERATE_OPTIONS)}.")
     values = {name: vocoder.GENERATE_OPTIONS[name](text) for name, text in options.items()}
-    steps = {**vocoder.defaults, **values}.get("steps", 6)
-    vocoder.inference_schedule(steps)
+    vocoder.check_options(values)
     return values

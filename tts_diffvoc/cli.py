@@ -14,8 +14,10 @@ from tts_diffvoc.errors import DiffvocError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tts_diffvoc.vocoder import Vocoder
+    from tts_diffvoc.building import AnyVocoder
 
+# Of any vocoder; which ones a vocoder takes is its own affair.
+ALL_OPTIONS = ("steps", "seed", "sampler", "start", "level", "project", "consistency", "sigma", "denoise")
 COMMANDS = {"import": import_checkpoint, "tune": tune, "extract-mels": extract_mels}
 
 
@@ -35,6 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     vocode.add_argument("--level", help="noise level at which an estimate enters the reverse process")
     vocode.add_argument("--project", help="iterations of Griffin-Lim that each step's clean data take")
     vocode.add_argument("--consistency", help="iterations that carry the result's mel towards the given one")
+    vocode.add_argument("--sigma", help="deviation of a flow's noise")
+    vocode.add_argument("--denoise", help="strength of a flow's denoiser")
     vocode.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 
     commands.add_parser("list", help="list the vocoders that come with the package")
@@ -45,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_input(path: Path, vocoder: Vocoder) -> tuple[Tensor, int | None]:
+def read_input(path: Path, vocoder: AnyVocoder) -> tuple[Tensor, int | None]:
     """The mel [1, M, F] of ``path`` and the number of samples to keep, None for a saved mel."""
     import numpy as np
     import torch
@@ -79,7 +83,7 @@ def vocode(options: argparse.Namespace) -> None:
 
     check_writable(options.output)
     vocoder = load_vocoder(options.vocoder, options.device)
-    given = {name: getattr(options, name) for name in vocoder.GENERATE_OPTIONS}
+    given = {name: getattr(options, name) for name in ALL_OPTIONS}
     settings = parse_options(vocoder, {name: text for name, text in given.items() if text is not None})
     mel, length = read_input(options.input, vocoder)
     waveform = vocoder.generate(mel, **settings)[0]

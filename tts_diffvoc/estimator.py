@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.mel import MelConfig, expand, mel_filters
+from tts_diffvoc.mel import MelConfig, expand, mel_filters, stft
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,22 @@ class Estimator(nn.Module):
         """Linear magnitudes [B, n_fft // 2 + 1, F] whose mel is the given one."""
         guess = self.log_magnitude(log_mel).exp()
         return match_mel(guess, expand(log_mel, self.mel), self.filters)
+
+    def loss(self, waveform: Tensor, log_mel: Tensor) -> Tensor:
+        """Mean absolute error of the log magnitudes, in nepers, one scalar.
+
+        Frames whose windows reach beyond the crop do not count.
+
+        Args:
+            waveform: [B, F * hop].
+            log_mel: [B, M, F] of it, or of what an acoustic model makes of it.
+        """
+        side = -(-self.mel.n_fft // 2 // self.mel.hop_length)
+        frames = log_mel.shape[-1]
+        if frames <= 2 * side:
+            raise DiffvocError(f"crops of {frames} frames are too short; give at least {2 * side + 1}.")
+        target = stft(waveform, self.mel).abs()[..., side : frames - side].clamp_min(1e-4).log()
+        return (self.log_magnitude(log_mel)[..., side:-side] - target).abs().mean()
 
     def forward(self, log_mel: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Log-mel [B, M, F] to a waveform [B, F * hop]; the generator draws Griffin-Lim's first phases."""

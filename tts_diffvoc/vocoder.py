@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tts_diffvoc.base import MelVocoder, parse_iterations, parse_seed
 from tts_diffvoc.diffusion.objectives import discrete_levels, hierarchical_levels, noise_prediction_loss
 from tts_diffvoc.diffusion.process import eps_from_x0, q_sample, x0_from_eps
 from tts_diffvoc.diffusion.samplers import SAMPLERS
@@ -17,7 +18,7 @@ from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.estimator import Estimator, EstimatorConfig, griffin_lim, make_consistent
 from tts_diffvoc.lapped import Frames, LappedTransform, MagnitudePrior
-from tts_diffvoc.mel import MelConfig, check_mel, log_mel, stft
+from tts_diffvoc.mel import MelConfig, check_mel
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.networks.factors import fitting
 from tts_diffvoc.networks.fast import fast_inference
@@ -42,24 +43,6 @@ def parse_steps(text: str) -> int:
     if steps < 1:
         raise DiffvocError(f"steps={text} is too small; give at least steps=1.")
     return steps
-
-
-def parse_iterations(option: str) -> Callable[[str], int]:
-    """A parser of a number of iterations, at least 0."""
-
-    def parse(text: str) -> int:
-        if not text.isdecimal():
-            raise DiffvocError(f"{option}={text} is not a whole number of at least 0; give for example {option}=8.")
-        return int(text)
-
-    return parse
-
-
-def parse_seed(text: str) -> int:
-    """A seed from text, a whole number of at least 0."""
-    if not text.isdecimal():
-        raise DiffvocError(f"seed={text} is not a whole number of at least 0; give for example seed=1.")
-    return int(text)
 
 
 def parse_choice(option: str, choices: tuple[str, ...]) -> Callable[[str], str]:
@@ -173,7 +156,7 @@ class VocoderConfig:
             raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
 
 
-class Vocoder(nn.Module):
+class Vocoder(MelVocoder):
     """A diffusion vocoder. B is the batch, T samples, M mel bands, F mel frames."""
 
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
@@ -187,10 +170,7 @@ class Vocoder(nn.Module):
     }
 
     def __init__(self, config: VocoderConfig, name: str = "vocoder") -> None:
-        super().__init__()
-        self.name = name
-        self.config = config
-        self.defaults: dict[str, Any] = dict(config.defaults)
+        super().__init__(config, name)
         if config.network == "diffwave":
             assert isinstance(config.sizes, DiffWaveConfig)
             self.network: DiffWave | WaveGrad = DiffWave(config.sizes, config.schedule)
@@ -205,26 +185,6 @@ class Vocoder(nn.Module):
         self.prior = MagnitudePrior(mel, mel.hop_length, bands=False) if config.folded else None
         self.frames = Frames(mel.n_fft, mel.hop_length) if config.folded else None
         self.estimator = Estimator(config.estimator, config.mel) if config.estimator else None
-        # The type of the network's arithmetic under mixed precision; everything around it stays float32.
-        self.autocast: torch.dtype | None = None
-
-    @property
-    def mel_config(self) -> MelConfig:
-        return self.config.mel
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.mel.sample_rate
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    def mel(self, waveform: Tensor) -> Tensor:
-        """Log-mel [B, M, T // hop + 1] of ``waveform`` [B, T] or [T] in [-1, 1], as this vocoder takes it."""
-        if waveform.dim() == 1:
-            waveform = waveform.unsqueeze(0)
-        return log_mel(waveform.to(self.device, torch.float32), self.config.mel)
 
     def scale(self, mel: Tensor) -> Tensor | None:
         """Deviations [B, hop, F] that a folded vocoder expects of the lapped transform's coefficients; else None."""
@@ -254,9 +214,10 @@ class Vocoder(nn.Module):
         table 1) for each coefficient by itself.
         """
         if self.frames is None or self.transform is None:
-            network = fast_inference(self.network)
-            if network is self.network and self.autocast is None:
-                network = fast_training(self.network)
+            network: Any = self.network
+            if self.autocast is None:  # the fast paths are float32
+                network = fast_inference(network)
+                network = fast_training(network) if network is self.network else network
             with self._mixed():
                 plain = network.condition(mel)
 
@@ -284,11 +245,6 @@ class Vocoder(nn.Module):
             return (x - level[:, 0] * x0) / variance[:, 0].sqrt()
 
         return denoise
-
-    def _mixed(self) -> torch.autocast:
-        """The context in which the network is evaluated: mixed precision if asked for, float32 otherwise."""
-        kind = self.device.type
-        return torch.autocast(kind, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None)
 
     def loss(
         self,
@@ -357,12 +313,7 @@ class Vocoder(nn.Module):
         """
         if self.estimator is None:
             raise DiffvocError(f"{self.name} has no estimator to train.")
-        config = self.config.mel
-        side = -(-config.n_fft // 2 // config.hop_length)
-        if mel.shape[-1] <= 2 * side:
-            raise DiffvocError(f"crops of {mel.shape[-1]} frames are too short; give at least {2 * side + 1}.")
-        target = stft(waveform, config).abs()[..., side : mel.shape[-1] - side].clamp_min(1e-4).log()
-        return (self.estimator.log_magnitude(mel)[..., side:-side] - target).abs().mean()
+        return self.estimator.loss(waveform, mel)
 
     def inference_schedule(self, steps: int, level: float | None = None) -> NoiseSchedule:
         """The schedule that ``generate`` walks.
@@ -435,10 +386,9 @@ class Vocoder(nn.Module):
             waveform = make_consistent(waveform, mel, self.config.mel, consistency).clamp(-1.0, 1.0)
         return waveform
 
-    def _option(self, name: str, given: Any, fallback: Any) -> Any:
-        """What the caller gave, else this vocoder's default; checked like the same option in text."""
-        value = given if given is not None else self.defaults.get(name, fallback)
-        return value if value is None else self.GENERATE_OPTIONS[name](str(value))
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Raise DiffvocError for more steps than the schedule has."""
+        self.inference_schedule({**self.defaults, **options}.get("steps", 6))
 
     def _noised_estimate(self, mel: Tensor, schedule: NoiseSchedule, generator: torch.Generator) -> Tensor:
         """The estimator's waveform, carried to the noisiest level of ``schedule``."""

@@ -104,12 +104,15 @@ def load(options: argparse.Namespace) -> Vocoder:
     import torch
 
     from tts_diffvoc.checkpoint import load_vocoder, parse_options
+    from tts_diffvoc.vocoder import Vocoder
 
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError):
         raise DiffvocError(f"there is no device {options.device!r} here; give cpu, cuda or cuda:N.") from None
     vocoder = load_vocoder(options.vocoder, options.device)
+    if not isinstance(vocoder, Vocoder):
+        raise DiffvocError(f"{vocoder.name} samples in one pass and has no schedule to tune; give a diffusion vocoder.")
     given = {name: getattr(options, name) for name in ("sampler", "project")}
     vocoder.defaults.update(parse_options(vocoder, {name: text for name, text in given.items() if text is not None}))
     if vocoder.defaults.get("start") == "estimate":

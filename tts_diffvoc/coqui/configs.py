@@ -9,11 +9,14 @@ import torch
 from TTS.config import BaseAudioConfig
 from TTS.vocoder.configs.shared_configs import BaseVocoderConfig
 
+from tts_diffvoc.building import AnyConfig, config_from_dict
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.flow import FlowConfig
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.factors import upsample_factors
+from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.vocoder import VocoderConfig
 
@@ -100,6 +103,9 @@ class DiffvocConfig(BaseVocoderConfig):
     def check_values(self) -> None:
         """Raise DiffvocError for settings that fit no vocoder, a hop that cannot be upsampled to for one."""
         super().check_values()
+        for name in ("mel_extra", "vocoder", "optimizer_params", "lr_scheduler_params"):
+            if getattr(self, name) is None:  # what Coqpit makes of an empty dictionary when it reads a command line
+                setattr(self, name, {})
         core = to_core(self)
         hop = core.mel.hop_length
         if self.seq_len < 0 or self.seq_len % hop:
@@ -133,10 +139,18 @@ class DiffvocWavegradConfig(DiffvocConfig):
     model: str = "diffvoc_wavegrad"
 
 
-CONFIGS = {"diffwave": DiffvocDiffwaveConfig, "wavegrad": DiffvocWavegradConfig}
+@dataclass
+class DiffvocWaveglowConfig(DiffvocConfig):
+    """Coqui configuration of a WaveGlow vocoder (Prenger et al. 2019) of this package."""
+
+    model: str = "diffvoc_waveglow"
+    lr: float = 1e-4
 
 
-def from_core(core: VocoderConfig) -> DiffvocConfig:
+CONFIGS = {"diffwave": DiffvocDiffwaveConfig, "wavegrad": DiffvocWavegradConfig, "waveglow": DiffvocWaveglowConfig}
+
+
+def from_core(core: AnyConfig) -> DiffvocConfig:
     """The Coqui configuration of one of our vocoders."""
     values = core.to_dict()
     mel = values.pop("mel")
@@ -164,22 +178,29 @@ def mel_config(config: DiffvocConfig) -> MelConfig:
     return MelConfig.from_dict({**values, "log_base": base, **config.mel_extra})
 
 
-def published(network: str, mel: MelConfig) -> VocoderConfig:
-    """The sizes and the training schedule of the papers' Base models, for any mel whose hop splits into factors."""
+def published(network: str, mel: MelConfig) -> AnyConfig:
+    """The sizes and the training schedule of the papers' Base models, for any mel whose hop splits into factors.
+
+    WaveGlow has NVIDIA's sizes, with groups of 4 samples where a hop does not hold 8.
+    """
+    if network == "waveglow":
+        group, hop = (8 if mel.hop_length % 8 == 0 else 4), mel.hop_length
+        sizes = WaveGlowConfig(n_mels=mel.n_mels, group=group, hop_length=hop, upsample_window=4 * hop)
+        return FlowConfig("waveglow", sizes, mel)
     factors = upsample_factors(network, mel.hop_length)
     if network == "diffwave":
         base = DiffWaveConfig(n_mels=mel.n_mels, upsample_factors=factors)
         return VocoderConfig(network, base, published_schedule("diffwave-50"), mel)
-    sizes = WaveGradConfig(n_mels=mel.n_mels, factors=factors)
-    return VocoderConfig(network, sizes, published_schedule("wavegrad-1000"), mel)
+    wide = WaveGradConfig(n_mels=mel.n_mels, factors=factors)
+    return VocoderConfig(network, wide, published_schedule("wavegrad-1000"), mel)
 
 
-def to_core(config: DiffvocConfig) -> VocoderConfig:
+def to_core(config: DiffvocConfig) -> AnyConfig:
     """The vocoder that a Coqui configuration describes; DiffvocError when it describes none."""
     network = config.model.removeprefix("diffvoc_")
     if not config.vocoder:
         return published(network, mel_config(config))
-    core = VocoderConfig.from_dict({**config.vocoder, "mel": mel_config(config).to_dict()})
+    core = config_from_dict({**config.vocoder, "mel": mel_config(config).to_dict()})
     if core.network != network:
         raise DiffvocError(
             f"the model {config.model} cannot hold a {core.network} network; use diffvoc_{core.network}."

@@ -14,13 +14,13 @@ from trainer import TrainerArgs
 from trainer.logging import ConsoleLogger
 
 from tts_diffvoc import voices
+from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.checkpoint import load_checkpoint, load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import training
 from tts_diffvoc.coqui.configs import DiffvocConfig, from_core
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.compare import ClipScore, comparison, score_clips, verdict
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
-from tts_diffvoc.vocoder import Vocoder
 
 # Less speech than this is learnt by heart.
 LITTLE_MINUTES = 1.0
@@ -151,7 +151,7 @@ def _remark(corpus: Corpus, train: list[Recording]) -> None:
         )
 
 
-def _before(plan: FineTuning, vocoder: Vocoder, held: list[Recording]) -> list[ClipScore]:
+def _before(plan: FineTuning, vocoder: AnyVocoder, held: list[Recording]) -> list[ClipScore]:
     """Scores of the vocoder as it was, kept beside the run for a later call."""
     path = plan.output / "training" / "before.json"
     asked = {"vocoder": plan.vocoder, "clips": [r.name for r in held], "seconds": plan.clip_seconds, "seed": plan.seed}
@@ -164,7 +164,7 @@ def _before(plan: FineTuning, vocoder: Vocoder, held: list[Recording]) -> list[C
     return scores
 
 
-def configuration(plan: FineTuning, vocoder: Vocoder, clips: list[Recording]) -> DiffvocConfig:
+def configuration(plan: FineTuning, vocoder: AnyVocoder, clips: list[Recording]) -> DiffvocConfig:
     """The Coqui configuration of the run."""
     config = from_core(vocoder.config)
     mel = vocoder.mel_config
@@ -203,7 +203,7 @@ def configuration(plan: FineTuning, vocoder: Vocoder, clips: list[Recording]) ->
     return config
 
 
-def _train(plan: FineTuning, vocoder: Vocoder, train: list[Recording], held: list[Recording]) -> Vocoder:
+def _train(plan: FineTuning, vocoder: AnyVocoder, train: list[Recording], held: list[Recording]) -> AnyVocoder:
     """The vocoder with the averaged weights of a run that is begun, or gone on with."""
     config = configuration(plan, vocoder, train)
     budget = training.Budget(plan.max_steps, plan.max_minutes, save_minutes=plan.save_minutes)

@@ -48,11 +48,12 @@ class DiffvocVocoder(TrainableVocoder):
 
     def forward(self, x: Tensor, noise_level: Tensor, mel: Tensor) -> Tensor:  # type: ignore[override]
         """The noise predicted in ``x`` at ``noise_level`` [B], given the log-mel ``mel`` [B, M, F]."""
-        return self.vocoder.network(x, noise_level, self.vocoder.network.condition(mel))
+        network: Any = self.vocoder.network
+        return network(x, noise_level, network.condition(mel))
 
     @torch.inference_mode()
     def inference(self, x: Tensor, **options: Any) -> Tensor:  # type: ignore[override]
-        """Log-mel ``x`` [B, M, F] to a waveform [B, 1, F * hop], with the options of ``Vocoder.generate``."""
+        """Log-mel ``x`` [B, M, F] to a waveform [B, 1, F * hop], with the options of its ``generate``."""
         waveform = self.vocoder.generate(x, **options)
         if not torch.isfinite(waveform).all():
             name = self.vocoder.name
@@ -96,3 +97,7 @@ class DiffvocDiffwave(DiffvocVocoder):
 
 class DiffvocWavegrad(DiffvocVocoder):
     """WaveGrad (Chen et al. 2021)."""
+
+
+class DiffvocWaveglow(DiffvocVocoder):
+    """WaveGlow (Prenger et al. 2019)."""

@@ -17,8 +17,10 @@ from tts_diffvoc.errors import DiffvocError
 OFFERED: dict[str, tuple[str, str]] = {
     "TTS.vocoder.configs.diffvoc_diffwave_config": ("tts_diffvoc.coqui.configs", "DiffvocDiffwaveConfig"),
     "TTS.vocoder.configs.diffvoc_wavegrad_config": ("tts_diffvoc.coqui.configs", "DiffvocWavegradConfig"),
+    "TTS.vocoder.configs.diffvoc_waveglow_config": ("tts_diffvoc.coqui.configs", "DiffvocWaveglowConfig"),
     "TTS.vocoder.models.diffvoc_diffwave": ("tts_diffvoc.coqui.models", "DiffvocDiffwave"),
     "TTS.vocoder.models.diffvoc_wavegrad": ("tts_diffvoc.coqui.models", "DiffvocWavegrad"),
+    "TTS.vocoder.models.diffvoc_waveglow": ("tts_diffvoc.coqui.models", "DiffvocWaveglow"),
     "TTS.tts.configs.diffvoc_forward_tts_config": ("tts_diffvoc.coqui.acoustic", "DiffvocForwardTTSConfig"),
     "TTS.tts.models.diffvoc_forward_tts": ("tts_diffvoc.coqui.acoustic", "DiffvocForwardTTS"),
 }

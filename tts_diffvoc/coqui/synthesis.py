@@ -8,11 +8,11 @@ from TTS.utils.audio import AudioProcessor
 from TTS.vocoder.models import setup_model
 
 from tts_diffvoc import voices
+from tts_diffvoc.building import config_from_dict
 from tts_diffvoc.checkpoint import read_config
 from tts_diffvoc.coqui import configs, mel_conversion
 from tts_diffvoc.coqui.models import split_spec
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.vocoder import VocoderConfig
 
 
 def load_vocoder(synthesizer: Any, spec: str, use_cuda: bool) -> None:
@@ -24,7 +24,7 @@ def load_vocoder(synthesizer: Any, spec: str, use_cuda: bool) -> None:
     folder = voices.resolve(voices.parse(plain)[0])
     values = read_config(folder)
     values.pop("format")
-    config = configs.from_core(VocoderConfig.from_dict(values))
+    config = configs.from_core(config_from_dict(values))
     processor = acoustic_processor(synthesizer)
     convert = mel_conversion.converter(processor, configs.mel_config(config), approximate, folder.name)
     model = setup_model(config)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from trainer.trainer_utils import get_optimizer, get_scheduler
 from TTS.vocoder.models.base_vocoder import BaseVocoder
 
+from tts_diffvoc.building import AnyVocoder, build
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import configs, training
 from tts_diffvoc.errors import DiffvocError
@@ -28,7 +29,6 @@ from tts_diffvoc.training.crops import (
     fixed_crops,
     read_clip,
 )
-from tts_diffvoc.vocoder import Vocoder
 
 DEFAULT_FRAMES = 64
 
@@ -37,7 +37,7 @@ class TrainableVocoder(BaseVocoder):
     """A vocoder that Coqui's Trainer can train.
 
     Attributes:
-        vocoder: the :class:`tts_diffvoc.vocoder.Vocoder` that is trained.
+        vocoder: the vocoder that is trained.
         average: its averaged weights, once training has begun.
         steps_done: steps of training behind these weights.
         minutes_spent: minutes of it, where a budget counts them.
@@ -49,7 +49,7 @@ class TrainableVocoder(BaseVocoder):
 
     def __init__(self, config: configs.DiffvocConfig) -> None:
         super().__init__(config)
-        self.vocoder = Vocoder(configs.to_core(config), name=config.model)
+        self.vocoder = build(configs.to_core(config), name=config.model)
         self.average: AveragedModel | None = None
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
         self.register_buffer("minutes_spent", torch.zeros((), dtype=torch.float64))
@@ -283,11 +283,11 @@ class TrainableVocoder(BaseVocoder):
         losses = training.TrainingLoss(vocoder, vocoder.estimator is not None and self.config.train_estimator)
         return {"steps": int(self.steps_done)}, losses(batch["waveform"], batch["mel"], batch["seed"])
 
-    def averaged(self) -> Vocoder:
+    def averaged(self) -> AnyVocoder:
         """The vocoder with averaged weights; the bare one outside training or before its first step."""
         if self.average is None or not int(self.average.n_averaged):
             return self.vocoder
-        return cast(Vocoder, self.average.module).eval()
+        return cast(AnyVocoder, self.average.module).eval()
 
     @torch.inference_mode()
     def test_run(self, trainer: Any) -> dict[str, Any]:

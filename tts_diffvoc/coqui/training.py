@@ -23,16 +23,16 @@ from torch import Tensor, nn
 from trainer import Trainer, TrainerArgs
 from trainer.generic_utils import remove_experiment_folder
 
+from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.coqui.configs import DiffvocConfig, mel_config
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
-from tts_diffvoc.vocoder import Vocoder
 
 
 class TrainingLoss(nn.Module):
     """The losses of a vocoder as a module's forward, which is what DistributedDataParallel can wrap."""
 
-    def __init__(self, vocoder: Vocoder, magnitudes: bool) -> None:
+    def __init__(self, vocoder: AnyVocoder, magnitudes: bool) -> None:
         super().__init__()
         self.vocoder = vocoder
         self.magnitudes = magnitudes
@@ -195,7 +195,7 @@ class DiffvocTrainer(Trainer):
 
     def _leave_nothing(self) -> None:
         """Remove the folder of a run that ended before it saved anything."""
-        if self.args.rank == 0 and hasattr(self, "output_path"):
+        if hasattr(self, "output_path") and self.args.rank == 0:
             remove_experiment_folder(self.output_path)
 
     @staticmethod

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.audio import resample
+from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import read_clip
-from tts_diffvoc.vocoder import Vocoder
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ClipScore:
 
 @torch.inference_mode()
 def score_clips(
-    vocoder: Vocoder, recordings: Sequence[Recording], seconds: float | None = None, seed: int = 0
+    vocoder: AnyVocoder, recordings: Sequence[Recording], seconds: float | None = None, seed: int = 0
 ) -> list[ClipScore]:
     """Synthesise the mel of each recording, its first ``seconds`` or all, with one seed, and compare."""
     scores = []

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tts_diffvoc import voices
 from tts_diffvoc.audio import resample
+from tts_diffvoc.building import config_from_dict
 from tts_diffvoc.checkpoint import read_config
 from tts_diffvoc.coqui import mel_conversion
 from tts_diffvoc.coqui.gta.durations import read_durations
@@ -20,7 +21,6 @@ from tts_diffvoc.coqui.gta.utterance import Utterance
 from tts_diffvoc.coqui.models import split_spec
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import compress, expand, log_mel
-from tts_diffvoc.vocoder import VocoderConfig
 
 
 class Extractor:
@@ -40,7 +40,7 @@ class Extractor:
         folder = voices.resolve(voices.parse(plain)[0])
         values = read_config(folder)
         values.pop("format")
-        self.vocoder, self.mel = folder.name, VocoderConfig.from_dict(values).mel
+        self.vocoder, self.mel = folder.name, config_from_dict(values).mel
         self.weights, config = locate(model)
         self.forcer = load_forcer(self.weights, config, device)
         self.acoustic = self.forcer.model

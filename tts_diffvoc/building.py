@@ -1,0 +1,29 @@
+"""A configuration, and the vocoder it describes, of whatever kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.flow import FlowConfig, FlowVocoder
+from tts_diffvoc.vocoder import NETWORKS, Vocoder, VocoderConfig
+
+AnyConfig = VocoderConfig | FlowConfig
+AnyVocoder = Vocoder | FlowVocoder
+
+
+def config_from_dict(values: dict[str, Any]) -> AnyConfig:
+    """The configuration in plain values; DiffvocError names what is missing or unknown."""
+    network = values.get("network")
+    if network in NETWORKS:
+        return VocoderConfig.from_dict(values)
+    if network == "waveglow":
+        return FlowConfig.from_dict(values)
+    if network is None:
+        raise DiffvocError("the vocoder's configuration lacks 'network'.")
+    raise DiffvocError(f"network {network!r} is unknown; this version has {', '.join([*NETWORKS, 'waveglow'])}.")
+
+
+def build(config: AnyConfig, name: str = "vocoder") -> AnyVocoder:
+    """The vocoder of a configuration, its weights fresh."""
+    return FlowVocoder(config, name) if isinstance(config, FlowConfig) else Vocoder(config, name)
