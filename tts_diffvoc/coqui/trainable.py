@@ -262,7 +262,7 @@ class TrainableVocoder(BaseVocoder):
     def _check(self, value: Tensor, what: str) -> None:
         if not bool(torch.isfinite(value)):
             raise self._stopped(
-                f"{what} became {float(value)} at step {int(self.steps_done) + 1}: lower lr, raise grad_clip's effect "
+                f"{what} became {float(value.detach())} at step {int(self.steps_done) + 1}: lower lr, raise grad_clip's effect "
                 "by lowering it, or train in float32"
             )
 
