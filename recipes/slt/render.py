@@ -70,9 +70,7 @@ def fortune_sentences() -> list[str]:
         for entry in path.read_text("utf-8", errors="replace").split("\n%"):
             text = re.sub(r"\s+", " ", entry.split("\t\t--")[0]).strip()
             for sentence in re.split(r"(?<=[.?!])\s+(?=[A-Z])", text):
-                if 3 <= len(sentence.split()) <= 24 and re.fullmatch(
-                    r"[A-Z][A-Za-z ,.?!;:'\-]+[.?!]", sentence
-                ):
+                if 3 <= len(sentence.split()) <= 24 and re.fullmatch(r"[A-Z][A-Za-z ,.?!;:'\-]+[.?!]", sentence):
                     found[sentence] = None
     return list(found)
 
@@ -81,18 +79,12 @@ def made_sentence(rng: random.Random, words: list[str]) -> str:
     """One sentence from the templates, a word alone, a number, or a list of rare words."""
     kind = rng.random()
     if kind < 0.08:
-        word = rng.choice(
-            words + NOUNS + NAMES + ["hello", "yes", "no", "thank you", "good morning", "goodbye"] * 40
-        )
+        word = rng.choice(words + NOUNS + NAMES + ["hello", "yes", "no", "thank you", "good morning", "goodbye"] * 40)
         return (word.capitalize() if rng.random() < 0.5 else word) + rng.choice(["", "", ".", "!", "?"])
     if kind < 0.16:
-        return " ".join(rng.choice(words) for _ in range(rng.randint(2, 9))).capitalize() + rng.choice(
-            [".", ".", "?"]
-        )
+        return " ".join(rng.choice(words) for _ in range(rng.randint(2, 9))).capitalize() + rng.choice([".", ".", "?"])
     if kind < 0.20:
-        return ", ".join(
-            str(rng.choice([rng.randint(0, 20), rng.randint(0, 9999)])) for _ in range(rng.randint(1, 5))
-        )
+        return ", ".join(str(rng.choice([rng.randint(0, 20), rng.randint(0, 9999)])) for _ in range(rng.randint(1, 5)))
     name, name2 = rng.sample(NAMES, 2)
     noun = rng.sample(NOUNS, 4)
     adj = rng.sample(ADJECTIVES, 2)

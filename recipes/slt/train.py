@@ -140,9 +140,7 @@ class Run:
         torch.save({**state, "step": self.step, "seconds": self.seconds}, part)
         part.replace(self.file)
 
-    def train(
-        self, items: list[dict[str, Any]], held: list[dict[str, Any]], minutes: float, frames: int
-    ) -> None:
+    def train(self, items: list[dict[str, Any]], held: list[dict[str, Any]], minutes: float, frames: int) -> None:
         """Train until `minutes` of training, over all runs, are spent."""
         criterion = self.model.get_criterion()
         rng = random.Random(self.step)
@@ -152,9 +150,7 @@ class Run:
                 start = time.monotonic()
                 progress = min(1.0, self.seconds / total)
                 rate = (
-                    self.rate
-                    * min(1, (self.step + 1) / 100)
-                    * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
+                    self.rate * min(1, (self.step + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
                 )
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
@@ -209,9 +205,7 @@ def write_predictions(run: Run, items: list[dict[str, Any]], data: Path, folder:
             dr=batch["durations"],
             pitch=batch["pitch"],
         )["model_outputs"]
-        audio = resample_poly(
-            soundfile.read(data / "wavs" / f"{item['id']}.wav", dtype="float32")[0], 441, 320
-        )
+        audio = resample_poly(soundfile.read(data / "wavs" / f"{item['id']}.wav", dtype="float32")[0], 441, 320)
         wav = folder / f"{item['id']}.wav"
         soundfile.write(wav, np.clip(audio, -1, 1), 22050)
         np.savez(folder / f"{item['id']}.npz", mel=mel[0].T.half().numpy(), wav=str(wav.resolve()))

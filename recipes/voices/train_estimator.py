@@ -1,6 +1,6 @@
 """Train the magnitude network behind the first estimate: minutes on one core.
 
-    python recipes/voices/train_estimator.py --data CORPUS [--data CORPUS ...] --output runs/estimator --minutes 4
+python recipes/voices/train_estimator.py --data CORPUS [--data CORPUS ...] --output runs/estimator --minutes 4
 """
 
 from __future__ import annotations

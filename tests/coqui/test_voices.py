@@ -34,9 +34,7 @@ def test_resolve(tmp_path):
     assert voices.resolve("wavegrad") == voices.resolve("vocoder_models/en/diffvoc/wavegrad") == folder
     assert voices.resolve(str(folder)) == voices.resolve(str(folder / "model.safetensors")) == folder
     assert voices.resolve(str(tmp_path)) == tmp_path
-    with pytest.raises(
-        DiffvocError, match="no vocoder or checkpoint folder 'diffwav'; the closest names are diffwave"
-    ):
+    with pytest.raises(DiffvocError, match="no vocoder or checkpoint folder 'diffwav'; the closest names are diffwave"):
         voices.resolve("diffwav")
 
 
@@ -49,9 +47,7 @@ def test_bundled():
 
 
 def test_card(tmp_path):
-    (tmp_path / "README.md").write_text(
-        "---\nlicense: MIT\nauthor: A. Person\n---\n# Title\n\nSays: much.\nMore.\n"
-    )
+    (tmp_path / "README.md").write_text("---\nlicense: MIT\nauthor: A. Person\n---\n# Title\n\nSays: much.\nMore.\n")
     assert voices.card(tmp_path) == {"license": "MIT", "author": "A. Person", "description": "Says: much."}
     (tmp_path / "README.md").unlink()
     assert voices.card(tmp_path) == {"description": ""}

@@ -114,9 +114,7 @@ def phonemes(text: str) -> tuple[str, ...]:
                     out.append(GAP)
                 out += spoken
     if not any(s[-1].isalpha() for s in out):
-        raise DiffvocError(
-            f"the text {text[:60]!r} has no word that can be spoken; give at least one word or number."
-        )
+        raise DiffvocError(f"the text {text[:60]!r} has no word that can be spoken; give at least one word or number.")
     if out[-1] not in ".?!":
         out = out[:-1] if out[-1] in BREAKS else out
         out.append(".")
@@ -150,9 +148,7 @@ class ConvNeXt(nn.Module):
         self.blocks = nn.ModuleList()
         for _ in range(blocks):
             block = nn.Module()
-            block.depthwise = nn.Conv1d(
-                channels, channels, kernel_size, padding=kernel_size // 2, groups=channels
-            )
+            block.depthwise = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
             block.norm = nn.LayerNorm(channels)
             block.widen = nn.Linear(channels, widening * channels)
             block.narrow = nn.Linear(widening * channels, channels)
@@ -255,9 +251,7 @@ class DiffvocForwardTTS(ForwardTTS):
 
     tokenizer = GruutTokenizer()
 
-    def __init__(
-        self, config: Any, ap: None = None, tokenizer: None = None, speaker_manager: None = None
-    ) -> None:
+    def __init__(self, config: Any, ap: None = None, tokenizer: None = None, speaker_manager: None = None) -> None:
         args = config.model_args
         sizes = dict(args.encoder_params), dict(args.decoder_params)
         args.encoder_params, args.decoder_params = dict(SMALLEST), dict(SMALLEST)
@@ -271,9 +265,7 @@ class DiffvocForwardTTS(ForwardTTS):
 
     def format_durations(self, o_dr_log: Tensor, x_mask: Tensor) -> Tensor:
         """Whole frames from log(1 + frames) [B, 1, T]; gaps between words may last none."""
-        frames = torch.round((torch.exp(o_dr_log) - 1) * x_mask * self.length_scale).clamp(
-            0, self.max_duration
-        )
+        frames = torch.round((torch.exp(o_dr_log) - 1) * x_mask * self.length_scale).clamp(0, self.max_duration)
         frames[:, :, 0].clamp_(min=4)
         return frames
 

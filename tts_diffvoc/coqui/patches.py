@@ -88,9 +88,7 @@ def _is_our_vocoder(spec: str | None) -> bool:
     return zoo.is_our_vocoder(spec, ModelManager().models_dict)
 
 
-def _download_pair(
-    original: Callable[..., Any], self: Any, model_name: str, vocoder_name: str | None = None
-) -> Any:
+def _download_pair(original: Callable[..., Any], self: Any, model_name: str, vocoder_name: str | None = None) -> Any:
     """As Coqui's, which forgets the vocoder when the acoustic model has no default one."""
     if vocoder_name is not None and _is_our_vocoder(vocoder_name):
         vocoder, config = zoo.locate(vocoder_name)
@@ -155,9 +153,7 @@ def _run_vocoder(original: Callable[..., Any], self: Any, mel_postnet_spec: Any,
     return self.vocoder_model.inference(convert(mel_postnet_spec).to(vocoder_device))
 
 
-def _split_into_sentences(
-    original: Callable[..., list[str]], self: Any, *args: Any, **kwargs: Any
-) -> list[str]:
+def _split_into_sentences(original: Callable[..., list[str]], self: Any, *args: Any, **kwargs: Any) -> list[str]:
     """Leave out sentences of punctuation alone, from which an acoustic model makes noise."""
     sentences = original(self, *args, **kwargs)
     if not _uses_ours(self):

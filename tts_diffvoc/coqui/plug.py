@@ -51,8 +51,7 @@ class OfferedModule:
             setattr(module, self.name, getattr(import_module(self.source), self.name))
         except (ImportError, AttributeError) as error:
             raise DiffvocError(
-                f"tts-diffvoc does not fit coqui-tts {support.version()} ({error}); "
-                f"install {support.SUPPORTED}."
+                f"tts-diffvoc does not fit coqui-tts {support.version()} ({error}); install {support.SUPPORTED}."
             ) from None
 
 

@@ -262,8 +262,8 @@ class TrainableVocoder(BaseVocoder):
     def _check(self, value: Tensor, what: str) -> None:
         if not bool(torch.isfinite(value)):
             raise self._stopped(
-                f"{what} became {float(value.detach())} at step {int(self.steps_done) + 1}: lower lr, raise grad_clip's effect "
-                "by lowering it, or train in float32"
+                f"{what} became {float(value.detach())} at step {int(self.steps_done) + 1}: lower lr or grad_clip, "
+                "or train in float32"
             )
 
     def _stopped(self, reason: str) -> DiffvocError:

@@ -109,9 +109,7 @@ def unknown(name: str, known: list[str], kind: str = "vocoder or checkpoint fold
         spellings.setdefault(full.rsplit("/", 1)[-1], full)
     close = difflib.get_close_matches(name, spellings, n=3, cutoff=0.6)
     closest = ", ".join(dict.fromkeys(spellings[key] for key in close))
-    hint = (
-        f"the closest names are {closest}" if closest else f"some names are {', '.join(known[:4]) or 'none'}"
-    )
+    hint = f"the closest names are {closest}" if closest else f"some names are {', '.join(known[:4]) or 'none'}"
     return DiffvocError(f"there is no {kind} {name!r}; {hint}.")
 
 
