@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
+from metrics.recogniser import Recogniser, words
 
 SENTENCES = """Could you tell me the way to the nearest post office?
 The children are playing in the park after school.
@@ -46,11 +45,6 @@ The company plans to open an office in Chicago next year.
 Thank you very much for helping me carry these boxes.""".split("\n")
 
 Speak = Callable[[str], tuple[np.ndarray, int]]
-
-
-def words(text: str) -> str:
-    """Lower case, no punctuation, single spaces."""
-    return " ".join(re.sub(r"[^a-z' ]", " ", text.lower()).split())
 
 
 def flite(text: str) -> tuple[np.ndarray, int]:
@@ -82,29 +76,6 @@ def coqui(vocoder: str) -> Speak:
         name = vocoder if "/" in vocoder else f"vocoder_models/en/diffvoc/{vocoder}"
         synthesizer = TTS("tts_models/en/diffvoc/slt", vocoder_name=name, progress_bar=False).synthesizer
     return lambda text: (np.asarray(synthesizer.tts(text), np.float32), synthesizer.output_sample_rate)
-
-
-class Recogniser:
-    """pocketsphinx with the model that comes with it."""
-
-    def __init__(self) -> None:
-        from pocketsphinx import Decoder
-
-        self.decoder = Decoder(samprate=16000, loglevel="FATAL")
-
-    def __call__(self, audio: np.ndarray, rate: int) -> str:
-        """What is said in `audio` [T], sampled at `rate`."""
-        divisor = np.gcd(16000, rate)
-        audio = resample_poly(audio, 16000 // divisor, rate // divisor)
-        audio = 0.5 * audio / max(float(np.abs(audio).max()), 1e-6)
-        # A breath of faint noise on both sides: digital silence upsets the recogniser's noise estimate.
-        noise = 1e-4 * np.random.default_rng(0).standard_normal(len(audio) + 9600)
-        noise[4800:-4800] += audio
-        self.decoder.start_utt()
-        self.decoder.process_raw((np.clip(noise, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
-        self.decoder.end_utt()
-        found = self.decoder.hyp()
-        return words(found.hypstr) if found else ""
 
 
 def measure(speak: Speak, recogniser: Recogniser, sentences: list[str]) -> dict:
