@@ -32,6 +32,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test]"
 	$(BIN)/python -m pip install -q --no-deps diffwave==0.1.7 wavegrad==0.1.5
+	$(BIN)/python -m pip install -q -c constraints.txt pesq pyworld \
+		|| echo "pesq and pyworld need a C compiler: the tests of PESQ and of pitch are skipped."
 	touch $@
 
 clean:

@@ -1,0 +1,286 @@
+"""What the benchmark ranks: a mel goes in, a waveform comes out.
+
+A system is named on the command line by what it is: a name from the list below, a checkpoint folder of ours (options
+after "?"), a vocoder of Coqui's by zoo name or folder, or ``file.py:function``, where the function takes a log-mel
+[B, 80, F] and returns a waveform [B, F * 256].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tts_diffvoc import voices
+from tts_diffvoc.checkpoint import load_vocoder
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.estimator import griffin_lim
+from tts_diffvoc.mel import MelConfig, compress, expand, mel_filters
+
+MEL = MelConfig()
+FAMILIES = ("original", "diffusion", "flow", "gan", "autoregressive", "signal")
+GANS = ("hifigan-v1", "hifigan-v2", "parallel-wavegan", "melgan", "multiband-melgan", "univnet")
+AUTOREGRESSIVE = ("wavernn",)
+WEIGHTS = Path(__file__).parent / "baselines" / "weights"
+Synthesise = Callable[[Tensor, int], Tensor]
+
+
+@dataclass
+class System:
+    """One row of the table.
+
+    Attributes:
+        name: for files and records.
+        label: for people.
+        family: one of ``FAMILIES``.
+        synthesise: (log-mel [B, 80, F], seed) -> waveform [B, F * 256], under ``torch.inference_mode``.
+        group: systems of one checkpoint share it.
+        steps: network evaluations asked for, None where there is no such choice.
+        sampler: of a diffusion system.
+        module: the network, for its parameters and its FLOPs.
+        evaluations: of the network for one clip.
+        deterministic: whether the seed changes nothing.
+        training: what the weights have seen, "untrained" for none.
+        note: what a reader should know.
+        digest: SHA-256 of the weights.
+        contract: the mel that it takes, where that cannot be made of ours; the runner makes it of the recording.
+    """
+
+    name: str
+    label: str
+    family: str
+    synthesise: Synthesise
+    group: str = ""
+    steps: int | None = None
+    sampler: str | None = None
+    module: nn.Module | None = None
+    evaluations: int = 1
+    deterministic: bool = True
+    training: str = "untrained"
+    note: str | None = None
+    digest: str | None = None
+    contract: MelConfig = MEL
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> int:
+        return sum(p.numel() for p in self.module.parameters()) if self.module is not None else 0
+
+    def describe(self) -> dict[str, Any]:
+        """What ``systems.json`` says of it."""
+        shown = ("label", "family", "group", "steps", "sampler", "evaluations", "deterministic", "training", "note")
+        values = {name: getattr(self, name) for name in shown}
+        return {**values, "parameters": self.parameters, "flops_per_second": None, **self.facts}
+
+
+def safe(text: str) -> str:
+    """``text`` with what no file name should have replaced."""
+    return re.sub(r"[^A-Za-z0-9._=,-]+", "-", text).strip("-")
+
+
+def digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def original() -> System:
+    """The recording itself: the runner puts it in place of what this makes."""
+
+    def none(mel: Tensor, seed: int) -> Tensor:
+        raise DiffvocError("the original is passed through, not synthesised.")
+
+    return System("original", "Original", "original", none, training="not applicable")
+
+
+def inverted(iterations: int = 60) -> System:
+    """Griffin-Lim on the mel's pseudo-inverse: the floor, without any learning."""
+    inverse = torch.linalg.pinv(mel_filters(MEL).double()).float()
+
+    def synthesise(mel: Tensor, seed: int) -> Tensor:
+        magnitude = (inverse.to(mel) @ expand(mel, MEL)).clamp_min(1e-5)
+        return griffin_lim(magnitude, MEL, iterations, torch.Generator().manual_seed(seed)).clamp(-1, 1)
+
+    label = f"Griffin-Lim, {iterations} iterations"
+    system = System("griffin-lim", label, "signal", synthesise, "griffin-lim", deterministic=False)
+    system.training = "not applicable"
+    return system
+
+
+LEVELS = ("log_base", "gain", "floor", "ceiling", "scale", "shift")
+
+
+def adapt(config: MelConfig, name: str) -> tuple[Callable[[Tensor], Tensor], MelConfig]:
+    """How the benchmark's mel becomes that of ``config``, and the mel that the system is then given.
+
+    Other levels are converted. Another spectrogram at the same rate and hop must come from the recording. Raises:
+    DiffvocError for another rate or hop.
+    """
+    levels = {key: getattr(MEL, key) for key in LEVELS}
+    if replace(config, **levels) == MEL:
+        return (lambda mel: mel) if config == MEL else (lambda mel: compress(expand(mel, MEL), config)), MEL
+    if (config.sample_rate, config.hop_length) == (MEL.sample_rate, MEL.hop_length):
+        return lambda mel: mel, config
+    raise DiffvocError(
+        f"{name} takes mels at {config.sample_rate:,} Hz with a hop of {config.hop_length}; the benchmark compares "
+        f"vocoders at {MEL.sample_rate:,} Hz with a hop of {MEL.hop_length}."
+    )
+
+
+def ours(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[str] = ()) -> list[System]:
+    """A vocoder of this package: as it comes, and at each of ``steps`` by each of ``samplers``, from one checkpoint."""
+    vocoder = load_vocoder(spec, device)
+    name, _ = voices.parse(spec)
+    folder = voices.resolve(name)
+    facts = voices.card(folder)
+    flow = vocoder.config.network == "waveglow"
+    convert, contract = adapt(vocoder.config.mel, spec)
+    note = "hears mels of its own kind, made of the recording" if contract is not MEL else facts.get("note")
+    group = safe(Path(name).name if voices.bundled(name) is None else name.rsplit("/", 1)[-1])
+    title = {"diffwave": "DiffWave", "wavegrad": "WaveGrad", "waveglow": "WaveGlow"}[vocoder.config.network]
+    shown = title if group == vocoder.config.network else f"{title} ({group})"
+
+    def make(label: str, unique: str, **options: Any) -> System:
+        evaluations = 1 if flow else int(options.get("steps", vocoder.defaults.get("steps", 6)))
+        return System(
+            unique,
+            label,
+            "flow" if flow else "diffusion",
+            lambda mel, seed: vocoder.generate(convert(mel), seed=seed, **options),
+            group,
+            None if flow else evaluations,
+            None if flow else options.get("sampler", vocoder.defaults.get("sampler", "ddpm")),
+            vocoder,
+            evaluations,
+            False,
+            facts.get("training", "see its model card"),
+            note,
+            digest(folder / voices.WEIGHTS),
+            contract,
+        )
+
+    default = "" if flow else f", {vocoder.defaults.get('steps', 6)} steps"
+    systems = [make(shown + default, group)]
+    if flow:
+        return systems
+    usual = (vocoder.defaults.get("steps", 6), vocoder.defaults.get("sampler", "ddpm"))
+    for sampler in samplers or (usual[1],):
+        for count in steps:
+            if (count, sampler) != usual:
+                label = f"{shown}, {count} step{'s' if count > 1 else ''}, {SAMPLER_NAMES.get(sampler, sampler)}"
+                systems.append(make(label, f"{group}-{count}-{sampler}", steps=count, sampler=sampler))
+    return systems
+
+
+SAMPLER_NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp_2m": "DPM-Solver++", "langevin": "Langevin"}
+
+
+def baseline(name: str, device: str) -> System:
+    """A GAN or the autoregressive model by name, with its weights where there are some."""
+    import baselines
+
+    folder = WEIGHTS / name
+    trained = (folder / "config.json").is_file()
+    model = baselines.load(folder, device) if trained else baselines.build(name, "small", device=device)
+    return from_baseline(name, model, folder if trained else None)
+
+
+def from_baseline(name: str, model: Any, folder: Path | None) -> System:
+    """A system from what ``baselines`` builds or loads."""
+    facts = voices.card(folder) if folder else {}
+    return System(
+        safe(name),
+        getattr(model, "label", name),
+        model.family,
+        model.synthesise,
+        safe(name),
+        module=model.generator,
+        evaluations=getattr(model, "evaluations", 1),
+        deterministic=model.deterministic,
+        training=facts.get("training", "see its model card") if folder else "untrained",
+        note=facts.get("note"),
+        digest=digest(folder / "model.safetensors") if folder else None,
+    )
+
+
+def adapter(spec: str) -> System:
+    """``file.py:function`` with (mel) or (mel, seed) -> waveform."""
+    path, _, function = spec.rpartition(":")
+    file = Path(path)
+    if not file.is_file():
+        raise DiffvocError(f"there is no file {file} for the system {spec!r}; give FILE.py:FUNCTION.")
+    module_spec = importlib.util.spec_from_file_location(safe(file.stem), file)
+    assert module_spec is not None and module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    sys.path.insert(0, str(file.parent.resolve()))
+    try:
+        module_spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    call = getattr(module, function, None)
+    if not callable(call):
+        raise DiffvocError(f"{file} has no function {function!r}; name the one that turns a mel into a waveform.")
+    takes_seed = len(inspect.signature(call).parameters) > 1
+
+    def synthesise(mel: Tensor, seed: int) -> Tensor:
+        made = torch.as_tensor(call(mel, seed) if takes_seed else call(mel))
+        return made.reshape(mel.shape[0], -1)
+
+    family = getattr(module, "FAMILY", "signal")
+    label = getattr(module, "LABEL", f"{file.stem}:{function}")
+    system = System(safe(f"{file.stem}-{function}"), label, family, synthesise, deterministic=not takes_seed)
+    system.training = getattr(module, "TRAINING", "not said")
+    return system
+
+
+def resolve(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[str] = ()) -> list[System]:
+    """The systems that one word of ``--systems`` stands for.
+
+    Raises: DiffvocError for what is nothing known.
+    """
+    if spec == "original":
+        return [original()]
+    if spec == "griffin-lim":
+        return [inverted()]
+    if spec in GANS or spec in AUTOREGRESSIVE:
+        return [baseline(spec, device)]
+    if re.fullmatch(r".+\.py:\w+", spec):
+        return [adapter(spec)]
+    name = voices.parse(spec)[0]
+    if voices.bundled(name) is not None or voices.is_vocoder(voices.resolve(name) if Path(name).is_dir() else Path()):
+        return ours(spec, device, steps, samplers)
+    import baselines
+
+    path = Path(spec).expanduser()
+    if path.is_dir() and (path / "config.json").is_file() and baselines.is_saved(path):
+        return [from_baseline(path.name, baselines.load(path, device), path)]
+    if spec.startswith("vocoder_models/") or path.exists():
+        return [from_baseline(spec.removeprefix("vocoder_models/"), baselines.from_zoo(spec, device), None)]
+    known = ["original", "griffin-lim", *voices.names(), *GANS, *AUTOREGRESSIVE]
+    raise voices.unknown(spec, known, "system")
+
+
+def default_names() -> list[str]:
+    """Everything that is bundled."""
+    return ["original", *voices.names(), *GANS, *AUTOREGRESSIVE, "griffin-lim"]
+
+
+def resolve_all(specs: Iterable[str], device: str, steps: Iterable[int], samplers: Iterable[str]) -> list[System]:
+    """Every system of ``--systems``, each name once.
+
+    Raises: DiffvocError for an unknown one, and for two of one name.
+    """
+    systems: dict[str, System] = {}
+    for spec in specs:
+        for system in resolve(spec, device, steps, samplers):
+            if system.name in systems:
+                raise DiffvocError(f"two systems are named {system.name}; rename one of the folders.")
+            systems[system.name] = system
+    return list(systems.values())

@@ -1,0 +1,293 @@
+"""compare.py from its command line, on real systems: what a run holds, failures, going on, known answers."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import compare
+import numpy as np
+import pandas as pd
+import pytest
+import records
+import runner
+import soundfile
+import speech
+import systems
+import torch
+
+from tts_diffvoc.errors import DiffvocError
+
+EVAL = Path(__file__).parents[2] / "eval"
+SMALL = "--clips 2 --seconds 1 --seeds 2 --workers 1 --lengths 0.5 --batch-sizes 1 --repeats 2 --cap 1 --steps".split()
+
+ADAPTER = '''
+import time
+import torch
+
+LABEL, FAMILY, TRAINING = "Sleeper", "signal", "none"
+
+def sleep(mel):
+    time.sleep(0.5)
+    return torch.zeros(mel.shape[0], mel.shape[-1] * 256)
+
+def noise(mel, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return 0.1 * torch.randn(mel.shape[0], mel.shape[-1] * 256, generator=generator)
+
+def broken(mel):
+    raise RuntimeError("it is broken")
+
+def short(mel):
+    return torch.zeros(mel.shape[0], 100)
+
+def nan(mel):
+    return torch.full((mel.shape[0], mel.shape[-1] * 256), float("nan"))
+'''
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    path = tmp_path_factory.mktemp("adapter") / "mine.py"
+    path.write_text(ADAPTER)
+    return path
+
+
+def run(output: Path, *arguments: str, small: bool = True) -> int:
+    return compare.main([*(SMALL if small else []), "--output", str(output), *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, adapter):
+    """A run of working and failing systems."""
+    output = tmp_path_factory.mktemp("run") / "whole"
+    names = ["noise", "broken", "short", "nan", "sleep"]
+    specs = ["original", "griffin-lim", "diffwave", *(f"{adapter}:{name}" for name in names)]
+    assert run(output, "--systems", *specs, "--metrics", "pesq_wb", "log_mel_l1", "lsd") == 0
+    return output
+
+
+def test_a_run_holds_every_file(whole):
+    for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.tex", "index.html"):
+        assert (whole / name).stat().st_size > 100
+    assert list((whole / "plots").glob("*.png"))
+    manifest = records.read(whole, "manifest")
+    assert manifest["seeds"] == [0, 1] and len(manifest["clips"]) == 2 and manifest["device"] == "cpu"
+    assert set(manifest["checkpoints"]) == {"diffwave"}
+    assert manifest["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert str(Path.home()) not in json.dumps(manifest) and "/tmp" not in json.dumps(manifest)
+
+
+def test_every_system_has_a_record_for_every_clip_and_seed(whole):
+    table = records.table(whole, "quality")
+    counts = table.groupby("system").size()
+    assert counts["diffwave"] == counts["mine-noise"] == 4  # two clips, two seeds
+    assert counts["original"] == counts["mine-sleep"] == 2
+    assert counts["mine-broken"] == 2
+
+
+def test_the_original_scores_the_ceiling_and_noise_the_floor(whole):
+    means = records.table(whole, "quality").groupby("system")[["pesq_wb", "log_mel_l1", "lsd"]].mean()
+    assert means.pesq_wb["original"] == pytest.approx(4.644, abs=1e-3)
+    assert means.log_mel_l1["original"] == means.lsd["original"] == 0
+    assert means.pesq_wb["mine-noise"] < 1.3 < means.pesq_wb["griffin-lim"] < means.pesq_wb["diffwave"]
+    assert means.log_mel_l1["mine-noise"] > 5 * means.log_mel_l1["diffwave"]
+
+
+@pytest.mark.parametrize(
+    ("system", "told"),
+    [("mine-broken", "RuntimeError: it is broken"), ("mine-short", "100 samples"), ("mine-nan", "NaN")],
+)
+def test_a_failure_is_a_record_with_its_reason_shown_in_the_table(whole, system, told):
+    table = records.table(whole, "quality")
+    own = table[table.system == system]
+    assert own.error.str.contains(told).all() and own.pesq_wb.isna().all()
+    board = (whole / "leaderboard.md").read_text()
+    assert told in board
+    rows = pd.read_csv(whole / "leaderboard.csv")
+    assert len(rows) == 8
+
+
+def test_a_system_that_sleeps_half_a_second_takes_half_a_second(whole):
+    speed = records.table(whole, "speed")
+    took = speed[speed.system == "mine-sleep"].took
+    assert took.median() == pytest.approx(0.5, rel=0.05)
+
+
+def test_deterministic_systems_have_no_spread_and_the_original_is_the_floor(whole, adapter):
+    table = records.table(whole, "diversity").set_index("system")
+    assert (table.spread_waveform["mine-sleep"].fillna(0) == 0).all()
+    assert (table.spread_waveform["mine-noise"] > 1.2).all()
+    assert (table.spread_lsd["original"] < table.spread_lsd["diffwave"]).all()
+    assert table.error["mine-broken"].str.contains("it is broken").all()
+
+
+def test_what_is_heard_is_what_was_measured(whole):
+    record = next(r for r in records.lines(whole, "quality") if r["system"] == "diffwave" and r["audio"])
+    samples, rate = soundfile.read(whole / record["audio"], dtype="float32")
+    clips, _ = speech.load([], 2, 1.0)
+    original = next(c for c in clips if c.name == record["clip"]).samples
+    again = runner.score(["pesq_wb"], samples, runner.rounded(original), None)
+    assert rate == 22050
+    assert again["values"]["pesq_wb"] == pytest.approx(record["values"]["pesq_wb"], abs=1e-4)
+
+
+def test_going_on_repeats_nothing(tmp_path, adapter, capsys):
+    output = tmp_path / "run"
+    chosen = ["--systems", "original", "griffin-lim", f"{adapter}:noise", "--metrics", "log_mel_l1", "--no-speed"]
+    assert run(output, *chosen) == 0
+    whole = {kind: (output / f"{kind}.jsonl").read_text() for kind in ("quality", "diversity")}
+    lines = whole["quality"].splitlines(keepends=True)
+    (output / "quality.jsonl").write_text("".join(lines[:4]) + lines[4][:20])  # cut off in the middle of a line
+    (output / "diversity.jsonl").write_text(whole["diversity"].splitlines(keepends=True)[0])
+    assert run(output, *chosen) == 1  # a run is never overwritten by accident
+    assert "--resume" in capsys.readouterr().err
+    assert run(output, *chosen, "--resume") == 0
+    after = (output / "quality.jsonl").read_text()
+    assert after.startswith("".join(lines[:4]))
+    assert sorted(after.splitlines()) == sorted(whole["quality"].splitlines())
+    assert sorted((output / "diversity.jsonl").read_text().splitlines()) == sorted(whole["diversity"].splitlines())
+
+
+def test_going_on_with_other_systems_is_refused(tmp_path, adapter, capsys):
+    output = tmp_path / "run"
+    assert run(output, "--systems", "original", "griffin-lim", "--metrics", "lsd", "--no-speed") == 0
+    assert run(output, "--systems", "original", "diffwave", "--metrics", "lsd", "--no-speed", "--resume") == 1
+    assert "other checkpoints and systems" in capsys.readouterr().err
+
+
+def test_a_run_that_is_killed_goes_on(tmp_path, adapter):
+    """kill -9 while sounds are being measured."""
+    output = tmp_path / "run"
+    chosen = ["--systems", "original", f"{adapter}:noise", f"{adapter}:sleep", "--metrics", "log_mel_l1", "--no-speed"]
+    command = [sys.executable, str(EVAL / "compare.py"), *SMALL, "--output", str(output), *chosen]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not (output / "quality.jsonl").is_file() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    before = [line for line in (output / "quality.jsonl").read_text().splitlines(keepends=True) if line.endswith("\n")]
+    assert run(output, *chosen, "--resume") == 0
+    table = records.table(output, "quality")
+    assert not table.duplicated(["system", "clip", "seed"]).any()
+    assert table.groupby("system").size().to_dict() == {"original": 2, "mine-noise": 4, "mine-sleep": 2}
+    assert (output / "quality.jsonl").read_text().startswith("".join(before))
+
+
+def test_two_copies_of_one_system_tie(tmp_path, adapter):
+    copy = tmp_path / "copy.py"
+    copy.write_text(adapter.read_text())
+    output = tmp_path / "run"
+    specs = [f"{adapter}:noise", f"{copy}:noise", "griffin-lim"]
+    assert run(output, "--clips", "6", "--systems", *specs, "--metrics", "pesq_wb", "log_mel_l1", "--no-speed") == 0
+    board = json.loads((output / "leaderboard.json").read_text())
+    ranks = {system["name"]: system["rank"] for system in board["systems"]}
+    assert ranks["mine-noise"] == ranks["copy-noise"] == [2, 3]
+    assert ranks["griffin-lim"] == [1, 1]
+
+
+def test_the_same_run_twice_agrees_in_everything_but_timings(tmp_path):
+    chosen = ["--systems", "original", "griffin-lim", "wavegrad", "--metrics", "pesq_wb", "lsd", "mcd", "--no-speed"]
+    tables = []
+    for name in ("one", "other"):
+        assert run(tmp_path / name, *chosen) == 0
+        tables.append(pd.read_csv(tmp_path / name / "leaderboard.csv"))
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_from_text_through_an_acoustic_model(tmp_path):
+    output = tmp_path / "run"
+    chosen = ["--tts", "--systems", "original", "diffwave", "griffin-lim", "--metrics", "dnsmos", "wer", "pesq_wb"]
+    assert run(output, *chosen, "--clips", "1", "--seconds", "0", "--no-speed") == 0
+    table = records.table(output, "quality")
+    assert "pesq_wb" not in table and table.dnsmos.notna().all()
+    assert table[table.system == "diffwave"].wer.mean() < 60
+    manifest = records.read(output, "manifest")
+    assert manifest["options"]["acoustic"] == {"model": "tts_models/en/diffvoc/slt"}
+    assert manifest["options"]["acoustic_seconds_per_second"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--systems", "difwave"], "diffwave"),
+        (["--systems", "nothing.py:speak"], "no file nothing.py"),
+        (["--systems", "original", "--metrics", "pesq"], "no metric 'pesq'"),
+        (["--systems", "original", "--data", "no-such-folder"], "no folder no-such-folder"),
+        (["--systems", "original", "--clips", "0"], "--clips 0"),
+        (["--systems", "original", "--seconds", "0.1"], "--seconds 0.1"),
+        (["--systems", "original", "original"], "two systems are named original"),
+        (["--systems", "original", "--resume"], "no run to go on with"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_a_sentence(arguments, told, tmp_path, capsys):
+    assert run(tmp_path / "run", *arguments) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("compare.py: ") and told in error
+
+
+def test_the_device_must_be_there(tmp_path, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    assert run(tmp_path / "run", "--systems", "original", "--device", "cuda") == 1
+    assert "no CUDA device" in capsys.readouterr().err
+
+
+def test_one_checkpoint_at_several_steps_and_by_several_samplers():
+    made = systems.resolve("diffwave", "cpu", steps=[1, 6], samplers=["ddpm", "ddim"])
+    assert {system.group for system in made} == {"diffwave"}
+    assert len({system.name for system in made}) == len(made) >= 4
+    assert {1, 6} <= {system.steps for system in made}
+    assert len({system.digest for system in made}) == 1
+
+
+def test_a_folder_of_ours_that_takes_other_mels_hears_its_own(tmp_path):
+    from small_vocoders import CONFIGS
+
+    from tts_diffvoc.checkpoint import save_checkpoint
+    from tts_diffvoc.mel import MelConfig
+    from tts_diffvoc.vocoder import Vocoder
+
+    for name, mel, told in [
+        ("levels", MelConfig(log_base="10"), None),
+        ("bands", MelConfig(fmax=11025.0), None),
+        ("rate", MelConfig(sample_rate=16000, fmax=8000.0), "16,000 Hz"),
+    ]:
+        save_checkpoint(Vocoder(replace(CONFIGS["diffwave"], mel=mel)), tmp_path / name)
+        if told:
+            with pytest.raises(DiffvocError, match=told):
+                systems.resolve(str(tmp_path / name), "cpu")
+            continue
+        (system,) = systems.resolve(str(tmp_path / name), "cpu")
+        assert (system.contract == systems.MEL) == (name == "levels")
+        clip = speech.load([], 1, 1.0)[0][0]
+        assert runner.synthesise(system, clip, 0, "cpu").shape == clip.samples.shape
+
+
+def test_transcripts_are_found_where_corpora_keep_them(tmp_path):
+    samples = np.zeros(22050, np.float32)
+    for name in ("a", "b", "c"):
+        soundfile.write(tmp_path / f"{name}.wav", samples, 22050)
+    (tmp_path / "metadata.csv").write_text("a|Dr. One|Doctor One\n")
+    (tmp_path / "x.trans.txt").write_text("b TWO WORDS\n")
+    (tmp_path / "c.txt").write_text("Three.\n")
+    assert speech.transcripts(tmp_path) == {"a": "Doctor One", "b": "TWO WORDS", "c": "Three."}
+
+
+def test_without_git_and_without_optional_packages_a_manifest_is_still_made(monkeypatch):
+    import provenance
+
+    monkeypatch.setenv("PATH", os.devnull)
+    assert provenance.commit() is None
+    assert provenance.processor()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu(tmp_path):
+    assert run(tmp_path / "run", "--systems", "original", "diffwave", "griffin-lim", "--device", "cuda") == 0
+    speed = records.table(tmp_path / "run", "speed")
+    assert (speed[speed.system == "diffwave"].device_memory > 0).all()
