@@ -1,0 +1,181 @@
+"""One step of training: Coqui's own ``train_step`` and losses, around networks of any size."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+from TTS.vocoder import configs
+from TTS.vocoder.layers.losses import WaveRNNLoss
+from TTS.vocoder.models.gan import GAN
+
+from baselines import discriminators, wavernn
+from baselines.catalogue import System, Variant
+from baselines.mels import CONTRACT, convert
+from tts_diffvoc.mel import MelConfig
+
+WARM_UP = 50  # steps in which the rate rises
+LAST_RATE = 0.1  # share of the rate that is left in the end
+HOP = CONTRACT.hop_length
+
+
+class Pair(GAN):
+    """Coqui's model of a generator and a discriminator.
+
+    ``GAN`` builds both itself, in sizes that ``setup_generator`` fixes.
+    """
+
+    def __init__(self, config: Any, generator: nn.Module, discriminator: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.config = config
+        self.model_g, self.model_d = generator, discriminator
+        self.train_disc, self.y_hat_g = False, None
+
+
+class Learner:
+    """A generator in training.
+
+    Args:
+        one, variant: the system and its size.
+        generator: with weight norm, on the device to train on.
+        mel: the mel that it takes.
+        bf16: compute a GAN's networks in bfloat16 where autocast allows it; losses, and WaveRNN, stay float32.
+
+    Attributes:
+        margin: frames that a crop needs on each side beyond those that are learnt from.
+    """
+
+    margin = 0
+
+    def __init__(self, one: System, variant: Variant, generator: nn.Module, mel: MelConfig, bf16: bool) -> None:
+        self.config = getattr(configs, one.config)(**one.changes)
+        self.variant, self.generator, self.mel = variant, generator, mel
+        self.device = next(generator.parameters()).device
+        self.networks: dict[str, nn.Module] = {"generator": generator}
+        self.prepare()
+        if bf16 and one.kind != "wavernn":
+            for network in self.networks.values():
+                rounded(network, self.device)
+        self.optimisers = {name: self._optimiser(network) for name, network in self.networks.items()}
+
+    def prepare(self) -> None:
+        """Add other networks and losses."""
+
+    def _optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+        betas = tuple(self.config.optimizer_params["betas"])
+        fused = self.device.type == "cuda"
+        learnt = [p for p in network.parameters() if p.requires_grad]
+        return torch.optim.AdamW(learnt, self.variant.rate, betas=betas, weight_decay=0.0, fused=fused)
+
+    def step(self, waveform: Tensor, mel: Tensor, number: int, share: float) -> Tensor:
+        """Learn from crops; returns the generator's loss, a scalar on the device.
+
+        Args:
+            waveform: [B, T]. mel: [B, M, F] of the contract. number: of the step. share: of the budget so far.
+        """
+        decay = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = self.variant.rate * decay * min(1.0, (number + 1) / WARM_UP)
+        return self.learn(waveform, convert(mel, self.mel), share)
+
+    def learn(self, waveform: Tensor, mel: Tensor, share: float) -> Tensor:
+        raise NotImplementedError
+
+    def descend(self, name: str, loss: Tensor, clip: float) -> None:
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.networks[name].parameters(), clip)
+        optimiser.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        both = {"networks": self.networks, "optimisers": self.optimisers}
+        return {kind: {name: part.state_dict() for name, part in parts.items()} for kind, parts in both.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for kind, parts in (("networks", self.networks), ("optimisers", self.optimisers)):
+            for name, part in parts.items():
+                part.load_state_dict(state[kind][name])
+
+
+class Adversarial(Learner):
+    """A GAN: the discriminator's step, once it has joined in, and then the generator's."""
+
+    def prepare(self) -> None:
+        judge = discriminators.make(**self.variant.discriminator).to(self.device)
+        self.networks["discriminator"] = judge
+        self.learnt = [p for p in judge.parameters() if p.requires_grad]  # not the windows of its spectrograms
+        self.pair = Pair(self.config, self.generator, judge)
+        self.of_judge, self.of_generator = (loss.to(self.device) for loss in self.pair.get_criterion())
+
+    def learn(self, waveform: Tensor, mel: Tensor, share: float) -> Tensor:
+        batch = {"input": mel, "waveform": waveform.unsqueeze(1)}
+        self.pair.train_disc = share >= self.variant.adversary
+        judge_clip, clip = self.config.grad_clip
+        losses = self.pair.train_step(batch, self.of_judge, 0)[1]
+        if self.pair.train_disc:
+            self.descend("discriminator", losses["loss"], judge_clip)
+        self._judge_learns(False)
+        loss = self.pair.train_step(batch, self.of_generator, 1)[1]["loss"]
+        self.descend("generator", loss, clip)
+        self._judge_learns(True)
+        return loss.detach()
+
+    def _judge_learns(self, yes: bool) -> None:
+        for parameter in self.learnt:
+            parameter.requires_grad_(yes)
+
+
+class Autoregressive(Learner):
+    """WaveRNN: the cross-entropy of each sample's mu-law class, given those before it."""
+
+    def prepare(self) -> None:
+        self.margin = self.generator.args.pad
+        self.criterion = WaveRNNLoss(self.generator.args.mode)
+
+    def learn(self, waveform: Tensor, mel: Tensor, share: float) -> Tensor:
+        loss = self.loss(waveform, mel)
+        self.descend("generator", loss, self.config.grad_clip)
+        return loss.detach()
+
+    @torch.inference_mode()
+    def validate(self, waveform: Tensor, mel: Tensor) -> float:
+        """Nats a sample of clips [B, T] with their mels [B, M, F] of the contract, the margins left out."""
+        self.generator.eval()
+        loss = self.loss(waveform, convert(mel, self.mel))
+        self.generator.train()
+        return float(loss)
+
+    def loss(self, waveform: Tensor, mel: Tensor) -> Tensor:
+        """Nats a sample, of crops with their margins; ``mel`` as the network takes it."""
+        bits, edge = self.generator.args.mode, self.margin * HOP
+        classes = wavernn.quantise(waveform, bits)
+        batch = {
+            "input": mel,
+            "waveform": wavernn.level(classes[:, edge - 1 : -edge - 1], bits),
+            "waveform_coarse": classes[:, edge:-edge],
+        }
+        return self.generator.train_step(batch, self.criterion)[1]["loss"]
+
+
+def make(one: System, variant: Variant, generator: nn.Module, mel: MelConfig, bf16: bool = False) -> Learner:
+    """What trains ``generator``; the arguments are the Learner's."""
+    return (Autoregressive if one.kind == "wavernn" else Adversarial)(one, variant, generator, mel, bf16)
+
+
+def rounded(network: nn.Module, device: torch.device) -> None:
+    """Let ``network`` compute in bfloat16 and return float32."""
+    forward = network.forward
+
+    @functools.wraps(forward)
+    def mixed(*inputs: Tensor) -> Any:
+        with torch.autocast(device.type, torch.bfloat16):
+            outputs = forward(*inputs)
+        return tree_map(lambda x: x.float() if isinstance(x, Tensor) else x, outputs)
+
+    network.forward = mixed
