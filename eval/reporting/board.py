@@ -1,0 +1,160 @@
+"""The numbers of a leaderboard; tables, plots and the page only show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column shows.
+
+    Attributes:
+        kind: quality, speed, size or diversity.
+        better: "higher", "lower" or "neither".
+        headline: part of the overview.
+        scale: what values are divided by when people read them.
+        decimals: None for three significant digits.
+    """
+
+    name: str
+    label: str
+    unit: str
+    better: str
+    kind: str
+    description: str
+    headline: bool = False
+    scale: float = 1.0
+    decimals: int | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value with its 95 % interval (None where there is none).
+
+    Attributes:
+        count: clips that the mean stands on.
+        partial: whether sounds or clips are missing in the mean.
+        shorter: whether it was timed on a shorter clip than the one asked for.
+        best: whether it is better than that of every other system, by paired differences.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    count: int | None = None
+    partial: bool = False
+    shorter: bool = False
+    best: bool = False
+
+    @property
+    def half(self) -> float | None:
+        """Half of the interval's width."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system: what ``systems.json`` says of it, its places from and to, its cells by column, its sounds
+    (recorded and failed), and how many values are missing in sounds that did not fail."""
+
+    name: str
+    entry: dict[str, Any]
+    rank: tuple[int, int] | None
+    cells: dict[str, Cell]
+    sounds: int = 0
+    failed: int = 0
+    missing: int = 0
+
+    @property
+    def label(self) -> str:
+        return self.entry.get("label") or self.name
+
+    @property
+    def family(self) -> str:
+        return self.entry.get("family") or "other"
+
+    @property
+    def group(self) -> str:
+        return self.entry.get("group") or self.name
+
+    @property
+    def steps(self) -> int | None:
+        return self.entry.get("steps")
+
+    @property
+    def sampler(self) -> str | None:
+        return self.entry.get("sampler")
+
+    @property
+    def training(self) -> str:
+        return self.entry.get("training") or "not stated"
+
+    @property
+    def untrained(self) -> bool:
+        return self.training.startswith("untrained")
+
+    def cell(self, column: str) -> Cell:
+        return self.cells.get(column) or Cell(None)
+
+    def value(self, column: str) -> float | None:
+        return self.cell(column).value
+
+    def rank_text(self) -> str:
+        if self.rank is None:
+            return "–"
+        first, last = self.rank
+        return str(first) if first == last else f"{first}–{last}"
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that is shown.
+
+    Attributes:
+        primary: names of the columns that the rank stands on.
+        reference: name of the system that ratios of speed refer to.
+        condition: of the headline speeds, in words.
+        speeds: every timed setting, from ``timing.summarise``.
+        failures: one sentence each.
+        sounds: {clip: {system: {seed: record}}}.
+        ranked_clips: how many clips the ranks stand on.
+        floors: noise floors of the diversity measures, by column.
+    """
+
+    manifest: dict[str, Any]
+    columns: list[Column]
+    rows: list[Row]
+    primary: list[str]
+    reference: str | None
+    condition: str
+    speeds: pd.DataFrame
+    failures: list[str]
+    sounds: dict[str, dict[str, dict[int, dict[str, Any]]]]
+    ranked_clips: int = 0
+    floors: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    def row(self, name: str) -> Row | None:
+        return next((row for row in self.rows if row.name == name), None)
+
+    def systems(self) -> list[Row]:
+        """Those that compete: all but the original."""
+        return [row for row in self.rows if row.name != "original"]
+
+    def of(self, kind: str) -> list[Column]:
+        return [column for column in self.columns if column.kind == kind]
+
+    def main_metrics(self) -> list[Column]:
+        return [self.by_name[name] for name in self.primary]
+
+    def main_diversity(self) -> Column | None:
+        found = [column for column in self.of("diversity") if column.headline]
+        return found[0] if found else None

@@ -1,0 +1,157 @@
+"""index.html in headless Chromium, opened as a file: it sorts, filters, and has a player for every sound."""
+
+import json
+import re
+
+import browser
+import make_run
+import pytest
+import report
+
+pytestmark = pytest.mark.skipif(
+    browser.find() is None, reason="no Chromium is installed; on Debian: apt-get install chromium"
+)
+SHOWN = (
+    "[...document.querySelectorAll('#leaderboard tbody tr')].filter(row => !row.hidden).map(row => row.dataset.system)"
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = make_run.make(tmp_path_factory.mktemp("run with spaces & signs") / "made #1")
+    report.redraw(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.Browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(chromium, run):
+    chromium.events.clear()
+    chromium.size(1280, 900)
+    chromium.open(run / "index.html")
+    yield chromium
+    assert chromium.troubles() == []
+
+
+def means(run, metric):
+    systems = json.loads((run / "leaderboard.json").read_text(encoding="utf-8"))["systems"]
+    return {entry["system"]: entry["cells"][metric]["value"] for entry in systems}
+
+
+def click_heading(page, label):
+    found = f"[...document.querySelectorAll('thead th')].find(th => th.dataset.label === {json.dumps(label)})"
+    page.run(f"{found}.querySelector('button').click()")
+    return page.run(f"{found}.getAttribute('aria-sort')")
+
+
+def test_a_click_sorts(page, run):
+    pesq = means(run, "pesq_wb")
+    assert page.run(SHOWN)[0] == "original"
+    assert click_heading(page, "PESQ-WB") == "descending"
+    order = page.run(SHOWN)
+    assert order == sorted(pesq, key=lambda name: -pesq[name])
+    assert click_heading(page, "PESQ-WB") == "ascending"
+    assert page.run(SHOWN) == order[::-1]
+    assert page.run("document.querySelectorAll('thead th[aria-sort]').length") == 1
+    assert page.run("document.querySelector('#status').textContent") == "Sorted by PESQ-WB, ascending."
+
+
+def test_what_is_not_known_goes_last_either_way(page, run):
+    for _ in range(2):
+        click_heading(page, "Speed")
+        assert page.run(SHOWN)[-1] == "original"
+    assert click_heading(page, "System") == "ascending"
+    assert page.run(SHOWN)[0] == "diffwave-50"
+
+
+def test_the_keyboard_sorts(page, run):
+    wanted = "[...document.querySelectorAll('thead th')].find(th => th.dataset.label === 'DNSMOS')"
+    page.run(f"{wanted}.querySelector('button').focus()")
+    page.key("Enter", 13, "\r")
+    dnsmos = means(run, "dnsmos")
+    assert page.run(SHOWN) == sorted(dnsmos, key=lambda name: -dnsmos[name])
+    page.key(" ", 32, " ")
+    assert page.run(f"{wanted}.getAttribute('aria-sort')") == "ascending"
+
+
+def test_every_sound_has_a_player_and_a_spectrogram(page, run):
+    for clip in make_run.CLIPS:
+        for seed in make_run.SEEDS:
+            choose = "const it = document.querySelector('{0}'); it.value = '{1}'; it.dispatchEvent(new Event('change'))"
+            page.run(f"(() => {{ {choose.format('#clip', clip)} }})()")
+            page.run(f"(() => {{ {choose.format('#seed', seed)} }})()")
+            cards = page.run(
+                "[...document.querySelectorAll('.player')].map(card => [card.dataset.system,"
+                " card.querySelector('audio')?.getAttribute('src'), card.querySelector('audio')?.preload,"
+                " card.querySelector('img')?.getAttribute('src'), card.textContent])"
+            )
+            assert sorted(card[0] for card in cards) == sorted(make_run.SYSTEMS)
+            assert cards[0][0] == "original"
+            for name, sound, preload, picture, text in cards:
+                if (name, clip) == make_run.FAILED[:2]:
+                    assert sound is None and f"Failed: {make_run.FAILED[2]}" in text
+                    continue
+                taken = 0 if make_run.SYSTEMS[name].deterministic else seed
+                assert sound == f"audio/{name}/{clip}-{taken}.flac" and preload == "none"
+                assert (run / sound).is_file() and (run / picture).is_file()
+
+
+def test_a_player_plays(page):
+    page.run("document.querySelector('.player audio').play()")
+    page.wait("document.querySelector('.player audio').currentTime > 0.05")
+    assert page.run("document.querySelector('.player audio').duration") == pytest.approx(0.7, abs=0.01)
+    page.run("document.querySelectorAll('.player audio')[1].play()")
+    assert page.run("document.querySelector('.player audio').paused")
+
+
+def test_families_and_columns_are_chosen(page):
+    page.run("document.querySelector('#families input[value=gan]').click()")
+    assert not {"hifigan-v2", "hifigan-copy", "melgan"} & set(page.run(SHOWN))
+    hidden = "[...document.querySelectorAll('.player')].filter(card => card.hidden).map(card => card.dataset.system)"
+    assert set(page.run(hidden)) == {"hifigan-v2", "hifigan-copy", "melgan"}
+    labels = "[...document.querySelectorAll('thead th')].filter(th => th.offsetParent).map(th => th.dataset.label)"
+    assert {"Rank", "PESQ-WB", "Speed", "Training", "Failures"} < set(page.run(labels))
+    page.run("document.querySelector('#views input[value=quality]').click()")
+    assert "MCD" in page.run(labels) and "Speed" not in page.run(labels)
+    page.run("document.querySelector('#views input[value=all]').click()")
+    assert {"MCD", "Speed", "Process memory", "Pitch spread"} < set(page.run(labels))
+
+
+def test_every_plot_is_on_the_page(page, run):
+    images = page.run("[...document.querySelectorAll('figure img')].map(image => image.getAttribute('src'))")
+    assert sorted(images) == sorted(f"plots/{path.name}" for path in (run / "plots").glob("*.svg"))
+    page.run("document.querySelectorAll('figure img').forEach(image => { image.loading = 'eager'; })")
+    shown = "[...document.querySelectorAll('figure')].filter(figure => !figure.hidden)"
+    page.wait(f"{shown}.every(figure => figure.querySelector('img').naturalWidth > 0)")
+    page.run("document.querySelector('#metrics input[value=dnsmos]').click()")
+    metrics = page.run(f"{shown}.map(figure => figure.dataset.metric || '')")
+    assert set(metrics) == {"", "dnsmos"}
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_sticks_out_and_text_can_be_read(page, run, width, dark):
+    page.size(width, 844, dark)
+    page.open(run / "index.html")
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.run("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+    contrast = """[...document.querySelectorAll('p, td, th, h2, h3, figcaption, li, dd, small, .tag')].map(element => {
+      const light = color => { const [r, g, b] = color.match(/[\\d.]+/g).map(v => v / 255).map(
+        v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+      let behind = element;
+      while (getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+      const [a, b] = [light(getComputedStyle(element).color), light(getComputedStyle(behind).backgroundColor)];
+      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); })"""
+    assert min(page.run(contrast)) >= 4.5  # WCAG 2, level AA
+
+
+def test_nothing_is_fetched_and_text_is_text(page, run):
+    html = (run / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", html)
+    assert page.run("document.querySelectorAll('body b').length") == 0  # "<b>" in a note stays text
+    assert "</script><b>not a tag</b>" in page.run("document.querySelector('#manifest').textContent")

@@ -1,0 +1,257 @@
+"""The report of a made-up run: its numbers, beside pandas' own from the same records, and what it says of failures."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import intervals
+import make_run
+import numpy as np
+import pandas as pd
+import pytest
+import records
+import report
+from reporting import build, tables
+
+from tts_diffvoc.errors import DiffvocError
+
+FEW = {name: make_run.SYSTEMS[name] for name in ("original", "griffin-lim", "hifigan-v2", "diffwave-6", "diffwave-50")}
+TABLES = [f"leaderboard.{ending}" for ending in ("md", "csv", "json", "tex")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = make_run.make(tmp_path_factory.mktemp("runs") / "whole")
+    report.redraw(folder)
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path):
+    return make_run.make(tmp_path / "small", FEW, make_run.CLIPS[:2])
+
+
+def means(run: Path, metric: str) -> dict[str, pd.Series]:
+    """Values by system, one a clip, read with nothing of the report's."""
+    lines = [json.loads(line) for line in (run / "quality.jsonl").read_text().splitlines()]
+    flat = pd.DataFrame([{**line, "value": line["values"].get(metric)} for line in lines])
+    by_clip = flat.dropna(subset=["value"]).groupby(["system", "clip"])["value"].mean()
+    return {name: by_clip[name] for name in by_clip.index.levels[0]}
+
+
+def read_csv(run: Path) -> dict[str, dict[str, str]]:
+    with (run / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        return {line["system"]: line for line in csv.DictReader(file)}
+
+
+def markdown_rows(run: Path, title: str | None = None) -> dict[str, dict[str, str]]:
+    """Rows of the first table under a heading, by label."""
+    text = (run / "leaderboard.md").read_text(encoding="utf-8")
+    text = text if title is None else text[text.index(f"## {title}") :]
+    lines = re.search(r"(\|.*\|\n)+", text)[0].strip().splitlines()
+    split = [[cell.strip().replace("\\", "") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return {cells[1]: dict(zip(split[0], cells)) for cells in split[2:]}
+
+
+@pytest.mark.parametrize("metric", ["pesq_wb", "dnsmos", "wer_original", "mcd"])
+def test_means_agree_with_pandas(run, metric):
+    written = read_csv(run)
+    cells = {entry["system"]: entry["cells"] for entry in json.loads((run / "leaderboard.json").read_text())["systems"]}
+    for name, values in means(run, metric).items():
+        assert float(written[name][metric]) == pytest.approx(values.mean(), rel=1e-12)
+        assert cells[name][metric]["value"] == pytest.approx(values.mean(), rel=1e-12)
+        assert int(written[name][f"{metric}_clips"]) == cells[name][metric]["count"] == len(values)
+        low, high = intervals.interval(values)
+        assert (float(written[name][f"{metric}_low"]), float(written[name][f"{metric}_high"])) == (low, high)
+
+
+def test_markdown_and_latex_show_the_rounded_means(run):
+    shown = markdown_rows(run)
+    latex = (run / "leaderboard.tex").read_text(encoding="utf-8")
+    labels = {name: system.label for name, system in make_run.SYSTEMS.items()}
+    for name, values in means(run, "pesq_wb").items():
+        low, high = intervals.interval(values)
+        cell = shown[labels[name]]["PESQ-WB (MOS-LQO) ↑"].replace("*", "").replace("†", "")
+        assert cell == f"{values.mean():.2f} ± {(high - low) / 2:.2f}"
+        label = re.escape(tables.escape_latex(labels[name]))
+        line = re.search(rf"^[^&]* & {label}( \(untrained\))? & .*$", latex, re.MULTILINE)[0]
+        assert f"{values.mean():.2f}" in line and rf"$\pm$ {(high - low) / 2:.2f}" in line
+
+
+def test_speed_agrees_with_pandas(run):
+    speed = pd.DataFrame([json.loads(line) for line in (run / "speed.jsonl").read_text().splitlines()])
+    chosen = speed[(speed["batch"] == 1) & (speed["asked"] == 5.0)]
+    rtf = (chosen["took"] / chosen["seconds"]).groupby(chosen["system"])
+    written = read_csv(run)
+    for name, middle in rtf.median().items():
+        assert float(written[name]["rtf"]) == pytest.approx(middle)
+        assert float(written[name]["speed"]) == pytest.approx(1 / middle)
+    pairs = chosen.pivot(index="repeat", columns="system", values="took") / 5.0
+    ratio = np.exp(np.log(pairs["griffin-lim"] / pairs["hifigan-v2"]).mean())
+    assert float(written["griffin-lim"]["ratio"]) == pytest.approx(ratio)
+    assert float(written["hifigan-v2"]["ratio"]) == 1.0
+    p95 = np.percentile(chosen[chosen["system"] == "waveglow"]["took"], 95)
+    assert float(written["waveglow"]["p95"]) == pytest.approx(p95)
+    assert "‡" in markdown_rows(run)["WaveRNN_10-bit"]["Speed (× real time) ↑"]  # timed on a shorter clip
+
+
+def test_diversity_and_its_floor_agree_with_pandas(run):
+    table = pd.DataFrame([json.loads(line) for line in (run / "diversity.jsonl").read_text().splitlines()])
+    spread = table.assign(value=[values["spread_lsd"] for values in table["values"]]).groupby("system")["value"].mean()
+    written, whole = read_csv(run), json.loads((run / "leaderboard.json").read_text())
+    for name, value in spread.items():
+        assert float(written[name]["spread_lsd"]) == pytest.approx(value)
+    assert whole["noise_floors"]["spread_lsd"] == pytest.approx(spread["original"])
+    assert float(written["hifigan-v2"]["spread_lsd"]) == 0.0
+
+
+def test_a_failed_clip_is_shown_and_no_zero(run):
+    row = markdown_rows(run)["WaveRNN_10-bit"]
+    assert row["failures"] == "2 of 8"
+    assert "†" in row["PESQ-WB (MOS-LQO) ↑"]
+    text = (run / "leaderboard.md").read_text(encoding="utf-8")
+    assert "failed on 2 of 8 sounds, bell-02 (seed 0, 1): the decoder ran out of memory." in text
+    assert "MelGAN has no PESQ-WB on bell-03 (seed 0): PESQ found no utterance in the clip." in text
+    assert "was not timed, or not to the end, with 4 clips of 5 s on cpu: took more than 60 s" in text
+    written = read_csv(run)["wavernn"]
+    assert (written["sounds_failed"], written["pesq_wb_clips"]) == ("2", "3")
+    assert read_csv(run)["melgan"]["values_missing"] == "1"
+
+
+def test_untrained_is_said_plainly(run):
+    assert markdown_rows(run)["MelGAN"]["training"] == "untrained"
+    assert "MelGAN (untrained)" in (run / "leaderboard.tex").read_text()
+    assert [name for name, row in read_csv(run).items() if row["untrained"] == "True"] == ["melgan"]
+
+
+def test_copies_tie(small):
+    lines = (small / "quality.jsonl").read_text().splitlines()
+    copies = [line.replace('"hifigan-v2"', '"twin"') for line in lines if '"hifigan-v2"' in line]
+    (small / "quality.jsonl").write_text("\n".join([*lines, *copies]) + "\n")
+    board = build.load(small)
+    first, second = board.row("hifigan-v2"), board.row("twin")
+    assert first.rank == second.rank and first.rank[0] < first.rank[1]
+    assert "–" in first.rank_text()
+    assert not any(cell.best for row in (first, second) for cell in row.cells.values())
+
+
+def test_the_surely_best_is_first_and_bold(tmp_path):
+    clips = tuple(f"clip-{number}" for number in range(8))
+    board = build.load(make_run.make(tmp_path / "run", FEW, clips, parts=("quality",)))
+    assert [row.name for row in board.rows][:2] == ["original", "diffwave-50"]
+    assert board.row("diffwave-50").rank == (1, 1) and board.row("griffin-lim").rank == (4, 4)
+    assert board.row("original").rank is None
+    assert board.row("diffwave-50").cell("pesq_wb").best and not board.row("diffwave-6").cell("pesq_wb").best
+    assert "| **" in tables.overview(board)
+
+
+def test_redrawing_gives_the_same_bytes(small):
+    report.redraw(small)
+    before = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
+    (small / "plots" / "quality-speed-gone.png").write_bytes(b"of a former drawing")
+    (small / "spectrograms" / "gone.png").write_bytes(b"of a former drawing")
+    report.redraw(small)
+    after = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
+    assert sorted(after) == sorted(before)
+    assert [path.name for path in after if after[path] != before[path]] == []
+
+
+def test_a_run_draws_alike_wherever_it_lies(small, tmp_path):
+    moved = shutil.copytree(small, tmp_path / "elsewhere" / "moved")
+    report.redraw(small)
+    report.redraw(moved)
+    for name in [*TABLES, "index.html"]:
+        assert (small / name).read_bytes() == (moved / name).read_bytes()
+        assert str(tmp_path) not in (small / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("parts", [("quality",), ("speed",), ("diversity",), ("quality", "diversity")], ids="+".join)
+def test_partial_runs_are_drawn(tmp_path, parts):
+    run = make_run.make(tmp_path / "run", FEW, make_run.CLIPS[:1], parts=parts)
+    report.redraw(run)
+    text = (run / "leaderboard.md").read_text(encoding="utf-8")
+    assert ("Speed was not measured." in text) == ("speed" not in parts)
+    assert ("Diversity was not measured." in text) == ("diversity" not in parts)
+    assert ("Quality was not measured" in text) == ("quality" not in parts)
+    assert (run / "index.html").is_file() and set(read_csv(run)) == set(FEW)
+
+
+def test_a_run_that_was_cut_off(small):
+    lines = (small / "quality.jsonl").read_text().splitlines()
+    kept = [line for line in lines if '"diffwave-50"' not in line]
+    (small / "quality.jsonl").write_text("\n".join(kept) + '\n{"system": "diffwave-50", "cl')
+    for sound in (small / "audio").rglob("*.flac"):
+        sound.unlink()
+    board = report.redraw(small)
+    assert board.row("diffwave-50").rank is None and board.row("hifigan-v2").rank is not None
+    assert any(failure.endswith("has no quality record in this run.") for failure in board.failures)
+    assert markdown_rows(small)["DiffWave, 50 steps, ddpm"]["failures"] == "not run"
+    assert list((small / "spectrograms").rglob("*.png")) == []
+
+
+def test_ranks_stand_on_the_clips_that_all_were_given(small):
+    lines = (small / "quality.jsonl").read_text().splitlines()
+    kept = [line for line in lines if not ('"diffwave-50"' in line and make_run.CLIPS[1] in line)]
+    (small / "quality.jsonl").write_text("\n".join(kept) + "\n")
+    board = build.load(small)
+    assert board.ranked_clips == 1 and {row.rank for row in board.systems()} == {(1, 4)}
+
+
+def test_a_metric_without_any_value_is_told_once(small):
+    lines = [json.loads(line) for line in (small / "quality.jsonl").read_text().splitlines()]
+    (small / "quality.jsonl").unlink()
+    for line in lines:
+        line["values"]["dnsmos"], line["reasons"]["dnsmos"] = None, "needs pip install speechmos."
+        records.append(small, "quality", line)
+    board = build.load(small)
+    assert board.failures == ["DNSMOS has no value for any system: needs pip install speechmos."]
+    assert "dnsmos" not in board.by_name and "dnsmos" not in board.primary
+
+
+def test_a_plugged_in_metric_has_a_column(small):
+    lines = [json.loads(line) for line in (small / "quality.jsonl").read_text().splitlines()]
+    (small / "quality.jsonl").unlink()
+    for line in lines:
+        records.append(small, "quality", {**line, "values": {**line["values"], "my_score": 1.5}})
+    assert build.load(small).by_name["my_score"].better == "neither"
+    about = {"label": "My score", "unit": "points", "better": "higher", "description": "What I like.", "decimals": 1}
+    records.write(small, "manifest", {**records.read(small, "manifest"), "metrics": {"my_score": about}})
+    column = build.load(small).by_name["my_score"]
+    assert (column.label, column.unit, column.better, column.decimals) == ("My score", "points", "higher", 1)
+
+
+@pytest.mark.parametrize("content", [None, "{}", "{"], ids=["no file", "no records", "no JSON"])
+def test_a_folder_that_is_no_run(tmp_path, content, capsys):
+    if content is not None:
+        (tmp_path / "systems.json").write_text(content)
+    with pytest.raises(DiffvocError):
+        report.redraw(tmp_path)
+    assert report.main([str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Traceback" not in said
+
+
+def test_command_line_prints_the_overview(small, capsys):
+    assert report.main([str(small)]) == 0
+    said = capsys.readouterr().out
+    assert "| rank | system |" in said and "index.html" in said
+
+
+def test_latex_is_well_formed(run):
+    text = (run / "leaderboard.tex").read_text(encoding="utf-8")
+    plain = re.sub(r"\\.", "", text)
+    assert plain.count("{") == plain.count("}")
+    assert r"WaveGlow \& bias denoiser" in text and r"WaveRNN\_10-bit" in text
+    for columns, body in re.findall(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}(.*?)\\end\{tabular\}", text, re.DOTALL):
+        for line in re.findall(r"^(.*) \\\\$", body, re.MULTILINE):
+            assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
+    assert re.search(r"[^\x00-\x7f]", text) is None
+
+
+@pytest.mark.parametrize(
+    "value, said", [(0.0, "0"), (1.0, "1"), (12.345, "12.3"), (0.04904, "0.0490"), (123456.7, "123457"), (-0.0, "0")]
+)
+def test_three_digits_without_powers_of_ten(value, said):
+    assert tables.shown(value) == said
