@@ -210,6 +210,8 @@ def compare(chosen: argparse.Namespace) -> Path:
         {system.name: system.digest for system in contestants},
         options,
     )
+    shown = ("label", "unit", "better", "description", "decimals")
+    manifest["metrics"] = {m: {f: getattr(metrics.METRICS[m], f) for f in shown} for m in plan.metrics}
     begin(run, manifest, chosen.resume)
     describe(run, contestants)
     say(f"{len(contestants)} systems, {len(clips)} clips, into {run}")

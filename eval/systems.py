@@ -8,15 +8,14 @@ after "?"), a vocoder of Coqui's by zoo name or folder, or ``file.py:function``,
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import functions
 import torch
 from torch import Tensor, nn
 
@@ -143,7 +142,7 @@ def ours(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[s
     flow = vocoder.config.network == "waveglow"
     convert, contract = adapt(vocoder.config.mel, spec)
     note = "hears mels of its own kind, made of the recording" if contract is not MEL else facts.get("note")
-    group = safe(Path(name).name if voices.bundled(name) is None else name.rsplit("/", 1)[-1])
+    group = safe(folder_name(Path(name)) if voices.bundled(name) is None else name.rsplit("/", 1)[-1])
     title = {"diffwave": "DiffWave", "wavegrad": "WaveGrad", "waveglow": "WaveGlow"}[vocoder.config.network]
     shown = title if group == vocoder.config.network else f"{title} ({group})"
 
@@ -187,46 +186,40 @@ def baseline(name: str, device: str) -> System:
     import baselines
 
     folder = WEIGHTS / name
-    trained = (folder / "config.json").is_file()
-    model = baselines.load(folder, device) if trained else baselines.build(name, "small", device=device)
-    return from_baseline(name, model, folder if trained else None)
+    if baselines.is_saved(folder):
+        return from_baseline(name, baselines.load(folder, device), folder)
+    return from_baseline(name, baselines.build(name, "small", device=device))
 
 
-def from_baseline(name: str, model: Any, folder: Path | None) -> System:
-    """A system from what ``baselines`` builds or loads."""
+def from_baseline(name: str, model: Any, folder: Path | None = None) -> System:
+    """A system from what ``baselines`` builds, loads or fetches."""
     facts = voices.card(folder) if folder else {}
     return System(
         safe(name),
-        getattr(model, "label", name),
+        model.label,
         model.family,
         model.synthesise,
         safe(name),
         module=model.generator,
-        evaluations=getattr(model, "evaluations", 1),
         deterministic=model.deterministic,
-        training=facts.get("training", "see its model card") if folder else "untrained",
-        note=facts.get("note"),
-        digest=digest(folder / "model.safetensors") if folder else None,
+        training=facts.get("training") or model.training,
+        note=facts.get("note") or model.note,
+        digest=digest(folder / voices.WEIGHTS) if folder else None,
     )
+
+
+def folder_name(path: Path) -> str:
+    """What a folder's system is called: a run's ``vocoder`` and ``quarter-2`` bear the run's name."""
+    path = path.resolve()
+    if path.name == "vocoder":
+        return path.parent.name
+    return f"{path.parent.name}-{path.name}" if re.fullmatch(r"quarter-\d", path.name) else path.name
 
 
 def adapter(spec: str) -> System:
     """``file.py:function`` with (mel) or (mel, seed) -> waveform."""
-    path, _, function = spec.rpartition(":")
-    file = Path(path)
-    if not file.is_file():
-        raise DiffvocError(f"there is no file {file} for the system {spec!r}; give FILE.py:FUNCTION.")
-    module_spec = importlib.util.spec_from_file_location(safe(file.stem), file)
-    assert module_spec is not None and module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    sys.path.insert(0, str(file.parent.resolve()))
-    try:
-        module_spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    call = getattr(module, function, None)
-    if not callable(call):
-        raise DiffvocError(f"{file} has no function {function!r}; name the one that turns a mel into a waveform.")
+    module, call = functions.load(spec, "turns a mel into a waveform")
+    file, name = Path(spec.rpartition(":")[0]), spec.rpartition(":")[2]
     takes_seed = len(inspect.signature(call).parameters) > 1
 
     def synthesise(mel: Tensor, seed: int) -> Tensor:
@@ -234,8 +227,8 @@ def adapter(spec: str) -> System:
         return made.reshape(mel.shape[0], -1)
 
     family = getattr(module, "FAMILY", "signal")
-    label = getattr(module, "LABEL", f"{file.stem}:{function}")
-    system = System(safe(f"{file.stem}-{function}"), label, family, synthesise, deterministic=not takes_seed)
+    label = getattr(module, "LABEL", f"{file.stem}:{name}")
+    system = System(safe(f"{file.stem}-{name}"), label, family, synthesise, deterministic=not takes_seed)
     system.training = getattr(module, "TRAINING", "not said")
     return system
 
@@ -260,9 +253,9 @@ def resolve(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterabl
 
     path = Path(spec).expanduser()
     if path.is_dir() and (path / "config.json").is_file() and baselines.is_saved(path):
-        return [from_baseline(path.name, baselines.load(path, device), path)]
+        return [from_baseline(folder_name(path), baselines.load(path, device), path)]
     if spec.startswith("vocoder_models/") or path.exists():
-        return [from_baseline(spec.removeprefix("vocoder_models/"), baselines.from_zoo(spec, device), None)]
+        return [from_baseline(spec.removeprefix("vocoder_models/"), baselines.from_zoo(spec, device))]
     known = ["original", "griffin-lim", *voices.names(), *GANS, *AUTOREGRESSIVE]
     raise voices.unknown(spec, known, "system")
 

@@ -12,6 +12,7 @@ from metrics.metric import MetricError
 from metrics.sound import Pair, Sound
 
 PESQ_SECONDS = 20.0
+PESQ_QUIETEST = 30.0  # dB below the original
 
 
 def pesq_wb(pair: Pair) -> float:
@@ -19,6 +20,7 @@ def pesq_wb(pair: Pair) -> float:
 
     A clip longer than 20 s is refused. The library's table of utterances has 50 places and is not guarded, so that a
     longer clip can end the whole process; an utterance with its pause takes 0.4 s at least. P.862.3 asks for 8 to 12 s.
+    PESQ makes both sounds equally loud first, so that one far quieter than the original is refused: nobody hears it.
     """
     from pesq import PesqError, pesq
 
@@ -27,6 +29,9 @@ def pesq_wb(pair: Pair) -> float:
         raise MetricError(
             f"PESQ is for clips of up to {PESQ_SECONDS:g} s; this one lasts {len(reference) / 16000:.1f} s."
         )
+    quieter = -20 * np.log10(np.sqrt(np.mean(degraded**2)) / np.sqrt(np.mean(reference**2)))
+    if quieter > PESQ_QUIETEST:
+        raise MetricError(f"it is {quieter:.0f} dB quieter than the original, which PESQ would not count against it.")
     try:
         return pesq(16000, reference, degraded, "wb")
     except PesqError as error:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import re
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+import functions
 
 from metrics.metric import Metric, as_value
 from tts_diffvoc.errors import DiffvocError
@@ -24,11 +21,8 @@ def from_file(place: str) -> Metric:
 
     Raises: DiffvocError for a file, function or setting that is not there or not usable.
     """
+    module, function = functions.load(place, "scores a waveform")
     path, _, name = place.rpartition(":")
-    module = _load(Path(path).expanduser())
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise DiffvocError(f"{path} has no function {name!r}; name the one that scores a waveform.")
     better = getattr(module, "BETTER", None)
     if better not in ("higher", "lower", "neither"):
         raise DiffvocError(f"{path} says BETTER = {better!r}; it must be 'higher', 'lower' or 'neither'.")
@@ -43,20 +37,6 @@ def from_file(place: str) -> Metric:
         tuple(getattr(module, "NEEDS", ())),
         decimals=getattr(module, "DECIMALS", 3),
     )
-
-
-def _load(path: Path) -> ModuleType:
-    if path.suffix != ".py" or not path.is_file():
-        raise DiffvocError(f"there is no Python file {path} to take a metric from; give FILE.py:FUNCTION.")
-    spec = importlib.util.spec_from_file_location("metric_" + re.sub(r"\W", "_", path.stem), path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    return module
 
 
 class _Checked:
