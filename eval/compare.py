@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import os
 import sys
 import warnings
@@ -43,7 +44,7 @@ FULL = {
     "batch_sizes": [1, 4], "lengths": [1.0, 5.0], "repeats": 5, "cap": 6.0,
 }  # fmt: skip
 QUICK = {
-    "clips": 2, "seconds": 2.0, "seeds": 2, "steps": [1], "metrics": ["quick"],
+    "clips": 4, "seconds": 1.5, "seeds": 2, "steps": [1], "metrics": ["quick"],
     "batch_sizes": [1], "lengths": [1.0], "repeats": 3, "cap": 2.0,
 }  # fmt: skip
 
@@ -75,7 +76,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--tts", action="store_true", help="score the whole chain from text, an acoustic model in front")
     add("--acoustic", default=chain.ACOUSTIC, metavar="MODEL", help="Coqui's acoustic model for --tts")
     add("--resume", action="store_true", help="go on with the run in --output, or the latest, where it stopped")
-    chosen = parser.parse_args(arguments)
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = parser.parse_args(typed)
+    chosen.typed = typed
     for name, value in (QUICK if chosen.quick else FULL).items():
         if getattr(chosen, name) is None:
             setattr(chosen, name, value)
@@ -138,7 +141,8 @@ def plan_of(chosen: argparse.Namespace) -> runner.Plan:
 
 
 def identity(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What two parts of one run must have in common."""
+    """What two parts of one run must have in common, as JSON holds it."""
+    manifest = json.loads(json.dumps(manifest))
     kept = {name: manifest.get(name) for name in ("device", "seeds", "clips", "checkpoints")}
     return {**kept, **{name: manifest["options"].get(name) for name in ("metrics", "systems", "acoustic")}}
 
@@ -191,7 +195,9 @@ def compare(chosen: argparse.Namespace) -> Path:
     clips, found = speech.load(chosen.data, chosen.clips, chosen.seconds or None)
     say(found)
     contestants, said = gather(chosen)
-    options = {**{k: v for k, v in vars(chosen).items() if k not in ("output", "resume", "data")}, **asdict(plan)}
+    given = {name: value for name, value in vars(chosen).items() if name not in ("output", "resume", "data", "typed")}
+    options = {**given, **asdict(plan)}
+    options["plugins"] = [Path(place).name for place in plan.plugins]
     options["systems"] = [system.name for system in contestants]
     options["data"] = [path.name for path in chosen.data] or ["bundled clips"]
     if chosen.tts:
@@ -201,7 +207,7 @@ def compare(chosen: argparse.Namespace) -> Path:
     else:
         options["acoustic"] = None
     manifest = provenance.manifest(
-        command_line(chosen),
+        command_line(chosen.typed),
         chosen.device,
         chosen.threads,
         plan.seeds,
@@ -234,18 +240,10 @@ def with_acoustic(chosen: argparse.Namespace, clips: list[speech.Clip]) -> tuple
     return chain.speak(acoustic, clips), acoustic
 
 
-def command_line(chosen: argparse.Namespace) -> list[str]:
-    """As it could be typed again; folders by their last name, so that no path of a machine is published."""
-    words = ["python", "eval/compare.py"]
-    for name, value in vars(chosen).items():
-        if name in ("resume", "output", "workers") or value in (None, False, []):
-            continue
-        words.append("--" + name.replace("_", "-"))
-        if value is not True:
-            words += [
-                str(v.name if isinstance(v, Path) else v) for v in (value if isinstance(value, list) else [value])
-            ]
-    return words
+def command_line(arguments: Sequence[str]) -> list[str]:
+    """As it was typed, but with absolute paths by their last name: none of a machine is published."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in arguments if word != "--resume"]
+    return ["python", "eval/compare.py", *words]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -118,11 +118,12 @@ def test_a_system_that_sleeps_half_a_second_takes_half_a_second(whole):
 
 
 def test_deterministic_systems_have_no_spread_and_the_original_is_the_floor(whole, adapter):
-    table = records.table(whole, "diversity").set_index("system")
-    assert (table.spread_waveform["mine-sleep"].fillna(0) == 0).all()
-    assert (table.spread_waveform["mine-noise"] > 1.2).all()
-    assert (table.spread_lsd["original"] < table.spread_lsd["diffwave"]).all()
-    assert table.error["mine-broken"].str.contains("it is broken").all()
+    table = records.table(whole, "diversity")
+    waveform = table.pivot(index="clip", columns="system", values="spread_waveform")
+    spectrum = table.pivot(index="clip", columns="system", values="spread_lsd")
+    assert (waveform["mine-sleep"] == 0).all() and (waveform["mine-noise"] > 1.2).all()
+    assert (spectrum["original"] < spectrum["diffwave"]).all()
+    assert table[table.system == "mine-broken"].error.str.contains("it is broken").all()
 
 
 def test_what_is_heard_is_what_was_measured(whole):
@@ -185,7 +186,7 @@ def test_two_copies_of_one_system_tie(tmp_path, adapter):
     specs = [f"{adapter}:noise", f"{copy}:noise", "griffin-lim"]
     assert run(output, "--clips", "6", "--systems", *specs, "--metrics", "pesq_wb", "log_mel_l1", "--no-speed") == 0
     board = json.loads((output / "leaderboard.json").read_text())
-    ranks = {system["name"]: system["rank"] for system in board["systems"]}
+    ranks = {system["system"]: system["rank"] for system in board["systems"]}
     assert ranks["mine-noise"] == ranks["copy-noise"] == [2, 3]
     assert ranks["griffin-lim"] == [1, 1]
 
@@ -215,7 +216,7 @@ def test_from_text_through_an_acoustic_model(tmp_path):
     ("arguments", "told"),
     [
         (["--systems", "difwave"], "diffwave"),
-        (["--systems", "nothing.py:speak"], "no file nothing.py"),
+        (["--systems", "nothing.py:speak"], "no Python file nothing.py"),
         (["--systems", "original", "--metrics", "pesq"], "no metric 'pesq'"),
         (["--systems", "original", "--data", "no-such-folder"], "no folder no-such-folder"),
         (["--systems", "original", "--clips", "0"], "--clips 0"),
@@ -257,7 +258,7 @@ def test_a_folder_of_ours_that_takes_other_mels_hears_its_own(tmp_path):
         ("bands", MelConfig(fmax=11025.0), None),
         ("rate", MelConfig(sample_rate=16000, fmax=8000.0), "16,000 Hz"),
     ]:
-        save_checkpoint(Vocoder(replace(CONFIGS["diffwave"], mel=mel)), tmp_path / name)
+        save_checkpoint(Vocoder(replace(CONFIGS["diffwave"], mel=mel)), tmp_path / name, "A test.")
         if told:
             with pytest.raises(DiffvocError, match=told):
                 systems.resolve(str(tmp_path / name), "cpu")
