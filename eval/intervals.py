@@ -10,6 +10,7 @@ pair different in 85 % of simulated runs, Student's in 6 % (5 are allowed).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -75,15 +76,17 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int 
     if 1 - 2.0 ** (1 - count) < confidence:
         return student
     quantile = np.sqrt(count / (count - 1)) * stats.t.ppf((1 + confidence) / 2, count - 1)
-    found = stats.bootstrap(
-        (known,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=1 - 2 * stats.norm.sf(quantile),
-        method="BCa",
-        vectorized=True,
-        random_state=np.random.default_rng(seed),
-    ).confidence_interval
+    with warnings.catch_warnings():  # of almost equal values it makes NaN, which Student's interval replaces
+        warnings.simplefilter("ignore")
+        found = stats.bootstrap(
+            (known,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            confidence_level=1 - 2 * stats.norm.sf(quantile),
+            method="BCa",
+            vectorized=True,
+            random_state=np.random.default_rng(seed),
+        ).confidence_interval
     return (float(found.low), float(found.high)) if np.isfinite(found).all() else student
 
 
