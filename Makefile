@@ -12,7 +12,7 @@ speak: $(VENV)/.installed
 	$(BIN)/tts --text "$(TEXT)" --vocoder_name "$(VOCODER)" --out_path "$(OUT)"
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

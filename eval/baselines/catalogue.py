@@ -48,6 +48,7 @@ class Variant:
         batch: crops a step.
         rate: highest learning rate.
         adversary: share of the budget after which the discriminator joins in.
+        average: decay of the averaged weights of a vocoder of ours.
     """
 
     network: dict[str, Any]
@@ -56,6 +57,7 @@ class Variant:
     batch: int
     rate: float
     adversary: float = 0.0
+    average: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class System:
     Attributes:
         label: its name for people.
         kind: a key of ``KINDS``.
-        config: Coqui's configuration class, which says losses, their weights and the optimiser.
+        config: Coqui's configuration class, which says losses, their weights and the optimiser; "" for ours.
         published, small: its two sizes.
         normalised: whether mels are scaled to mean 0 and deviation 1 in each band, as its authors do.
         changes: what is set differently in Coqui's configuration.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from TTS.vocoder import configs
 from TTS.vocoder.layers.losses import WaveRNNLoss
 from TTS.vocoder.models.gan import GAN
 
-from baselines import discriminators, wavernn
+from baselines import catalogue, discriminators, folder, wavernn
 from baselines.catalogue import System, Variant
 from baselines.mels import CONTRACT, convert
 from tts_diffvoc.mel import MelConfig
@@ -43,33 +44,69 @@ class Learner:
         one, variant: the system and its size.
         generator: with weight norm, on the device to train on.
         mel: the mel that it takes.
-        bf16: compute a GAN's networks in bfloat16 where autocast allows it; losses, and WaveRNN, stay float32.
+        bf16: compute networks in bfloat16 where autocast allows it; losses, and WaveRNN, stay float32.
 
     Attributes:
         margin: frames that a crop needs on each side beyond those that are learnt from.
+        compiled: what was compiled, in words.
     """
 
-    margin = 0
+    compiled = "nothing to compile"
 
     def __init__(self, one: System, variant: Variant, generator: nn.Module, mel: MelConfig, bf16: bool) -> None:
-        self.config = getattr(configs, one.config)(**one.changes)
-        self.variant, self.generator, self.mel = variant, generator, mel
+        self.config = getattr(configs, one.config)(**one.changes) if one.config else None
+        self.one, self.variant, self.generator, self.mel = one, variant, generator, mel
+        self.margin = self.margin_of(generator)
         self.device = next(generator.parameters()).device
         self.networks: dict[str, nn.Module] = {"generator": generator}
         self.prepare()
-        if bf16 and one.kind != "wavernn":
-            for network in self.networks.values():
-                rounded(network, self.device)
+        if bf16:
+            self.mix()
         self.optimisers = {name: self._optimiser(network) for name, network in self.networks.items()}
+
+    @classmethod
+    def untrained(cls, name: str, variant: Variant, seed: int) -> nn.Module:
+        """The network of a system in one size, ready to be trained, its weights drawn with ``seed``."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return catalogue.generator(catalogue.system(name).kind, variant.network)
+
+    @classmethod
+    def margin_of(cls, generator: nn.Module) -> int:
+        return 0
 
     def prepare(self) -> None:
         """Add other networks and losses."""
 
+    def mix(self) -> None:
+        """Let the networks compute in bfloat16."""
+        for network in self.networks.values():
+            rounded(network, self.device)
+
+    def compile(self, waveform: Tensor, mel: Tensor) -> None:
+        """Compile the networks, and run what was compiled once on a batch, without learning from it."""
+
+    def undo_compile(self) -> None:
+        """Go back to the networks as they were."""
+
+    @property
+    def betas(self) -> tuple[float, ...]:
+        return tuple(self.config.optimizer_params["betas"])
+
     def _optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        betas = tuple(self.config.optimizer_params["betas"])
         fused = self.device.type == "cuda"
         learnt = [p for p in network.parameters() if p.requires_grad]
-        return torch.optim.AdamW(learnt, self.variant.rate, betas=betas, weight_decay=0.0, fused=fused)
+        return torch.optim.AdamW(learnt, self.variant.rate, betas=self.betas, weight_decay=0.0, fused=fused)
+
+    def finished(self, name: str, size: str, training: str) -> Any:
+        """What was learnt so far, to be listened to: it has ``synthesise(mel, seed)`` and ``parameters``."""
+        network = catalogue.generator(self.one.kind, self.variant.network)
+        network.load_state_dict(self.generator.state_dict())
+        return catalogue.wrap(name, size, network, self.mel, training=training, device=self.device)
+
+    def export(self, finished: Any, path: Path, data: str) -> None:
+        """Write what :meth:`finished` gave to a folder."""
+        folder.save(finished, path, data)
 
     def step(self, waveform: Tensor, mel: Tensor, number: int, share: float) -> Tensor:
         """Learn from crops; returns the generator's loss, a scalar on the device.
@@ -134,8 +171,14 @@ class Adversarial(Learner):
 class Autoregressive(Learner):
     """WaveRNN: the cross-entropy of each sample's mu-law class, given those before it."""
 
+    @classmethod
+    def margin_of(cls, generator: nn.Module) -> int:
+        return generator.args.pad
+
+    def mix(self) -> None:
+        """Nothing: it stays float32."""
+
     def prepare(self) -> None:
-        self.margin = self.generator.args.pad
         self.criterion = WaveRNNLoss(self.generator.args.mode)
 
     def learn(self, waveform: Tensor, mel: Tensor, share: float) -> Tensor:
@@ -165,7 +208,12 @@ class Autoregressive(Learner):
 
 def make(one: System, variant: Variant, generator: nn.Module, mel: MelConfig, bf16: bool = False) -> Learner:
     """What trains ``generator``; the arguments are the Learner's."""
-    return (Autoregressive if one.kind == "wavernn" else Adversarial)(one, variant, generator, mel, bf16)
+    return of(one)(one, variant, generator, mel, bf16)
+
+
+def of(one: System) -> type[Learner]:
+    """What trains a baseline of the kind of ``one``."""
+    return Autoregressive if one.kind == "wavernn" else Adversarial
 
 
 def rounded(network: nn.Module, device: torch.device) -> None:

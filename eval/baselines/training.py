@@ -1,9 +1,9 @@
-"""Training a baseline: a budget of minutes or steps, taken up again where it stopped.
+"""Training any system of the benchmark: a budget of minutes or steps, taken up again where it stopped.
 
-The steps are Coqui's (``GAN.train_step``, ``Wavernn.train_step``, their losses), the loop is ours. Coqui's Trainer
-counts epochs, and knows neither a budget in minutes nor a discriminator that joins in after a share of it; its recipes
-fix the networks' sizes; and its checkpoints are pickles. All systems here get the crops, the budget and the seeds that
-the diffusion vocoders get.
+A baseline's steps are Coqui's (``GAN.train_step``, ``Wavernn.train_step``, their losses), those of our vocoders are
+their own (``ours.py``); the loop is one for all. Coqui's Trainer counts epochs, and knows neither a budget in minutes
+nor a discriminator that joins in after a share of it; its recipes fix the networks' sizes; and its checkpoints are
+pickles. All systems here get the same crops, budget and seeds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines import catalogue, folder, learners
-from baselines.baseline import Baseline
+from baselines import catalogue, learners, ours
 from baselines.mels import CONTRACT
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
@@ -87,12 +86,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """What a training left: the folder of the last generator, its scores from the first on, steps and minutes."""
+    """What a training left: the folder of the last generator, its scores from the first on, steps and minutes.
+
+    ``parameters`` are the numbers that synthesis needs.
+    """
 
     folder: Path
     scores: list[Score]
     steps: int
     minutes: float
+    parameters: int
 
 
 @dataclass
@@ -160,14 +163,15 @@ def train(
     frames: int | None = None,
     gain_db: float = 0.0,
     bf16: bool = False,
+    compiled: bool = False,
     keep_quarters: bool = False,
     data: str = "not said",
     tell: Callable[[str], None] = print,
 ) -> Result:
-    """Train a baseline, or go on with what lies in ``output``, and write the generator to ``output/vocoder``.
+    """Train a system, or go on with what lies in ``output``, and write the generator to ``output/vocoder``.
 
     Args:
-        name: of the catalogue.
+        name: of the catalogue, or one of ours.
         recordings: to train on; they are held in memory on the device.
         held: recordings to validate on, at the beginning and after each quarter of the budget: their first two
             seconds, eight at most, with one seed.
@@ -178,7 +182,8 @@ def train(
         seed: of weights, crops and noise.
         batch, frames: crops a step and mel frames of one, instead of the system's own.
         gain_db: each crop is made louder or softer by up to this many decibels, as in training our own vocoders.
-        bf16: compute a GAN's networks in bfloat16.
+        bf16: compute the networks in bfloat16, WaveRNN's excepted.
+        compiled: let ``torch.compile`` make the networks of our vocoders faster; compiling does not count as training.
         keep_quarters: keep the generator after each quarter but the last, too, in ``output/quarter-1`` to ``-3``.
         data: what the recordings are, for the model card; names, no paths.
         tell: called with lines of progress.
@@ -186,13 +191,25 @@ def train(
     Raises: DiffvocError for bad settings, a checkpoint of another run, or a loss that is no number any more;
     KeyboardInterrupt after saving.
     """
-    variant = sized(catalogue.system(name), size, batch, frames)
+    variant = sized(find(name), size, batch, frames)
     settings = Settings(name, size, seed, variant.batch, variant.frames, gain_db, bf16)
     run = Run(settings, variant, Budget(minutes, steps), Path(output), checked_device(device), data, tell)
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         run.begin(recordings, held)
+        if compiled and run.budget.share < 1:
+            run.compile()
         run.go_on(keep_quarters)
-    return Result(run.output / RESULT, run.scores, run.budget.done, run.budget.spent / 60)
+    return Result(run.output / RESULT, run.scores, run.budget.done, run.budget.spent / 60, run.finished().parameters)
+
+
+def find(name: str) -> catalogue.System:
+    """A system of ours or of the catalogue; DiffvocError for an unknown name."""
+    return ours.SYSTEMS[name] if name in ours.SYSTEMS else catalogue.system(name)
+
+
+def learner_of(one: catalogue.System) -> type[learners.Learner]:
+    """What trains systems of this kind."""
+    return ours.LEARNERS[one.kind] if one.kind in ours.LEARNERS else learners.of(one)
 
 
 def sized(one: catalogue.System, size: str, batch: int | None, frames: int | None) -> catalogue.Variant:
@@ -233,7 +250,7 @@ class Run:
     ) -> None:
         self.settings, self.variant, self.budget, self.output = settings, variant, budget, output
         self.device, self.data, self.tell = device, data, tell
-        self.system = catalogue.system(settings.name)
+        self.system = find(settings.name)
         self.scores: list[Score] = []
         self.loss = torch.zeros(())
 
@@ -242,8 +259,9 @@ class Run:
         if not recordings or not held:
             raise DiffvocError("there are no recordings to train on, or none held back; give some of both.")
         state = self._read_checkpoint()
-        network = catalogue.untrained(self.settings.name, self.settings.size, self.settings.seed).to(self.device)
-        self.frames = self.variant.frames + 2 * (network.args.pad if self.system.kind == "wavernn" else 0)
+        kind = learner_of(self.system)
+        network = kind.untrained(self.settings.name, self.variant, self.settings.seed).to(self.device)
+        self.frames = self.variant.frames + 2 * kind.margin_of(network)
         self.clips = Clips.read(recordings, self.frames, self.device)
         self.held = self._validation(held)
         if state:
@@ -251,7 +269,7 @@ class Run:
         else:
             mel = self.clips.levels() if self.system.normalised else CONTRACT
         torch.manual_seed(self.settings.seed)  # of the discriminator's weights
-        self.learner = learners.make(self.system, self.variant, network, mel, self.settings.bf16)
+        self.learner = kind(self.system, self.variant, network, mel, self.settings.bf16)
         if state:
             self.learner.load_state_dict(state["learner"])
             self.budget.spent, self.budget.done = state["spent"], state["done"]
@@ -259,6 +277,18 @@ class Run:
             self.tell(f"{self.settings.name}: going on after {self._so_far()}")
         else:
             self.validate()
+
+    def compile(self) -> None:
+        """Compile what is trained, before its time counts; go on without where that fails."""
+        started = time.monotonic()
+        batch = self.clips.cut([CropKey(0, 0, 0)] * self.variant.batch, self.frames)
+        try:
+            self.learner.compile(*batch)
+        except Exception as error:  # of a compiler that is missing or stumbles, in its many kinds
+            self.learner.undo_compile()
+            self.tell(f"{self.settings.name}: not compiled ({type(error).__name__}: {str(error).splitlines()[0][:200]})")
+        else:
+            self.tell(f"{self.settings.name}: {self.learner.compiled} in {time.monotonic() - started:.0f} s")
 
     def _validation(self, held: Sequence[Recording]) -> tuple[Tensor, Tensor]:
         """The first two seconds of eight clips at most, in one batch; for WaveRNN, which is slow, one of three."""
@@ -330,12 +360,9 @@ class Run:
     def _so_far(self) -> str:
         return f"{self.budget.done:,} steps, {self.budget.spent / 60:.1f} minutes ({min(1.0, self.budget.share):.0%})"
 
-    def baseline(self) -> Baseline:
-        """The generator as it is now."""
-        one, variant = self.settings, self.variant
-        network = catalogue.generator(self.system.kind, variant.network)
-        network.load_state_dict(self.learner.generator.state_dict())
-        return catalogue.wrap(one.name, one.size, network, self.learner.mel, training=self._words(), device=self.device)
+    def finished(self) -> Any:
+        """The generator as it is now, to be listened to and saved: a Baseline, or a vocoder of ours."""
+        return self.learner.finished(self.settings.name, self.settings.size, self._words())
 
     def _words(self) -> str:
         if not self.budget.done:
@@ -349,10 +376,10 @@ class Run:
     def validate(self) -> None:
         """Score the generator on the held-back clips."""
         waveform, mel = self.held
-        baseline = self.baseline()
-        if baseline.fold:
-            baseline.fold = SHORT_PIECES
-        made = baseline.synthesise(mel, seed=0)
+        finished = self.finished()
+        if self.system.kind == "wavernn":
+            finished.fold = SHORT_PIECES
+        made = finished.synthesise(mel, seed=0)
         distance = float((log_mel(made, CONTRACT)[..., : mel.shape[-1]] - mel).abs().mean())
         nats = None
         if isinstance(self.learner, learners.Autoregressive):
@@ -362,7 +389,7 @@ class Run:
 
     def export(self, name: str) -> None:
         """Write the generator to the folder ``name`` of the run."""
-        folder.save(self.baseline(), self.output / name, self.data)
+        self.learner.export(self.finished(), self.output / name, self.data)
 
     def save(self) -> None:
         """Write a checkpoint beside the last one, and put it in its place."""

@@ -136,6 +136,21 @@ def test_what_is_heard_is_what_was_measured(whole):
     assert again["values"]["pesq_wb"] == pytest.approx(record["values"]["pesq_wb"], abs=1e-4)
 
 
+def test_every_bundled_system_is_there_and_the_untrained_say_so(tmp_path):
+    """``--quick`` with everything it brings, on one short clip."""
+    less = "--clips 1 --seconds 0.5 --seeds 1 --workers 1 --metrics lsd log_mel_l1 --lengths 0.3 --repeats 1 --cap 0.5"
+    assert run(tmp_path / "run", "--quick", *less.split(), small=False) == 0
+    table = records.table(tmp_path / "run", "quality")
+    assert set(systems.default_names()) <= set(table.system) and table.error.isna().all()
+    board = (tmp_path / "run" / "leaderboard.md").read_text()
+    entries = records.read(tmp_path / "run", "systems")
+    for name in systems.GANS + systems.AUTOREGRESSIVE:
+        if not (systems.WEIGHTS / name).is_dir():
+            assert entries[name]["training"] == "untrained" and entries[name]["label"] in board
+    assert {entry["family"] for entry in entries.values()} >= {"original", "diffusion", "gan", "autoregressive", "signal"}
+    assert set(records.table(tmp_path / "run", "speed").system) == set(entries) - {"original"}
+
+
 def test_going_on_repeats_nothing(tmp_path, adapter, capsys):
     output = tmp_path / "run"
     chosen = ["--systems", "original", "griffin-lim", f"{adapter}:noise", "--metrics", "log_mel_l1", "--no-speed"]
