@@ -223,7 +223,8 @@ def compare(chosen: argparse.Namespace) -> Path:
     say(f"{len(contestants)} systems, {len(clips)} clips, into {run}")
     for sentence in said:
         say(sentence)
-    torch.set_num_threads(chosen.threads)
+    # Threads that wait for a core spin; the metrics' processes have theirs already.
+    torch.set_num_threads(max(1, chosen.threads - chosen.workers))
     runner.Quality(run, contestants, clips, plan).measure()
     if not chosen.no_speed:
         runner.measure_speed(run, contestants, clips, plan)

@@ -22,9 +22,11 @@ import torch
 from tts_diffvoc.errors import DiffvocError
 
 EVAL = Path(__file__).parents[2] / "eval"
-SMALL = "--clips 2 --seconds 1 --seeds 2 --workers 1 --lengths 0.5 --batch-sizes 1 --repeats 2 --cap 1 --steps".split()
+SMALL = (
+    "--threads 1 --clips 2 --seconds 1 --seeds 2 --workers 1 --lengths 0.5 --batch-sizes 1 --repeats 2 --cap 1 --steps"
+).split()
 
-ADAPTER = '''
+ADAPTER = """
 import time
 import torch
 
@@ -46,7 +48,7 @@ def short(mel):
 
 def nan(mel):
     return torch.full((mel.shape[0], mel.shape[-1] * 256), float("nan"))
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,8 @@ def test_what_is_heard_is_what_was_measured(whole):
 
 def test_every_bundled_system_is_there_and_the_untrained_say_so(tmp_path):
     """``--quick`` with everything it brings, on one short clip."""
-    less = "--clips 1 --seconds 0.5 --seeds 1 --workers 1 --metrics lsd log_mel_l1 --lengths 0.3 --repeats 1 --cap 0.5"
+    less = "--threads 1 --clips 1 --seconds 0.5 --seeds 1 --workers 1 --lengths 0.3 --repeats 1 --cap 0.5"
+    less += " --metrics lsd log_mel_l1"
     assert run(tmp_path / "run", "--quick", *less.split(), small=False) == 0
     table = records.table(tmp_path / "run", "quality")
     assert set(systems.default_names()) <= set(table.system) and table.error.isna().all()
@@ -147,7 +150,8 @@ def test_every_bundled_system_is_there_and_the_untrained_say_so(tmp_path):
     for name in systems.GANS + systems.AUTOREGRESSIVE:
         if not (systems.WEIGHTS / name).is_dir():
             assert entries[name]["training"] == "untrained" and entries[name]["label"] in board
-    assert {entry["family"] for entry in entries.values()} >= {"original", "diffusion", "gan", "autoregressive", "signal"}
+    families = {entry["family"] for entry in entries.values()}
+    assert families >= {"original", "diffusion", "gan", "autoregressive", "signal"}
     assert set(records.table(tmp_path / "run", "speed").system) == set(entries) - {"original"}
 
 
