@@ -32,7 +32,6 @@ import runner
 import speech
 import systems
 import torch
-from progress import Progress
 
 from tts_diffvoc.errors import DiffvocError
 
@@ -191,21 +190,58 @@ def compare(chosen: argparse.Namespace) -> Path:
     """Measure what the run lacks, and draw it. Returns its folder."""
     check(chosen)
     plan = plan_of(chosen)
-    run = folder(chosen)
     clips, found = speech.load(chosen.data, chosen.clips, chosen.seconds or None)
     say(found)
     contestants, said = gather(chosen)
-    given = {name: value for name, value in vars(chosen).items() if name not in ("output", "resume", "data", "typed")}
-    options = {**given, **asdict(plan)}
-    options["plugins"] = [Path(place).name for place in plan.plugins]
-    options["systems"] = [system.name for system in contestants]
-    options["data"] = [path.name for path in chosen.data] or ["bundled clips"]
+    run = folder(chosen)
+    acoustic = None
     if chosen.tts:
-        clips, acoustic = with_acoustic(chosen, clips)
-        options["acoustic"] = {"model": acoustic.name}
+        acoustic = chain.load(chosen.acoustic, chosen.device)
+        clips = chain.speak(acoustic, clips)
+    begin(run, manifest_of(chosen, plan, clips, contestants, acoustic), chosen.resume)
+    describe(run, contestants)
+    say("\n".join([f"{len(contestants)} systems, {len(clips)} clips, into {run}", *said]))
+    measure(chosen, plan, run, contestants, clips)
+    report.redraw(run)
+    return run
+
+
+def measure(
+    chosen: argparse.Namespace,
+    plan: runner.Plan,
+    run: Path,
+    contestants: Sequence[systems.System],
+    clips: Sequence[speech.Clip],
+) -> None:
+    """Quality and diversity, then speed, then operations."""
+    # Threads that wait for a core spin; the metrics' processes have theirs already.
+    torch.set_num_threads(max(1, chosen.threads - chosen.workers))
+    runner.Quality(run, contestants, clips, plan).measure()
+    if not chosen.no_speed:
+        runner.measure_speed(run, contestants, clips, plan)
+        runner.count(contestants, clips, plan)
+        describe(run, contestants)
+    say("drawing")
+
+
+def manifest_of(
+    chosen: argparse.Namespace,
+    plan: runner.Plan,
+    clips: Sequence[speech.Clip],
+    contestants: Sequence[systems.System],
+    acoustic: chain.Acoustic | None,
+) -> dict[str, Any]:
+    given = {name: value for name, value in vars(chosen).items() if name not in ("output", "resume", "data", "typed")}
+    options = {
+        **given,
+        **asdict(plan),
+        "plugins": [Path(place).name for place in plan.plugins],
+        "systems": [system.name for system in contestants],
+        "data": [path.name for path in chosen.data] or ["bundled clips"],
+        "acoustic": {"model": acoustic.name} if acoustic else None,
+    }
+    if acoustic:
         options["acoustic_seconds_per_second"] = round(acoustic.took / acoustic.seconds, 4)
-    else:
-        options["acoustic"] = None
     manifest = provenance.manifest(
         command_line(chosen.typed),
         chosen.device,
@@ -218,27 +254,7 @@ def compare(chosen: argparse.Namespace) -> Path:
     )
     shown = ("label", "unit", "better", "description", "decimals")
     manifest["metrics"] = {m: {f: getattr(metrics.METRICS[m], f) for f in shown} for m in plan.metrics}
-    begin(run, manifest, chosen.resume)
-    describe(run, contestants)
-    say(f"{len(contestants)} systems, {len(clips)} clips, into {run}")
-    for sentence in said:
-        say(sentence)
-    # Threads that wait for a core spin; the metrics' processes have theirs already.
-    torch.set_num_threads(max(1, chosen.threads - chosen.workers))
-    runner.Quality(run, contestants, clips, plan).measure()
-    if not chosen.no_speed:
-        runner.measure_speed(run, contestants, clips, plan)
-        runner.count(contestants, clips, plan)
-        describe(run, contestants)
-    progress = Progress("drawing", 1)
-    report.redraw(run)
-    progress.step()
-    return run
-
-
-def with_acoustic(chosen: argparse.Namespace, clips: list[speech.Clip]) -> tuple[list[speech.Clip], chain.Acoustic]:
-    acoustic = chain.load(chosen.acoustic, chosen.device)
-    return chain.speak(acoustic, clips), acoustic
+    return manifest
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:

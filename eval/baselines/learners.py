@@ -114,11 +114,14 @@ class Learner:
         Args:
             waveform: [B, T]. mel: [B, M, F] of the contract. number: of the step. share: of the budget so far.
         """
-        decay = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
-        for optimiser in self.optimisers.values():
+        for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = self.variant.rate * decay * min(1.0, (number + 1) / WARM_UP)
+                group["lr"] = self.rate(name, number, share)
         return self.learn(waveform, convert(mel, self.mel), share)
+
+    def rate(self, name: str, number: int, share: float) -> float:
+        """The learning rate of a network at a step; the arguments are those of :meth:`step`."""
+        return self.variant.rate * fall(share) * min(1.0, (number + 1) / WARM_UP)
 
     def learn(self, waveform: Tensor, mel: Tensor, share: float) -> Tensor:
         raise NotImplementedError
@@ -214,6 +217,11 @@ def make(one: System, variant: Variant, generator: nn.Module, mel: MelConfig, bf
 def of(one: System) -> type[Learner]:
     """What trains a baseline of the kind of ``one``."""
     return Autoregressive if one.kind == "wavernn" else Adversarial
+
+
+def fall(share: float) -> float:
+    """What is left of a learning rate after ``share`` of its time: a cosine from 1 to LAST_RATE."""
+    return LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
 def rounded(network: nn.Module, device: torch.device) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from baselines.catalogue import System, Variant
-from baselines.learners import Learner
+from baselines.learners import WARM_UP, Learner, fall
 from baselines.mels import CONTRACT
 from tts_diffvoc.building import AnyConfig, AnyVocoder, build, config_from_dict
 from tts_diffvoc.checkpoint import save_checkpoint
@@ -26,15 +26,17 @@ from tts_diffvoc.flow import FlowConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
-from tts_diffvoc.vocoder import VocoderConfig
+from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
 CLIP = 1.0  # norm of the gradient
+# The magnitude network learns first and alone, for this share of the budget: the other network is conditioned on it.
+ESTIMATOR_SHARE = 0.4
+ESTIMATOR_RATE = 2e-3
 ESTIMATOR_CLIP = 5.0
 MODE = "max-autotune-no-cudagraphs"  # on a GPU; cudagraphs would keep the weights' averages from being taken
 CARD = """---
 training: {training}
-data: {data}
-note: {note}
+data: {data}{note}
 ---
 {label} in the benchmark of `eval/`, trained from nothing by `recipes/benchmark`.
 
@@ -114,7 +116,7 @@ SYSTEMS = {
         "WaveGlow",
         "waveglow",
         {"frames": 64, "batch": 16, "rate": 1e-4, "average": 0.999},
-        {"frames": 32, "batch": 8, "rate": 6e-4, "average": 0.995},
+        {"frames": 16, "batch": 4, "rate": 6e-4, "average": 0.995},
     ),
 }
 
@@ -137,16 +139,15 @@ class Trained:
 
     def save(self, path: Path, data: str) -> None:
         """Write a checkpoint folder of the package."""
-        note = PROJECTED if self.vocoder.defaults.get("project") else "none"
+        note = f"\nnote: {PROJECTED}" if self.vocoder.defaults.get("project") else ""
         facts = {"training": self.training, "data": data, "label": self.label, "note": note}
         save_checkpoint(self.vocoder, path, CARD.format(**facts, parameters=self.parameters))
 
 
 class Ours(Learner):
-    """A diffusion vocoder or a flow by its own loss, and its magnitude network, where it has one, beside it.
+    """A diffusion vocoder or a flow by its own loss; where it has a magnitude network, that one first.
 
-    The two share a step and not a gradient, so each has its own clipping. Levels and noise of a row come from its own
-    seed, drawn on the device.
+    Levels and noise of a row come from its own seed, drawn on the device.
     """
 
     betas = (0.9, 0.999)
@@ -168,20 +169,37 @@ class Ours(Learner):
         self.generator.autocast = torch.bfloat16
 
     def compile(self, waveform: Tensor, mel: Tensor) -> None:
-        self.generator.network.compile(dynamic=False, mode=MODE if self.device.type == "cuda" else "default")
+        compile_network(self.generator)  # the average, which was copied before, stays as it is
         self._loss(waveform, mel).backward()
         self.generator.zero_grad(set_to_none=True)
         self.compiled = "network compiled"
 
     def undo_compile(self) -> None:
         self.generator.network._compiled_call_impl = None
+        self.generator.network.__dict__.pop("condition", None)
         self.generator.zero_grad(set_to_none=True)
 
+    @property
+    def first(self) -> float:
+        """Share of the budget that the magnitude network has."""
+        return ESTIMATOR_SHARE if self.generator.estimator is not None else 0.0
+
+    def rate(self, name: str, number: int, share: float) -> float:
+        """Of each network over its own share of the budget; the second's rises over a fiftieth of it."""
+        if not self.first:
+            return super().rate(name, number, share)
+        if name == "estimator":
+            return ESTIMATOR_RATE * fall(share / self.first) * min(1.0, (number + 1) / WARM_UP)
+        own = max(0.0, share - self.first) / (1 - self.first)
+        return self.variant.rate * fall(own) * min(1.0, 0.02 + 50 * own)
+
     def learn(self, waveform: Tensor, mel: Tensor, share: float) -> Tensor:
-        loss = self._loss(waveform, mel)
-        self.descend("network", loss, CLIP)
-        if self.generator.estimator is not None:
-            self.descend("estimator", self.generator.magnitude_loss(waveform, mel), ESTIMATOR_CLIP)
+        if share < self.first:
+            loss = self.generator.magnitude_loss(waveform, mel)
+            self.descend("estimator", loss, ESTIMATOR_CLIP)
+        else:
+            loss = self._loss(waveform, mel)
+            self.descend("network", loss, CLIP)
         self.average.update_parameters(self.generator)
         return loss.detach()
 
@@ -203,6 +221,17 @@ class Ours(Learner):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.average.load_state_dict(state["average"])
+
+
+def compile_network(vocoder: AnyVocoder) -> None:
+    """Let ``torch.compile`` take the network of ``vocoder``, in place, when it is next evaluated.
+
+    Do not copy the vocoder afterwards: the copy's mel would go through this one's weights.
+    """
+    mode = MODE if vocoder.device.type == "cuda" else "default"
+    vocoder.network.compile(dynamic=False, mode=mode)
+    if isinstance(vocoder, Vocoder):
+        vocoder.network.condition = torch.compile(vocoder.network.condition, dynamic=False, mode=mode)
 
 
 LEARNERS: dict[str, type[Learner]] = {"ours": Ours}

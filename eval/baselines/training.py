@@ -21,7 +21,7 @@ from torch import Tensor
 from baselines import catalogue, learners, ours
 from baselines.mels import CONTRACT
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc.mel import MelConfig, log_mel, stft
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import CropBatches, CropKey, change_gain, read_clip
 
@@ -70,17 +70,20 @@ class Budget:
 class Score:
     """How a generator did on held-back clips after ``steps`` and ``minutes``.
 
-    ``mel_l1`` is the mean absolute difference of log-mels, in nepers; ``nats`` WaveRNN's cross-entropy a sample, else
-    None.
+    ``mel_l1`` is the mean absolute difference of log-mels, in nepers, which says little of a vocoder that corrects its
+    mel at the end; ``nats`` WaveRNN's cross-entropy a sample, else None; ``stft_l1`` the mean absolute difference of
+    log magnitudes of the short-time spectrum, in nepers, those below 1e-3 taken as that.
     """
 
     steps: int
     minutes: float
     mel_l1: float
     nats: float | None = None
+    stft_l1: float | None = None
 
     def __str__(self) -> str:
-        also = "" if self.nats is None else f", {self.nats:.3f} nats a sample"
+        also = "" if self.stft_l1 is None else f", log-STFT L1 {self.stft_l1:.3f}"
+        also += "" if self.nats is None else f", {self.nats:.3f} nats a sample"
         return f"held back: log-mel L1 {self.mel_l1:.3f}{also}"
 
 
@@ -286,7 +289,9 @@ class Run:
             self.learner.compile(*batch)
         except Exception as error:  # of a compiler that is missing or stumbles, in its many kinds
             self.learner.undo_compile()
-            self.tell(f"{self.settings.name}: not compiled ({type(error).__name__}: {str(error).splitlines()[0][:200]})")
+            self.tell(
+                f"{self.settings.name}: not compiled ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+            )
         else:
             self.tell(f"{self.settings.name}: {self.learner.compiled} in {time.monotonic() - started:.0f} s")
 
@@ -384,7 +389,9 @@ class Run:
         nats = None
         if isinstance(self.learner, learners.Autoregressive):
             nats = self.learner.validate(waveform, mel)
-        self.scores.append(Score(self.budget.done, self.budget.spent / 60, distance, nats))
+        wanted, found = (stft(x, CONTRACT).abs().clamp_min(1e-3).log() for x in (waveform, made))
+        spectral = float((found - wanted).abs().mean())
+        self.scores.append(Score(self.budget.done, self.budget.spent / 60, distance, nats, spectral))
         self.tell(f"{self.settings.name}: {self._so_far()}, {self.scores[-1]}")
 
     def export(self, name: str) -> None:
