@@ -10,6 +10,7 @@ import librosa
 import numpy as np
 import soundfile
 import torch
+from held_back import held_back
 from torch import Tensor
 
 from tts_diffvoc.mel import MelConfig, log_mel
@@ -46,14 +47,10 @@ def make_clip(path: Path, mel: MelConfig, max_seconds: float = 20.0) -> Clip:
 def is_held_back(path: Path) -> bool:
     """The split of the bundled voices: every seventh LibriSpeech reader and every fifth LJSpeech clip.
 
-    LibriSpeech's file names begin with the reader's number and the corpus has one clip a reader, so the split
-    is by speaker. Rendered speech is never held back here: the acoustic model has its own sentences.
+    LibriSpeech's file names begin with the reader's number, so the split is by speaker. Rendered speech, .wav, is
+    never held back here: the acoustic model has its own sentences.
     """
-    siblings = sorted(p.name for p in path.parent.glob("*.flac"))
-    if path.name not in siblings:
-        return False
-    index = siblings.index(path.name)
-    return index % 5 == 4 if path.name.startswith("LJ") else index % 7 == 6
+    return path.suffix == ".flac" and path in held_back(path.parent.glob("*.flac"))
 
 
 def list_audio(folder: Path) -> list[Path]:

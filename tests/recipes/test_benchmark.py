@@ -4,6 +4,7 @@ import importlib.util
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -259,6 +260,7 @@ def test_stopped_it_saves(tmp_path):
     line = command(tmp_path, "--budget", "4000steps", "--systems", "melgan")
     process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
     assert any("melgan: 0 steps" in text for text in process.stdout)
+    time.sleep(2)  # into its steps
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 130
     assert torch.load(tmp_path / "melgan" / "checkpoint.pt", weights_only=True)["done"] < 4000
