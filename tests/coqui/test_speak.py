@@ -71,6 +71,7 @@ def test_tts_in_a_process_of_its_own(program, environment, tmp_path):
     "name",
     [
         "wavegrad?steps=2",
+        "waveglow?sigma=0.5&denoise=0.1",
         "vocoder_models/en/diffvoc/diffwave?steps=2&seed=3",
         str(voices.VOCODERS["diffwave"]),
     ],

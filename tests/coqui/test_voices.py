@@ -39,8 +39,8 @@ def test_resolve(tmp_path):
 
 
 def test_bundled():
-    assert voices.names() == ["diffwave", "wavegrad"] and list(voices.ACOUSTIC) == ["slt"]
-    for name in ("diffwave", "wavegrad", "slt"):
+    assert voices.names() == ["diffwave", "waveglow", "wavegrad"] and list(voices.ACOUSTIC) == ["slt"]
+    for name in ("diffwave", "wavegrad", "waveglow", "slt"):
         item = voices.model_item(name)
         assert item["license"] and item["author"] and len(item["description"]) > 5
     assert voices.model_item("slt")["default_vocoder"] == "vocoder_models/en/diffvoc/diffwave"
