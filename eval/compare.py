@@ -57,6 +57,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--output", type=Path, help="folder of the run (default: results/ and the date)")
     add("--systems", nargs="+", metavar="SYSTEM", help="names, checkpoint folders, Coqui's zoo names, FILE.py:FUNCTION")
     add("--data", nargs="+", type=Path, default=[], metavar="FOLDER", help="recordings (default: the bundled clips)")
+    add("--held-back", action="store_true", help="of them only those that our recipes never train on")
     add("--clips", type=int, help="how many of them at most, spread evenly")
     add("--seconds", type=float, help="of each clip at most; 0 for all")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
@@ -190,7 +191,7 @@ def compare(chosen: argparse.Namespace) -> Path:
     """Measure what the run lacks, and draw it. Returns its folder."""
     check(chosen)
     plan = plan_of(chosen)
-    clips, found = speech.load(chosen.data, chosen.clips, chosen.seconds or None)
+    clips, found = speech.load(chosen.data, chosen.clips, chosen.seconds or None, chosen.held_back)
     say(found)
     contestants, said = gather(chosen)
     run = folder(chosen)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from torch import Tensor
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
 from tts_diffvoc.training.crops import read_clip
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "recipes" / "voices"))
+from held_back import held_back  # noqa: E402
 
 BUNDLED = Path(__file__).parent / "clips"
 
@@ -76,17 +80,25 @@ def choose(corpora: Sequence[Corpus], count: int) -> list[tuple[Corpus, Recordin
     return chosen
 
 
-def load(folders: Sequence[Path], count: int, seconds: float | None) -> tuple[list[Clip], str]:
+def unheard(corpus: Corpus) -> Corpus:
+    """Those recordings of a corpus that our recipes hold back from training."""
+    held = held_back([recording.path for recording in corpus.recordings], one=True)
+    return replace(corpus, recordings=[r for r in corpus.recordings if r.path in held])
+
+
+def load(folders: Sequence[Path], count: int, seconds: float | None, held: bool = False) -> tuple[list[Clip], str]:
     """The clips of a run, and what was found and skipped, in lines for a person.
 
     Args:
         folders: of recordings; the bundled clips when there are none.
         count: of clips at most.
         seconds: of each clip at most, from its beginning; None for all.
+        held: only recordings that our recipes hold back from training.
 
     Raises: DiffvocError as ``scan`` does, and when two clips would have one name.
     """
-    corpora = [scan(folder, MEL) for folder in folders or [BUNDLED]]
+    found = [scan(folder, MEL) for folder in folders or [BUNDLED]]
+    corpora = [unheard(corpus) for corpus in found] if held else found
     texts = {corpus.folder: transcripts(corpus.folder) for corpus in corpora}
     clips: list[Clip] = []
     for corpus, recording in choose(corpora, count):
@@ -105,4 +117,4 @@ def load(folders: Sequence[Path], count: int, seconds: float | None) -> tuple[li
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise DiffvocError(f"several clips are named {sorted(twice)[0]}; rename one, or leave one folder out.")
-    return sorted(clips, key=lambda clip: clip.name), "\n".join(corpus.report() for corpus in corpora)
+    return sorted(clips, key=lambda clip: clip.name), "\n".join(corpus.report() for corpus in found)

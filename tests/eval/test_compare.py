@@ -298,6 +298,15 @@ def test_transcripts_are_found_where_corpora_keep_them(tmp_path):
     assert speech.transcripts(tmp_path) == {"a": "Doctor One", "b": "TWO WORDS", "c": "Three."}
 
 
+def test_held_back_clips_are_those_that_no_recipe_trains_on(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, 22050).astype(np.float32)
+    for number in range(1, 15):  # fourteen readers: the seventh and the fourteenth are held back
+        soundfile.write(tmp_path / f"{number:03}-1-0001.flac", noise, 22050)
+    names = [clip.name for clip in speech.load([tmp_path], 40, None, held=True)[0]]
+    assert names == ["007-1-0001", "014-1-0001"]
+    assert len(speech.load([tmp_path], 40, None)[0]) == 14
+
+
 def test_without_git_and_without_optional_packages_a_manifest_is_still_made(monkeypatch):
     import provenance
 
