@@ -39,7 +39,7 @@ from tts_diffvoc.errors import DiffvocError
 ALONE = ("dnsmos", "dnsmos_sig", "dnsmos_bak", "wer")
 # What --quick changes, as far as the command line does not say otherwise.
 FULL = {
-    "clips": 6, "seconds": 5.0, "seeds": 2, "steps": [1, 3, 12], "metrics": ["default"],
+    "clips": 8, "seconds": 5.0, "seeds": 2, "steps": [1, 3, 12], "metrics": ["default"],
     "batch_sizes": [1, 4], "lengths": [1.0, 5.0], "repeats": 5, "cap": 4.0,
 }  # fmt: skip
 QUICK = {
@@ -171,8 +171,7 @@ def describe(run: Path, contestants: Sequence[systems.System]) -> None:
 def gather(chosen: argparse.Namespace) -> tuple[list[systems.System], list[str]]:
     """The systems, and what a person should know of them."""
     specs = chosen.systems or systems.default_names()
-    found = systems.resolve_all(specs, chosen.device, chosen.steps, chosen.samplers)
-    said = []
+    found, said = systems.resolve_all(specs, chosen.device, chosen.steps, chosen.samplers)
     untrained = [system.label for system in found if system.training == "untrained"]
     if untrained:
         said.append(f"Untrained, and scored so: {', '.join(untrained)}.")

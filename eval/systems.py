@@ -265,15 +265,27 @@ def default_names() -> list[str]:
     return ["original", *voices.names(), *GANS, *AUTOREGRESSIVE, "griffin-lim"]
 
 
-def resolve_all(specs: Iterable[str], device: str, steps: Iterable[int], samplers: Iterable[str]) -> list[System]:
-    """Every system of ``--systems``, each name once.
+def resolve_all(
+    specs: Iterable[str], device: str, steps: Iterable[int], samplers: Iterable[str]
+) -> tuple[list[System], list[str]]:
+    """Every system of ``--systems``, and a sentence for each of Coqui's zoo that cannot be fetched.
 
-    Raises: DiffvocError for an unknown one, and for two of one name.
+    Raises: DiffvocError for an unknown one, for two of one name, and where none is left.
     """
+    import baselines
+
     systems: dict[str, System] = {}
+    missing = []
     for spec in specs:
-        for system in resolve(spec, device, steps, samplers):
+        try:
+            found = resolve(spec, device, steps, samplers)
+        except baselines.Unreachable as error:
+            missing.append(str(error))
+            continue
+        for system in found:
             if system.name in systems:
                 raise DiffvocError(f"two systems are named {system.name}; rename one of the folders.")
             systems[system.name] = system
-    return list(systems.values())
+    if not systems:
+        raise DiffvocError(" ".join(missing) or "no system was given.")
+    return list(systems.values()), missing

@@ -11,8 +11,8 @@ trains them; ``baselines.training.train`` does so from Python.
 from baselines.baseline import Baseline
 from baselines.catalogue import SIZES, SYSTEMS, build
 from baselines.folder import is_saved, load, save
-from baselines.zoo import from_zoo
+from baselines.zoo import Unreachable, from_zoo
 
 NAMES = tuple(SYSTEMS)
 
-__all__ = ["NAMES", "SIZES", "SYSTEMS", "Baseline", "build", "from_zoo", "is_saved", "load", "save"]
+__all__ = ["NAMES", "SIZES", "SYSTEMS", "Baseline", "Unreachable", "build", "from_zoo", "is_saved", "load", "save"]

@@ -28,6 +28,10 @@ CHECKPOINTS = ("best_model.pth", "model_file.pth", "model_file.pth.tar", "model.
 PREFIX = "vocoder_models/"
 
 
+class Unreachable(DiffvocError):
+    """A vocoder of the zoo is not on this machine, and there is no network to fetch it by."""
+
+
 def from_zoo(spec: str | Path, device: str | torch.device = "cpu") -> Baseline:
     """A GAN or WaveRNN of Coqui's, behind the benchmark's mel.
 
@@ -37,7 +41,7 @@ def from_zoo(spec: str | Path, device: str | torch.device = "cpu") -> Baseline:
         spec: a name of the zoo, ``vocoder_models/en/ljspeech/hifigan_v2``, which is downloaded once into Coqui's own
             folder; or a checkpoint (.pth) beside its config.json, or a folder with both.
 
-    Raises: DiffvocError for what is not there, cannot be downloaded or read, or takes no mel.
+    Raises: DiffvocError for what is not there, cannot be read, or takes no mel; Unreachable without a network.
     """
     spec = str(spec)
     from_name = spec.startswith(PREFIX) and not Path(spec).exists()
@@ -79,7 +83,7 @@ def _download(name: str) -> tuple[Path, Path]:
     try:
         weights, config, _ = manager.download_model(name)
     except OSError as error:  # requests' errors among them
-        raise DiffvocError(f"{name} cannot be had ({type(error).__name__}); the first time needs a network.") from None
+        raise Unreachable(f"{name} cannot be had ({type(error).__name__}); the first time needs a network.") from None
     except Exception as error:  # of an archive that broke off
         place = Path(manager.output_prefix) / name.replace("/", "--")
         raise DiffvocError(f"{name} is not complete ({error}); delete {place} to have it downloaded anew.") from None

@@ -250,6 +250,21 @@ def test_what_goes_wrong_is_said_in_a_sentence(arguments, told, tmp_path, capsys
     assert error.startswith("compare.py: ") and told in error
 
 
+def test_a_zoo_that_cannot_be_reached_is_told_and_the_rest_runs(tmp_path, capsys, monkeypatch):
+    from TTS.utils.manage import ModelManager
+
+    def refuse(self, name):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(ModelManager, "download_model", refuse)
+    zoo = "vocoder_models/en/ljspeech/hifigan_v2"
+    assert run(tmp_path / "run", "--systems", "original", zoo, "--metrics", "lsd", "--no-speed") == 0
+    assert f"{zoo} cannot be had (ConnectionError)" in capsys.readouterr().err
+    assert list(records.read(tmp_path / "run", "systems")) == ["original"]
+    assert run(tmp_path / "none", "--systems", zoo) == 1
+    assert "cannot be had" in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
 def test_the_device_must_be_there(tmp_path, capsys):
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
