@@ -7,6 +7,15 @@ from small_vocoders import CONFIGS, random_vocoder
 from tts_diffvoc.vocoder import Vocoder
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tests run side by side, and threads that wait for a core spin."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(params=CONFIGS)
 def vocoder(request) -> Vocoder:
     """Each kind of vocoder in turn, every weight random so that no path is silent."""

@@ -23,14 +23,6 @@ from tts_diffvoc.training.corpus import read_header, scan
 QUICK = ["--clips", "2", "--seconds", "0.3", "--trials", "16", "--seed", "1"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def folder(tmp_path):
     save_checkpoint(random_vocoder("diffwave"), tmp_path / "voice", "# Voice\n\nA voice for tests.\n")

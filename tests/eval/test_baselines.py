@@ -27,14 +27,6 @@ GANS = [name for name in baselines.NAMES if name != "wavernn"]
 FLOOR = math.log(CONTRACT.floor)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def clips():
     """Recordings to train on, and two held back, with other sentences."""

@@ -5,8 +5,7 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+def seed():
     torch.manual_seed(0)
 
 
