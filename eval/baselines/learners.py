@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Pair(GAN):
         self.train_disc, self.y_hat_g = False, None
 
 
-class Learner:
+class Learner(ABC):
     """A generator in training.
 
     Args:
@@ -123,8 +124,9 @@ class Learner:
         """The learning rate of a network at a step; the arguments are those of :meth:`step`."""
         return self.variant.rate * fall(share) * min(1.0, (number + 1) / WARM_UP)
 
+    @abstractmethod
     def learn(self, waveform: Tensor, mel: Tensor, share: float) -> Tensor:
-        raise NotImplementedError
+        """Take one step on crops; ``mel`` is as the network takes it. Returns the generator's loss, a scalar."""
 
     def descend(self, name: str, loss: Tensor, clip: float) -> None:
         optimiser = self.optimisers[name]

@@ -265,9 +265,8 @@ def test_a_zoo_that_cannot_be_reached_is_told_and_the_rest_runs(tmp_path, capsys
     assert "cannot be had" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
-def test_the_device_must_be_there(tmp_path, capsys):
-    if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device")
+def test_the_device_must_be_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert run(tmp_path / "run", "--systems", "original", "--device", "cuda") == 1
     assert "no CUDA device" in capsys.readouterr().err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from tts_diffvoc.coqui.gta.utterance import Utterance, too_short
 from tts_diffvoc.errors import DiffvocError
 
 
-class Forcer:
+class Forcer(ABC):
     """An acoustic model that is led along recordings.
 
     Attributes:
@@ -52,9 +53,9 @@ class Forcer:
         with torch.no_grad():
             return [self.one(utterance) for utterance in utterances]
 
+    @abstractmethod
     def one(self, utterance: Utterance) -> Tensor:
         """The output [F', C] for one utterance."""
-        raise NotImplementedError
 
 
 class AttentionForcer(Forcer):
