@@ -98,6 +98,20 @@ class Row:
     def untrained(self) -> bool:
         return self.training.startswith("untrained")
 
+    @property
+    def minutes(self) -> float | None:
+        """Of training that the weights have had, on the device ``trained_on``."""
+        return self.entry.get("minutes")
+
+    @property
+    def trained_on(self) -> str | None:
+        return self.entry.get("trained_on")
+
+    @property
+    def run(self) -> str | None:
+        """Name of the training, which checkpoints along its way share."""
+        return self.entry.get("run")
+
     def cell(self, column: str) -> Cell:
         return self.cells.get(column) or Cell(None)
 

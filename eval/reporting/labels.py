@@ -66,17 +66,18 @@ def place(axes: Axes, names: Sequence[Name], dots: Sequence[Point], lines: Seque
 
 
 def beside(axes: Axes, names: Sequence[Name]) -> None:
-    """Names of lines to the right of their ends, pushed apart up and down; the axes need room there."""
+    """Names of lines to the right of their ends, pushed apart within the frame; the axes need room there."""
     settle(axes.figure)
     pixel, renderer = axes.figure.dpi / 72, axes.figure.canvas.get_renderer()
     ends = axes.transData.transform([name.at for name in names])
     order = sorted(range(len(names)), key=lambda i: (ends[i][1], names[i].text))
     step = max(_size(axes, renderer, name)[1] for name in names) + GAP * pixel
-    heights = _apart([ends[i][1] for i in order], step)
+    frame = axes.get_window_extent(renderer)
+    heights = _within(_apart([ends[i][1] for i in order], step), step, frame.y0 + step / 2, frame.y1 - step / 2)
     right = max(end[0] for end in ends) + 16 * pixel
     for i, height in zip(order, heights):
         offset = (right - ends[i][0]) / pixel, (height - ends[i][1]) / pixel
-        line = {"arrowstyle": "-", "color": names[i].color, "lw": 0.6, "shrinkA": 1, "shrinkB": 4}
+        line = {"arrowstyle": "-", "color": names[i].color, "lw": 0.6, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
         axes.annotate(names[i].text, names[i].at, offset, textcoords="offset points", ha="left", va="center",
                       fontsize=names[i].size, color=names[i].color, arrowprops=line, zorder=5)  # fmt: skip
 
@@ -91,6 +92,13 @@ def _apart(wanted: list[float], step: float) -> list[float]:
             groups[-1][0] += total - count * groups[-1][1] * step
             groups[-1][1] += count
     return [_first(group) + k * step for group in groups for k in range(int(group[1]))]
+
+
+def _within(heights: list[float], step: float, low: float, high: float) -> list[float]:
+    """Ascending ``heights`` moved between ``low`` and ``high``, still ``step`` apart; from ``low`` up if there are too
+    many."""
+    highest = max(low, high - (len(heights) - 1) * step)
+    return [min(max(height - k * step, low), highest) + k * step for k, height in enumerate(heights)]
 
 
 def _first(group: list[float]) -> float:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import intervals
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy import stats
 
 from tts_diffvoc.mel import MelConfig, mel_filters
@@ -40,6 +43,7 @@ FAMILIES = {
 OTHER = ("#56B4E9", "P", "other")
 GROUP_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", ":", "-.")
+MORE_DASHES = (*DASHES, (0, (8, 2)), (0, (5, 1.5, 1, 1.5, 1, 1.5)), (0, (2, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE = {
     "font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
@@ -51,7 +55,9 @@ STYLE = {
 SIZE = (7.6, 5.2)  # inches: the width of a page in print
 TITLE_WIDTH = 11.0  # characters an inch
 MOST_PANELS = 12
+LOG_FROM = 30  # times the shortest training that the longest is from which on an axis of minutes is logarithmic
 BARS_SAID = "Bars are 95 % intervals over clips; one that meets the frame goes on beyond it."
+WITH_STEPS = re.compile(r"(.+?), \d+ steps?(?:, (.+))?")  # a label: its title, steps, and perhaps the sampler
 STEPS_SAID = "Numbers along a line, where there is room, are the steps of one checkpoint."
 
 
@@ -86,7 +92,7 @@ def draw(run: Path, board: Board) -> list[Picture]:
         old.unlink()
     with style():
         pictures = [forest(run, board)]
-        for picture in (quality_speed, quality_steps, diversity_quality):
+        for picture in (quality_speed, quality_steps, quality_training, diversity_quality):
             pictures += [picture(run, board, column) for column in board.main_metrics()]
         pictures.append(mel_errors(run, board))
     return [picture for picture in pictures if picture]
@@ -112,9 +118,10 @@ def _save(
 def _titled(figure: Figure, title: str, axes: Axes | None = None) -> None:
     """The finding above a figure, in as many lines as it needs."""
     if axes is not None:
-        axes.set_title(textwrap.fill(title, int(TITLE_WIDTH * (figure.get_figwidth() - 0.6))))
+        width = int(TITLE_WIDTH * (figure.get_figwidth() - 0.6))
+        axes.set_title(textwrap.fill(title, width, break_on_hyphens=False))
         return
-    wrapped = textwrap.fill(title, int(TITLE_WIDTH * figure.get_figwidth()))
+    wrapped = textwrap.fill(title, int(TITLE_WIDTH * figure.get_figwidth()), break_on_hyphens=False)
     figure.suptitle(wrapped, fontsize=10.5, fontweight="bold", x=0.01, ha="left")
 
 
@@ -157,8 +164,9 @@ def _legend(figure: Figure, rows: list[Row], extra: Sequence[Line2D] = ()) -> No
                   ncols=math.ceil(len(handles) / math.ceil(len(handles) / 5)))  # fmt: skip
 
 
-def _ceiling(axes: Axes, board: Board, column: Column, upright: bool = False) -> None:
-    """A line for the original, which no system need pass."""
+def _ceiling(axes: Axes, board: Board, column: Column, upright: bool = False, until: float = 1.0) -> None:
+    """A line for the original, which no system need pass; one that ends early, at ``until`` of the width, is named on
+    the left."""
     row = board.row("original")
     value = row.value(column.name) if row else None
     if value is None:
@@ -167,9 +175,10 @@ def _ceiling(axes: Axes, board: Board, column: Column, upright: bool = False) ->
     if upright:
         axes.axvline(value, **line)
         return
-    axes.axhline(value, **line)
-    axes.annotate("original recording", (1, value), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                  textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color="#333333")  # fmt: skip
+    axes.axhline(value, xmax=until, **line)
+    at, gap, side = (0, 3, "left") if until < 1 else (1, 0, "right")
+    axes.annotate("original recording", (at, value), xycoords=("axes fraction", "data"), xytext=(gap, 3),
+                  textcoords="offset points", ha=side, va="bottom", fontsize=7.5, color="#333333")  # fmt: skip
 
 
 def _limits(rows: list[Row], column: str, board: Board, room: float = 0.1) -> tuple[float, float]:
@@ -215,12 +224,11 @@ def families_of_steps(rows: list[Row]) -> list[list[Row]]:
 
 def title_of(line: list[Row], others: Sequence[Row] = ()) -> str:
     """Name of a checkpoint with a sampler, from the labels: "DiffWave, DPM-Solver++"."""
-    pattern = re.compile(r"(.+?), \d+ steps?(?:, (.+))?")
-    found = [match for row in line if (match := pattern.fullmatch(row.label))]
+    found = [match for row in line if (match := WITH_STEPS.fullmatch(row.label))]
     titles = {match[1] for match in found}
     title = titles.pop() if len(titles) == 1 and len(found) == len(line) else line[0].group
     same = [row for row in others if row.sampler == line[0].sampler]
-    named = [match[2] for row in same if (match := pattern.fullmatch(row.label)) and match[2]]
+    named = [match[2] for row in same if (match := WITH_STEPS.fullmatch(row.label)) and match[2]]
     sampler = named[0] if named else line[0].sampler
     return f"{title}, {sampler}" if sampler else title
 
@@ -367,9 +375,14 @@ def _step_ticks(axes: Axes, steps: list[int], longest: int) -> None:
     axes.set_xticks(kept, [str(tick) for tick in kept])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
-    share = min(0.45, 0.05 + 0.0115 * longest)  # of the width
+    share = _room(longest)
     span = math.log(max(steps) / min(steps)) or 1.0
     axes.set_xlim(min(steps) * math.exp(-0.05 * span), max(steps) * math.exp(span * share / (1 - share)))
+
+
+def _room(longest: int) -> float:
+    """Share of the width that names of ``longest`` characters need on the right."""
+    return min(0.45, 0.05 + 0.0115 * longest)
 
 
 def _change(column: Column, lines: list[list[Row]]) -> str:
@@ -380,6 +393,142 @@ def _change(column: Column, lines: list[list[Row]]) -> str:
         text = f"{title_of(line).split(',')[0]} {change:+.2f} from {line[0].steps} to {line[-1].steps} steps"
         said.setdefault(line[0].group, text.replace("-", "−", 1) if change < 0 else text)
     return f"{column.label}: " + ", ".join(list(said.values())[:2])
+
+
+# Quality against training
+
+
+def families_of_training(rows: list[Row]) -> list[list[Row]]:
+    """Systems of one training, in order of its minutes; only where there are several.
+
+    Of one checkpoint it is the system with the shortest name, which is the one with the checkpoint's own steps and
+    sampler.
+    """
+    runs: dict[str, dict[float, Row]] = {}
+    for row in sorted(rows, key=lambda row: (len(row.name), row.name)):
+        if row.run and row.minutes is not None:
+            runs.setdefault(row.run, {}).setdefault(row.minutes, row)
+    lines = [[found[minutes] for minutes in sorted(found)] for _, found in sorted(runs.items())]
+    return [line for line in lines if len(line) > 1]
+
+
+def quality_training(run: Path, board: Board, column: Column) -> Picture | None:
+    """Quality over the minutes that a system was trained for, a line a training."""
+    lines = [
+        [row for row in line if row.value(column.name) is not None] for line in families_of_training(board.systems())
+    ]
+    lines = [line for line in lines if len(line) > 1]
+    if not lines:
+        return None
+    devices = sorted({line[-1].trained_on or "" for line in lines})
+    titles = _names_of_training(lines, len(devices) > 1)
+    figure, axes = _figure()
+    longest = max(map(len, titles))
+    move = _minutes_axis(axes, [row.minutes for line in lines for row in line], longest)
+    apart = min(0.004, 0.03 / len(lines))  # of the width, so that bars lie side by side
+    names, drawn = [], Counter()
+    for number, (line, title) in enumerate(zip(lines, titles)):
+        color, marker, _ = family(line[0].family)
+        dashes = MORE_DASHES[drawn[line[0].family] % len(MORE_DASHES)]
+        drawn[line[0].family] += 1
+        x = [move(row.minutes, apart * (number - (len(lines) - 1) / 2)) for row in line]
+        y = [row.value(column.name) for row in line]
+        axes.plot(x, y, color=color, ls=dashes, lw=1.4, zorder=2)
+        axes.errorbar(x, y, bars(line, column.name), color=color, ls="", marker=marker, ms=5, mec="white", mew=0.6,
+                      elinewidth=0.8, zorder=3)  # fmt: skip
+        names.append(Name(title, (x[-1], y[-1]), color, 8))
+    axes.set_ylim(_limits([row for line in lines for row in line], column.name, board))
+    _ceiling(axes, board, column, until=1.02 - _room(longest))
+    title = _lead(board, column, lines, titles)
+    _titled(figure, title, axes)
+    device = "each on its device" if len(devices) > 1 else devices[0]
+    axes.set_xlabel(f"Training of each system (minutes{', ' * bool(device)}{device})")
+    axes.set_ylabel(_axis(column))
+    _legend(figure, [row for line in lines for row in line])
+    beside(axes, names)
+    caption = (
+        "Each line is one training, its marks are checkpoints on the way, each with its own steps and sampler. "
+        "Checkpoints of the same minutes are drawn side by side. Systems share the lead where paired differences over "
+        f"clips do not tell them from the best. {BARS_SAID}"
+    )
+    if len(devices) > 1:
+        caption += " Minutes of unlike devices are not the same amount of work."
+    return _save(run, f"quality-training-{column.name}", figure, title, caption, metric=column.name)
+
+
+def _names_of_training(lines: list[list[Row]], with_device: bool) -> list[str]:
+    """Labels of the last checkpoints without steps; where two are the same, with the name of the training."""
+    labels = [line[-1].label for line in lines]
+    titles = [match[1] if (match := WITH_STEPS.fullmatch(label)) else label for label in labels]
+    on = [f" on {line[-1].trained_on}" if with_device and line[-1].trained_on else "" for line in lines]
+    titles = [title + device for title, device in zip(titles, on)]
+    again = {title for title, count in Counter(titles).items() if count > 1}
+    return [_short(f"{title} ({line[-1].run})" if title in again else title, 40) for title, line in zip(titles, lines)]
+
+
+def _minutes_axis(axes: Axes, minutes: list[float], longest: int) -> Callable[[float, float], float]:
+    """Limits and ticks of x, with room for names of ``longest`` characters; returns how minutes move by a share of the
+    width."""
+    first, last, share = min(minutes), max(minutes), _room(longest)
+    if first > 0 and last / first > LOG_FROM:
+        span = math.log(last / first)
+        axes.set_xscale("log")
+        axes.set_xlim(first * math.exp(-0.05 * span), last * math.exp(span * share / (1 - share)))
+        locator = LogLocator(subs=(1.0,) if span > math.log(1000) else (1.0, 2.0, 5.0))
+        _ticks_until(axes, locator.tick_values(first, last), last)
+        return lambda at, by: at * math.exp(span * by)
+    axes.set_xlim(0.0 if first > 0.05 * last else -0.05 * last, last / (1 - share))
+    _ticks_until(axes, MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(0, last), last)
+    return lambda at, by: at + last * by
+
+
+def _ticks_until(axes: Axes, ticks: Sequence[float], last: float) -> None:
+    """Those of ``ticks`` that lie in the axes and not under the names."""
+    axes.set_xticks([tick for tick in ticks if axes.get_xlim()[0] <= tick <= 1.02 * last])
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.minorticks_off()
+
+
+def _lead(board: Board, column: Column, lines: list[list[Row]], titles: list[str]) -> str:
+    """The finding: who is ahead at the end of training, and who may be as good by paired differences."""
+    last = {line[-1].name: (line[-1].value(column.name), title) for line, title in zip(lines, titles)}
+    on = {line[-1].trained_on for line in lines}
+    device = f"{on.pop()} training" if len(on) == 1 and None not in on else "training"
+    if len(lines) == 1:
+        first, end = lines[0][0], lines[0][-1]
+        change = f"{end.value(column.name) - first.value(column.name):+.2f}".replace("-", "−")
+        return f"{column.label}: {titles[0]} {change} from {_some(first.minutes, end.minutes)} of {device}"
+    sign = -1 if column.better == "lower" else 1
+    order = sorted(last, key=lambda name: -sign * last[name][0])
+    pairs = intervals.compare_all(_by_clip(board, column)[order])
+    pairs = pairs[pairs["a"] == order[0]]
+    behind = set(pairs["b"][pairs["sure"] & (sign * pairs["mean"] > 0)])
+    found = [last[name][1] for name in order if name not in behind]
+    least, most = (pick(line[-1].minutes for line in lines) for pick in (min, max))
+    alike = most < 1.05 * least
+    after = f"After {_some(least)} of {device} each" if alike else f"After {_some(least, most)} of {device}"
+    if len(found) == 1:
+        return f"{after}, {found[0]} leads in {column.label}"
+    said = f"{len(found)} of {len(lines)} systems" if len(found) < len(lines) else f"all {len(lines)} systems"
+    said = f"{', '.join(found[:-1])} and {found[-1]}" if len(found) < 4 else said
+    return f"{after}, {said} share the lead in {column.label}: they cannot be told apart"
+
+
+def _by_clip(board: Board, column: Column) -> pd.DataFrame:
+    """Values of a metric, clips x systems, seeds averaged."""
+    values = [
+        {"clip": clip, "system": system, column.name: record.get(column.name)}
+        for clip, systems in board.sounds.items()
+        for system, takes in systems.items()
+        for record in takes.values()
+    ]
+    return intervals.by_clip(pd.DataFrame(values), column.name)
+
+
+def _some(*minutes: float) -> str:
+    """How many minutes, in words: "1 minute", "5 to 20 minutes"."""
+    said = [f"{value:.0f}" if value >= 10 else f"{value:.2g}" for value in minutes]
+    return " to ".join(dict.fromkeys(said)) + (" minute" if set(said) == {"1"} else " minutes")
 
 
 # Diversity against quality

@@ -1,11 +1,12 @@
-"""Plots and pictures: the front, names that keep apart, and the mel errors."""
+"""Plots and pictures: the front, names that keep apart, lines over training, and the mel errors."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-from make_run import make, many
+from make_run import TRAININGS, make, many, trained
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -59,6 +60,11 @@ def test_heights_apart():
     assert np.diff(heights).min() >= 2.0 - 1e-9
     assert heights[-1] == 9.0 and np.mean(heights[:3]) == pytest.approx(np.mean([0.0, 1.0, 1.5]))
     assert labels._apart([0.0, 5.0], 2.0) == [0.0, 5.0]
+
+
+def test_heights_stay_within_the_frame():
+    assert labels._within([-3.0, -1.0, 1.0, 9.0], 2.0, 0.0, 8.0) == [0.0, 2.0, 4.0, 8.0]
+    assert labels._within([0.0, 2.0, 4.0], 2.0, 1.0, 3.0) == [1.0, 3.0, 5.0]
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +125,97 @@ def test_untrained_systems_make_no_front(tmp_path):
     picture = plots.quality_speed(run, board, board.by_name["pesq_wb"])
     assert picture.title == "Pareto front of speed and PESQ-WB: 2 of 2 systems"
     assert "MelGAN" not in picture.caption
+
+
+def after_training(folder, systems, clips=("bell-01", "bell-02", "bell-03")):
+    """A run of nothing but quality, ready to be drawn."""
+    run = make(folder / "run", systems, clips, parts=("quality",))
+    (run / "plots").mkdir()
+    return run, build.load(run)
+
+
+def test_one_line_a_training(tmp_path):
+    _, board = after_training(tmp_path, trained(), ("bell-01",))
+    lines = plots.families_of_training(board.systems())
+    assert [[row.name for row in line] for line in lines] == [
+        [*(f"{run}-quarter-{k}" for k in (1, 2, 3)), run] for run in sorted(TRAININGS)
+    ]
+
+
+@pytest.mark.parametrize("metric", ["pesq_wb", "wer_original"])
+def test_quality_over_training(tmp_path, metric):
+    run, board = after_training(tmp_path, trained(("diffwave", "waveglow", "hifigan-v2")))
+    with plots.style():
+        picture = plots.quality_training(run, board, board.by_name[metric])
+    assert picture.path == f"plots/quality-training-{metric}" and picture.metric == metric
+    assert Image.open(run / f"{picture.path}.png").width > 900
+    assert "<svg" in (run / f"{picture.path}.svg").read_text(encoding="utf-8")[:2000]
+    assert picture.title.startswith("After 20 minutes of CPU training each, DiffWave ")
+
+
+def test_no_line_over_training_without_two_points(tmp_path):
+    last = {name: system for name, system in trained().items() if name in ("original", "griffin-lim", *TRAININGS)}
+    run, board = after_training(tmp_path, last, ("bell-01",))
+    assert plots.quality_training(run, board, board.by_name["pesq_wb"]) is None
+    assert not any("quality-training" in picture.path for picture in plots.draw(run, board))
+
+
+def test_records_from_before_minutes_were_kept(tmp_path):
+    run, _ = after_training(tmp_path, trained(("hifigan-v2",)), ("bell-01",))
+    file = run / "systems.json"
+    entries = json.loads(file.read_text(encoding="utf-8"))
+    for entry in entries.values():
+        for key in ("minutes", "trained_on", "run"):
+            del entry[key]
+    file.write_text(json.dumps(entries), encoding="utf-8")
+    board = build.load(run)
+    row = board.row("hifigan-v2")
+    assert (row.minutes, row.trained_on, row.run) == (None, None, None)
+    assert plots.quality_training(run, board, board.by_name["pesq_wb"]) is None
+
+
+@pytest.mark.parametrize(
+    ("qualities", "first", "said"),
+    [
+        ((0.5, 0.9, 0.2), "B", "leads in PESQ-WB"),
+        ((0.9, 0.9, 0.2), "AB", "share the lead in PESQ-WB: they cannot be told apart"),
+        ((0.5, 0.5, 0.5), "ABC", "share the lead in PESQ-WB: they cannot be told apart"),
+    ],
+)
+def test_title_over_training_follows_the_data(tmp_path, qualities, first, said):
+    systems = {"original": many()["original"]}
+    for name, quality in zip("ABC", qualities):
+        for minutes in (3.0, 6.0):
+            one = replace(many()["hifigan-v2"], label=f"{name}, 6 steps", quality=quality - 0.1 * (minutes < 6))
+            one = replace(one, minutes=minutes, trained_on="CPU", run=name)
+            systems[name if minutes == 6 else f"{name}-quarter-2"] = one
+    run, board = after_training(tmp_path, systems, tuple(f"bell-{i:02}" for i in range(6)))
+    column = board.by_name["pesq_wb"]
+    lines = plots.families_of_training(board.systems())
+    title = plots._lead(board, column, lines, plots._names_of_training(lines, False))
+    after = "After 6 minutes of CPU training each, "
+    assert title.startswith(after) and title.endswith(said)
+    names = title.removeprefix(after).removesuffix(said)
+    assert set(names.replace(" and", ",").rstrip().split(", ")) == set(first)
+    alone = plots._lead(board, column, lines[:1], ["A"])
+    assert alone.startswith("PESQ-WB: A +0.") and alone.endswith(" from 3 to 6 minutes of CPU training")
+
+
+def test_names_over_training_say_what_tells_lines_apart(tmp_path):
+    systems = trained(("hifigan-v1", "hifigan-v2"))
+    systems = {name: replace(one, label="HiFi-GAN") if one.run else one for name, one in systems.items()}
+    _, board = after_training(tmp_path, systems, ("bell-01",))
+    lines = plots.families_of_training(board.systems())
+    assert plots._names_of_training(lines, False) == ["HiFi-GAN (hifigan-v1)", "HiFi-GAN (hifigan-v2)"]
+    lines = [lines[0], [replace(row, entry={**row.entry, "trained_on": "NVIDIA H100"}) for row in lines[1]]]
+    assert plots._names_of_training(lines, True) == ["HiFi-GAN on CPU", "HiFi-GAN on NVIDIA H100"]
+
+
+@pytest.mark.parametrize(("minutes", "scale"), [((0.0, 5.0, 20.0), "linear"), ((5.0, 20.0, 600.0), "log")])
+def test_axis_of_minutes(minutes, scale):
+    axes = Figure().add_subplot()
+    move = plots._minutes_axis(axes, list(minutes), 20)
+    low, high = axes.get_xlim()
+    assert axes.get_xscale() == scale and low < minutes[0] and high > 1.2 * minutes[-1]
+    assert len(axes.get_xticks()) >= 3 and max(axes.get_xticks()) <= 1.02 * minutes[-1]
+    assert move(20.0, 0.0) == 20.0 and move(20.0, -0.01) < 20.0 < move(20.0, 0.01)
