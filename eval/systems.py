@@ -1,8 +1,8 @@
 """What the benchmark ranks: a mel goes in, a waveform comes out.
 
 A system is named on the command line by what it is: a name from the list below, a checkpoint folder of ours (options
-after "?"), a vocoder of Coqui's by zoo name or folder, or ``file.py:function``, where the function takes a log-mel
-[B, 80, F] and returns a waveform [B, F * 256].
+after "?"), ``magnitudes:`` and a checkpoint of ours, a vocoder of Coqui's by zoo name or folder, or
+``file.py:function``, where the function takes a log-mel [B, 80, F] and returns a waveform [B, F * 256].
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tts_diffvoc import voices
 from tts_diffvoc.checkpoint import load_vocoder
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.estimator import griffin_lim
+from tts_diffvoc.estimator import griffin_lim, make_consistent
 from tts_diffvoc.mel import MelConfig, compress, expand, mel_filters
 
 MEL = MelConfig()
@@ -30,6 +30,7 @@ FAMILIES = ("original", "diffusion", "flow", "gan", "autoregressive", "signal")
 GANS = ("hifigan-v1", "hifigan-v2", "parallel-wavegan", "melgan", "multiband-melgan", "univnet")
 AUTOREGRESSIVE = ("wavernn",)
 WEIGHTS = Path(__file__).parent / "baselines" / "weights"
+MAGNITUDES = "magnitudes:"
 Synthesise = Callable[[Tensor, int], Tensor]
 
 
@@ -52,6 +53,7 @@ class System:
         note: what a reader should know.
         digest: SHA-256 of the weights.
         contract: the mel that it takes, where that cannot be made of ours; the runner makes it of the recording.
+        run: of the checkpoints of one training, which are a curve over its minutes.
     """
 
     name: str
@@ -68,6 +70,7 @@ class System:
     note: str | None = None
     digest: str | None = None
     contract: MelConfig = MEL
+    run: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -77,8 +80,16 @@ class System:
     def describe(self) -> dict[str, Any]:
         """What ``systems.json`` says of it."""
         shown = ("label", "family", "group", "steps", "sampler", "evaluations", "deterministic", "training", "note")
-        values = {name: getattr(self, name) for name in shown}
+        values = {name: getattr(self, name) for name in (*shown, "run")}
+        minutes, where = trained(self.training)
+        values |= {"minutes": minutes, "trained_on": where}
         return {**values, "parameters": self.parameters, "flops_per_second": None, **self.facts}
+
+
+def trained(words: str) -> tuple[float | None, str | None]:
+    """Minutes and device of a model card that says "12.0 CPU minutes" or the like; None for one that does not."""
+    found = re.match(r"([\d.]+) (\S.*?) minutes?\b", words)
+    return (float(found[1]), found[2]) if found else (None, None)
 
 
 def safe(text: str) -> str:
@@ -136,15 +147,18 @@ def adapt(config: MelConfig, name: str) -> tuple[Callable[[Tensor], Tensor], Mel
 def ours(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[str] = ()) -> list[System]:
     """A vocoder of this package: as it comes, and at each of ``steps`` by each of ``samplers``, from one checkpoint."""
     vocoder = load_vocoder(spec, device)
-    name, _ = voices.parse(spec)
+    name, options = voices.parse(spec)
     folder = voices.resolve(name)
     facts = voices.card(folder)
     flow = vocoder.config.network == "waveglow"
     convert, contract = adapt(vocoder.config.mel, spec)
     note = "hears mels of its own kind, made of the recording" if contract is not MEL else facts.get("note")
-    group = safe(folder_name(Path(name)) if voices.bundled(name) is None else name.rsplit("/", 1)[-1])
-    title = {"diffwave": "DiffWave", "wavegrad": "WaveGrad", "waveglow": "WaveGlow"}[vocoder.config.network]
-    shown = title if group == vocoder.config.network else f"{title} ({group})"
+    run = safe(name_of(name))
+    title = TITLES[vocoder.config.network]
+    shown = title if run == vocoder.config.network else f"{title} ({run})"
+    changed = [f"{key}={value}" for key, value in sorted(options.items()) if key not in ("steps", "sampler")]
+    group = safe("-".join([run, *changed]))
+    shown = f"{shown} with {', '.join(changed)}" if changed else shown
 
     def make(label: str, unique: str, **options: Any) -> System:
         evaluations = 1 if flow else int(options.get("steps", vocoder.defaults.get("steps", 6)))
@@ -163,6 +177,7 @@ def ours(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[s
             note,
             digest(folder / voices.WEIGHTS),
             contract,
+            None if changed else run_name(Path(name)),
         )
 
     default = "" if flow else f", {vocoder.defaults.get('steps', 6)} steps"
@@ -178,6 +193,41 @@ def ours(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[s
     return systems
 
 
+def magnitudes(spec: str, device: str) -> System:
+    """A control for a vocoder of ours: Griffin-Lim on the magnitudes that it estimates, as many iterations as it makes
+    in all, and its last correction of the mel, without its other network.
+
+    Raises: DiffvocError for a vocoder without such an estimate.
+    """
+    vocoder = load_vocoder(spec, device)
+    estimator = vocoder.estimator
+    if estimator is None or vocoder.config.mel != MEL:
+        raise DiffvocError(f"{spec} does not estimate magnitudes from the benchmark's mel; leave magnitudes: out.")
+    made, mel = vocoder.defaults, vocoder.config.mel
+    iterations = int(made.get("project", 0)) * int(made.get("steps", 1)) or 60
+
+    def synthesise(log_mel: Tensor, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        waveform = griffin_lim(estimator.magnitude(log_mel), mel, iterations, generator)
+        return make_consistent(waveform, log_mel, mel, int(made.get("consistency", 0))).clamp(-1, 1)
+
+    name, _ = voices.parse(spec)
+    title = TITLES[vocoder.config.network]
+    return System(
+        f"magnitudes-{safe(name_of(name))}",
+        f"Griffin-Lim on {title}'s magnitudes, {iterations} iterations",
+        "signal",
+        synthesise,
+        "magnitudes",
+        module=estimator,
+        deterministic=False,
+        training=f"the magnitude network of {title}",
+        note="a control: no diffusion, no flow",
+        digest=digest(voices.resolve(name) / voices.WEIGHTS),
+    )
+
+
+TITLES = {"diffwave": "DiffWave", "wavegrad": "WaveGrad", "waveglow": "WaveGlow"}
 SAMPLER_NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp_2m": "DPM-Solver++", "langevin": "Langevin"}
 
 
@@ -205,7 +255,19 @@ def from_baseline(name: str, model: Any, folder: Path | None = None) -> System:
         training=facts.get("training") or model.training,
         note=facts.get("note") or model.note,
         digest=digest(folder / voices.WEIGHTS) if folder else None,
+        run=run_name(folder) if folder else None,
     )
+
+
+def name_of(name: str) -> str:
+    """What a checkpoint of ours is called, by bundled name or folder."""
+    return folder_name(Path(name)) if voices.bundled(name) is None else name.rsplit("/", 1)[-1]
+
+
+def run_name(folder: Path) -> str | None:
+    """The training that left ``vocoder`` and ``quarter-2``; None for other folders."""
+    path = folder.resolve()
+    return path.parent.name if re.fullmatch(r"vocoder|quarter-\d", path.name) else None
 
 
 def folder_name(path: Path) -> str:
@@ -246,6 +308,8 @@ def resolve(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterabl
         return [baseline(spec, device)]
     if re.fullmatch(r".+\.py:\w+", spec):
         return [adapter(spec)]
+    if spec.startswith(MAGNITUDES):
+        return [magnitudes(spec.removeprefix(MAGNITUDES), device)]
     name = voices.parse(spec)[0]
     if voices.bundled(name) is not None or voices.is_vocoder(voices.resolve(name) if Path(name).is_dir() else Path()):
         return ours(spec, device, steps, samplers)

@@ -20,6 +20,7 @@ import systems
 import torch
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import log_mel
 
 EVAL = Path(__file__).parents[2] / "eval"
 SMALL = (
@@ -334,3 +335,61 @@ def test_on_a_gpu(tmp_path):
     assert run(tmp_path / "run", "--systems", "original", "diffwave", "griffin-lim", "--device", "cuda") == 0
     speed = records.table(tmp_path / "run", "speed")
     assert (speed[speed.system == "diffwave"].device_memory > 0).all()
+
+
+def test_options_make_a_system_of_its_own_name():
+    plain, changed = (systems.resolve(spec, "cpu")[0] for spec in ("diffwave", "diffwave?project=0&consistency=2"))
+    assert (plain.name, changed.name) == ("diffwave", "diffwave-consistency=2-project=0")
+    assert changed.label == "DiffWave with consistency=2, project=0, 6 steps"
+    both, _ = systems.resolve_all(["diffwave", "diffwave?project=0"], "cpu", [], [])
+    assert len({system.name for system in both}) == 2
+
+
+def test_magnitudes_alone_are_a_control_without_the_other_network():
+    (control,) = systems.resolve("magnitudes:diffwave", "cpu")
+    assert (control.name, control.family, control.deterministic) == ("magnitudes-diffwave", "signal", False)
+    (whole,) = systems.resolve("diffwave", "cpu")
+    assert 0 < control.parameters < whole.parameters / 2
+    clip = speech.load([], 1, 1.0)[0][0]
+    made = [runner.synthesise(control, clip, seed, "cpu") for seed in (0, 0, 1)]
+    assert np.array_equal(made[0], made[1]) and not np.array_equal(made[0], made[2])
+    mels = [log_mel(torch.from_numpy(x)[None], systems.MEL) for x in (made[0], clip.samples)]
+    assert (mels[0] - mels[1])[..., :-1].abs().mean() < 0.2
+
+
+def test_magnitudes_of_a_vocoder_that_estimates_none_are_refused(tmp_path):
+    from small_vocoders import random_vocoder
+
+    from tts_diffvoc.checkpoint import save_checkpoint
+
+    save_checkpoint(random_vocoder("diffwave"), tmp_path / "plain", "A test.")
+    with pytest.raises(DiffvocError, match="does not estimate magnitudes"):
+        systems.resolve(f"magnitudes:{tmp_path / 'plain'}", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("12.0 CPU minutes, 3,000 steps of 8 crops of 32 frames", (12.0, "CPU")),
+        ("15 NVIDIA H100 minutes, 9 steps", (15.0, "NVIDIA H100")),
+        ("untrained", (None, None)),
+        ("20 days", (None, None)),
+    ],
+)
+def test_minutes_of_training_are_read_from_the_card(words, found):
+    assert systems.trained(words) == found
+
+
+def test_the_checkpoints_of_one_training_share_its_name(tmp_path):
+    from small_vocoders import random_vocoder
+
+    from tts_diffvoc.checkpoint import save_checkpoint
+
+    for part in ("vocoder", "quarter-2"):
+        save_checkpoint(
+            random_vocoder("folded diffwave"), tmp_path / "mine" / part, "---\ntraining: 3 CPU minutes\n---\nA."
+        )
+    made = [systems.resolve(str(tmp_path / "mine" / part), "cpu")[0] for part in ("vocoder", "quarter-2")]
+    assert [(system.name, system.run) for system in made] == [("mine", "mine"), ("mine-quarter-2", "mine")]
+    assert made[0].describe()["minutes"] == 3.0
+    assert systems.resolve(f"{tmp_path / 'mine' / 'vocoder'}?steps=2&project=0", "cpu")[0].run is None
