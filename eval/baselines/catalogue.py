@@ -49,6 +49,7 @@ class Variant:
         rate: highest learning rate.
         adversary: share of the budget after which the discriminator joins in.
         average: decay of the averaged weights of a vocoder of ours.
+        norm: of its loss, "l1" or "l2"; None for its own.
     """
 
     network: dict[str, Any]
@@ -58,6 +59,7 @@ class Variant:
     rate: float
     adversary: float = 0.0
     average: float = 0.0
+    norm: str | None = None
 
 
 @dataclass(frozen=True)

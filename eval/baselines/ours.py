@@ -5,7 +5,7 @@ Everything begins with random weights, the magnitude network too, so that a budg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from baselines.catalogue import System, Variant
 from baselines.learners import WARM_UP, Learner, fall
 from baselines.mels import CONTRACT
 from tts_diffvoc.building import AnyConfig, AnyVocoder, build, config_from_dict
-from tts_diffvoc.checkpoint import save_checkpoint
+from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.coqui.configs import published
 from tts_diffvoc.coqui.training import average_weights
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
+from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.estimator import EstimatorConfig
 from tts_diffvoc.flow import FlowConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
@@ -52,13 +53,18 @@ FOLDED_LEVELS = NoiseSchedule.log_snr(0.999998, 0.05, 200)
 FOLDED_DEFAULTS = {"steps": 6, "sampler": "ddim", "start": "noise", "project": 10, "consistency": 8}
 
 
-def _folded(network: str, sizes: DiffWaveConfig | WaveGradConfig) -> VocoderConfig:
-    estimator, defaults = EstimatorConfig(), dict(FOLDED_DEFAULTS)
-    return VocoderConfig(network, sizes, FOLDED_LEVELS, CONTRACT, True, estimator, defaults=defaults)
+def _folded(network: str, sizes: DiffWaveConfig | WaveGradConfig, levels: int = 200, **changes: Any) -> VocoderConfig:
+    schedule = FOLDED_LEVELS if levels == 200 else NoiseSchedule.log_snr(0.999998, 0.05, levels)
+    estimator, defaults = EstimatorConfig(), {**FOLDED_DEFAULTS, **changes}
+    return VocoderConfig(network, sizes, schedule, CONTRACT, True, estimator, defaults=defaults)
+
+
+def _small_diffwave(channels: int = 192) -> DiffWaveConfig:
+    return DiffWaveConfig(channels, 8, 4, upsample_factors=(1,), **FOLDED)
 
 
 SMALL: dict[str, AnyConfig] = {
-    "diffwave": _folded("diffwave", DiffWaveConfig(192, 8, 4, upsample_factors=(1,), **FOLDED)),
+    "diffwave": _folded("diffwave", _small_diffwave()),
     "wavegrad": _folded(
         "wavegrad",
         WaveGradConfig(
@@ -121,6 +127,40 @@ SYSTEMS = {
 }
 
 
+# What the papers compare, in small: the same magnitude network for all, given, so that the budget is the network's
+# alone; sampled without projection in as many steps as it was trained with, WaveGrad in 50.
+def _ablation(label: str, config: VocoderConfig, norm: str | None = None) -> System:
+    base = SYSTEMS[config.network]
+    small = replace(base.small, network=config.to_dict(), norm=norm)
+    return replace(base, label=label, kind="ablation", published=small, small=small)
+
+
+def _alone(steps: int) -> dict[str, Any]:
+    return {"steps": steps, "sampler": "ddpm", "project": 0}
+
+
+ABLATIONS = {
+    "diffwave-wide": _ablation(
+        "DiffWave, 192 channels, T = 200", _folded("diffwave", _small_diffwave(), **_alone(200))
+    ),
+    "diffwave-narrow": _ablation(
+        "DiffWave, 96 channels, T = 200", _folded("diffwave", _small_diffwave(96), **_alone(200))
+    ),
+    "diffwave-t50": _ablation(
+        "DiffWave, 192 channels, T = 50", _folded("diffwave", _small_diffwave(), 50, **_alone(50))
+    ),
+    "diffwave-t20": _ablation(
+        "DiffWave, 192 channels, T = 20", _folded("diffwave", _small_diffwave(), 20, **_alone(20))
+    ),
+    "wavegrad-l1": _ablation(
+        "WaveGrad, absolute error", replace(SMALL["wavegrad"], defaults={**FOLDED_DEFAULTS, **_alone(50)}), "l1"
+    ),
+    "wavegrad-l2": _ablation(
+        "WaveGrad, squared error", replace(SMALL["wavegrad"], defaults={**FOLDED_DEFAULTS, **_alone(50)}), "l2"
+    ),
+}
+
+
 @dataclass
 class Trained:
     """One of our vocoders as the loop listens to it, with averaged weights."""
@@ -162,6 +202,8 @@ class Ours(Learner):
         self.generator.train()
         parts = {"network": self.generator.network, "estimator": self.generator.estimator}
         self.networks = {name: part for name, part in parts.items() if part is not None}
+        if self.variant.norm:
+            self.generator.norm = self.variant.norm
         self.average = AveragedModel(self.generator, multi_avg_fn=average_weights(self.variant.average))
         self.average.requires_grad_(False).eval()
 
@@ -234,4 +276,24 @@ def compile_network(vocoder: AnyVocoder) -> None:
         vocoder.network.condition = torch.compile(vocoder.network.condition, dynamic=False, mode=mode)
 
 
-LEARNERS: dict[str, type[Learner]] = {"ours": Ours}
+class Ablation(Ours):
+    """One of our vocoders on a magnitude network that is given, trained already."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.networks.pop("estimator", None)
+
+    @property
+    def first(self) -> float:
+        return 0.0
+
+    def begin_with(self, folder: str | Path) -> None:
+        """Take the magnitude network of the vocoder in ``folder``; DiffvocError where it has none of this size."""
+        lender = load_vocoder(str(folder)).estimator
+        for vocoder in (self.generator, self.average.module):
+            if lender is None or lender.config != vocoder.estimator.config:
+                raise DiffvocError(f"{folder} has no magnitude network of this size; give a small vocoder of ours.")
+            vocoder.estimator.load_state_dict(lender.state_dict())
+
+
+LEARNERS: dict[str, type[Learner]] = {"ours": Ours, "ablation": Ablation}

@@ -38,6 +38,9 @@ HOP = CONTRACT.hop_length
 class Budget:
     """So many minutes of training steps, or so many steps; what is validated, saved and loaded does not count.
 
+    On a CPU they are minutes of this process's own computing, divided by its threads, so that what else the machine
+    does costs a system nothing; on a GPU they are minutes on the clock.
+
     Attributes:
         minutes, steps: exactly one is given.
         spent: seconds used so far, by earlier calls too.
@@ -168,6 +171,7 @@ def train(
     bf16: bool = False,
     compiled: bool = False,
     keep_quarters: bool = False,
+    estimator: str | Path | None = None,
     data: str = "not said",
     tell: Callable[[str], None] = print,
 ) -> Result:
@@ -188,6 +192,7 @@ def train(
         bf16: compute the networks in bfloat16, WaveRNN's excepted.
         compiled: let ``torch.compile`` make the networks of our vocoders faster; compiling does not count as training.
         keep_quarters: keep the generator after each quarter but the last, too, in ``output/quarter-1`` to ``-3``.
+        estimator: a vocoder of ours, whose magnitude network an ablation begins with.
         data: what the recordings are, for the model card; names, no paths.
         tell: called with lines of progress.
 
@@ -198,7 +203,7 @@ def train(
     settings = Settings(name, size, seed, variant.batch, variant.frames, gain_db, bf16)
     run = Run(settings, variant, Budget(minutes, steps), Path(output), checked_device(device), data, tell)
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        run.begin(recordings, held)
+        run.begin(recordings, held, estimator)
         if compiled and run.budget.share < 1:
             run.compile()
         run.go_on(keep_quarters)
@@ -206,8 +211,9 @@ def train(
 
 
 def find(name: str) -> catalogue.System:
-    """A system of ours or of the catalogue; DiffvocError for an unknown name."""
-    return ours.SYSTEMS[name] if name in ours.SYSTEMS else catalogue.system(name)
+    """A system of ours, an ablation or one of the catalogue; DiffvocError for an unknown name."""
+    own = {**ours.SYSTEMS, **ours.ABLATIONS}
+    return own[name] if name in own else catalogue.system(name)
 
 
 def learner_of(one: catalogue.System) -> type[learners.Learner]:
@@ -257,7 +263,9 @@ class Run:
         self.scores: list[Score] = []
         self.loss = torch.zeros(())
 
-    def begin(self, recordings: Sequence[Recording], held: Sequence[Recording]) -> None:
+    def begin(
+        self, recordings: Sequence[Recording], held: Sequence[Recording], estimator: str | Path | None = None
+    ) -> None:
         """Read the recordings, build the networks, and restore them if there is a checkpoint."""
         if not recordings or not held:
             raise DiffvocError("there are no recordings to train on, or none held back; give some of both.")
@@ -273,6 +281,12 @@ class Run:
             mel = self.clips.levels() if self.system.normalised else CONTRACT
         torch.manual_seed(self.settings.seed)  # of the discriminator's weights
         self.learner = kind(self.system, self.variant, network, mel, self.settings.bf16)
+        if isinstance(self.learner, ours.Ablation):
+            if estimator is None:
+                raise DiffvocError(
+                    f"{self.settings.name} begins with a magnitude network; name a vocoder that has one."
+                )
+            self.learner.begin_with(estimator)
         if state:
             self.learner.load_state_dict(state["learner"])
             self.budget.spent, self.budget.done = state["spent"], state["done"]
@@ -439,11 +453,17 @@ class _Clock:
         self.budget, self.device, self.since_told = budget, device, 0.0
         self.start()
 
+    def now(self) -> float:
+        """Seconds that the device has worked for this process."""
+        if self.device.type == "cpu":
+            return time.process_time() / torch.get_num_threads()
+        return time.monotonic()
+
     def start(self) -> None:
-        self.last = time.monotonic()
+        self.last = self.now()
 
     def _add(self) -> None:
-        now = time.monotonic()
+        now = self.now()
         self.budget.spent += now - self.last
         self.since_told += now - self.last
         self.last = now

@@ -23,7 +23,7 @@ from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.corpus import Recording, read_header
 
 RESULT = "result.json"
-SETTINGS = ("minutes", "steps", "size", "device", "seed", "gain_db", "bf16", "compiled", "batch", "frames")
+SETTINGS = ("minutes", "steps", "size", "device", "seed", "gain_db", "bf16", "compiled", "batch", "frames", "estimator")
 
 
 def recordings(folders: list[str], parts: list[dict[str, Any]], which: str) -> list[list[Recording]]:
@@ -78,9 +78,13 @@ def run(name: str, job: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     name, job = sys.argv[1], json.loads(sys.argv[2])
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)  # not by way of SIGINT, which a shell's background jobs ignore
     torch.set_num_threads(job["threads"])
     torch.set_float32_matmul_precision("high")  # on a GPU, for what is not bfloat16
     torch.backends.cudnn.benchmark = True  # crops are all of one size

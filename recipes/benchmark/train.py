@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "voices"))
 
 from baselines import NAMES
 from baselines.mels import CONTRACT
+from baselines.ours import ABLATIONS
 from baselines.ours import SYSTEMS as OURS
 from baselines.training import checked_device, find
 from held_back import held_back
@@ -66,6 +67,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, help="compile our networks; default: on a GPU"
     )
+    ablations = f"vocoder whose magnitude network the ablations take: {', '.join(ABLATIONS)}"
+    parser.add_argument("--estimator", metavar="VOCODER", help=ablations)
     parser.add_argument("--batch", type=int, help="crops a step, instead of each system's own number")
     parser.add_argument("--frames", type=int, help="mel frames of a crop, instead of each system's own number")
     return parser.parse_args(arguments)
@@ -81,7 +84,7 @@ def make_job(options: argparse.Namespace) -> dict[str, Any]:
         raise DiffvocError(f"--side-by-side is {options.side_by_side}; give at least 1.")
     if len(set(options.systems)) < len(options.systems):
         raise DiffvocError("a system is named twice; name each once.")
-    given = {"batch": options.batch, "frames": options.frames}
+    given = {"batch": options.batch, "frames": options.frames, "estimator": options.estimator}
     return {
         "data": options.data,
         "output": str(options.output),
@@ -209,15 +212,19 @@ def train_all(options: argparse.Namespace) -> dict[str, str]:
     if done:
         print(f"already trained: {', '.join(done)}", flush=True)
     failures = run_all([name for name in names if name not in done], job, options.side_by_side)
-    known = [name for name in SYSTEMS if (options.output / name / "result.json").is_file()]
+    known = [name for name in (*SYSTEMS, *ABLATIONS) if (options.output / name / "result.json").is_file()]
     text = table(known, options.output)
     write_beside(options.output / "table.md", text)
     print(f"\n{text}")
     return failures
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main(arguments: list[str] | None = None) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)  # not by way of SIGINT, which a shell's background jobs ignore
     try:
         failures = train_all(parse(arguments))
     except DiffvocError as error:

@@ -1,5 +1,6 @@
 """The benchmark's recipe: our vocoders in its loop, its split, and all systems by one command."""
 
+import functools
 import importlib.util
 import signal
 import subprocess
@@ -121,6 +122,51 @@ def test_taken_up_again_ends_where_it_would_have(bf16, clips, tmp_path, tiny):
     quick("diffwave", clips, tmp_path / "parts", bf16=bf16)
     whole, parts = (load_checkpoint(tmp_path / run / "vocoder").state_dict() for run in ("whole", "parts"))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_what_other_programs_take_of_a_cpu_is_no_training(clips, tmp_path, tiny, monkeypatch):
+    """Time in which the process waits does not count."""
+    step, waited = ours.Ours.step, []
+
+    def wait(self, *batch):
+        time.sleep(0.2)
+        waited.append(0.2)
+        return step(self, *batch)
+
+    monkeypatch.setattr(ours.Ours, "step", wait)
+    result = quick("diffwave", clips, tmp_path, steps=10)
+    assert 0 < 60 * result.minutes < sum(waited) / 2
+
+
+def test_ablations_share_one_magnitude_network_and_leave_it(clips, tmp_path, tiny, monkeypatch):
+    quick("diffwave", clips, tmp_path / "base")
+    base = load_checkpoint(tmp_path / "base" / "vocoder")
+    for name, norm in (("diffwave-t20", "l2"), ("wavegrad-l2", "l2"), ("wavegrad-l1", "l1")):
+        small = CONFIGS["folded " + name.partition("-")[0]].to_dict()
+        variant = replace(ours.ABLATIONS[name].small, network=small, batch=2, frames=8)
+        monkeypatch.setitem(ours.ABLATIONS, name, replace(ours.ABLATIONS[name], small=variant))
+        with pytest.raises(DiffvocError, match="name a vocoder that has one"):
+            quick(name, clips, tmp_path / "none", steps=2)
+        said = []
+        monkeypatch.setattr(ours.Ablation, "learn", said_norm(said))
+        quick(name, clips, tmp_path / name, steps=4, estimator=tmp_path / "base" / "vocoder")
+        made = load_checkpoint(tmp_path / name / "vocoder")
+        for key, value in base.estimator.state_dict().items():
+            assert torch.equal(made.estimator.state_dict()[key], value)
+        assert set(said) == {norm}
+        first = ours.Ours.untrained(name, variant, 0).network.state_dict()
+        assert any(not torch.equal(v, first[k].half().float()) for k, v in made.network.state_dict().items())
+
+
+def said_norm(said):
+    """``learn`` as it was, noting each step's norm."""
+    learn = ours.Ours.learn
+
+    def note(self, *batch):
+        said.append(self.generator.norm)
+        return learn(self, *batch)
+
+    return note
 
 
 def test_what_cannot_be_compiled_is_trained_all_the_same(clips, tmp_path, tiny, monkeypatch):
@@ -248,9 +294,10 @@ def test_two_systems_side_by_side_and_one_that_fails(recipe, tmp_path):
 
 
 def test_stopped_it_saves(tmp_path):
-    """SIGTERM to the command reaches the process of the system too, which saves."""
+    """SIGTERM reaches the process of the system too, which saves; also where SIGINT is ignored, as behind "&"."""
     line = command(tmp_path, "--budget", "4000steps", "--systems", "melgan")
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    ignore = functools.partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, preexec_fn=ignore)
     assert any("melgan: 0 steps" in text for text in process.stdout)
     time.sleep(2)  # into its steps
     process.send_signal(signal.SIGTERM)
