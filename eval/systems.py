@@ -180,11 +180,11 @@ def ours(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[s
             None if changed else run_name(Path(name)),
         )
 
-    default = "" if flow else f", {vocoder.defaults.get('steps', 6)} steps"
-    systems = [make(shown + default, group)]
     if flow:
-        return systems
+        return [make(shown, group)]
     usual = (vocoder.defaults.get("steps", 6), vocoder.defaults.get("sampler", "ddpm"))
+    asked = "" if {"steps", "sampler"}.isdisjoint(options) else "-{}-{}".format(*usual)
+    systems = [make(f"{shown}, {usual[0]} step{'s' if usual[0] > 1 else ''}", group + asked)]
     for sampler in samplers or (usual[1],):
         for count in steps:
             if (count, sampler) != usual:

@@ -48,9 +48,9 @@ data: {data}{note}
 PROJECTED = "quality comes from projection on estimated magnitudes"
 
 FOLDED = {"n_mels": CONTRACT.hop_length, "in_channels": CONTRACT.n_fft + 2}
-# As in recipes/voices: 200 levels evenly spaced in log-SNR, and six steps, each projected on estimated magnitudes.
+# As in recipes/voices: 200 levels evenly spaced in log-SNR, and three steps, each projected on estimated magnitudes.
 FOLDED_LEVELS = NoiseSchedule.log_snr(0.999998, 0.05, 200)
-FOLDED_DEFAULTS = {"steps": 6, "sampler": "ddim", "start": "noise", "project": 10, "consistency": 8}
+FOLDED_DEFAULTS = {"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8}
 
 
 def _folded(network: str, sizes: DiffWaveConfig | WaveGradConfig, levels: int = 200, **changes: Any) -> VocoderConfig:
@@ -81,7 +81,7 @@ SMALL: dict[str, AnyConfig] = {
         sizes=WaveGlowConfig(flows=6, early_every=3, layers=4, channels=96, upsample_window=512),
         mel=CONTRACT,
         estimator=EstimatorConfig(),
-        defaults={"sigma": 0.6, "project": 32, "consistency": 8},
+        defaults={"sigma": 0.6, "project": 60, "consistency": 8},
     ),
 }
 # Published schedules of few steps, by network; other numbers of steps are respaced from the training schedule.

@@ -12,7 +12,7 @@ from pathlib import Path
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.flow import FlowConfig, FlowVocoder
 
-DEFAULTS = {"sigma": 0.6, "project": 32, "consistency": 8}
+DEFAULTS = {"sigma": 0.6, "project": 60, "consistency": 8}
 
 
 def lend(flow: FlowVocoder, lender: str) -> FlowVocoder:

@@ -43,7 +43,7 @@ CONFIGS = {
         schedule=LEVELS,
         folded=True,
         estimator=EstimatorConfig(),
-        defaults={"steps": 6, "sampler": "ddim", "start": "noise", "project": 10, "consistency": 8},
+        defaults={"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8},
     ),
     "wavegrad": VocoderConfig(
         network="wavegrad",
@@ -59,7 +59,7 @@ CONFIGS = {
         schedule=LEVELS,
         folded=True,
         estimator=EstimatorConfig(),
-        defaults={"steps": 6, "sampler": "ddim", "start": "noise", "project": 10, "consistency": 8},
+        defaults={"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8},
     ),
 }
 

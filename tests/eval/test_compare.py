@@ -340,9 +340,10 @@ def test_on_a_gpu(tmp_path):
 def test_options_make_a_system_of_its_own_name():
     plain, changed = (systems.resolve(spec, "cpu")[0] for spec in ("diffwave", "diffwave?project=0&consistency=2"))
     assert (plain.name, changed.name) == ("diffwave", "diffwave-consistency=2-project=0")
-    assert changed.label == "DiffWave with consistency=2, project=0, 6 steps"
-    both, _ = systems.resolve_all(["diffwave", "diffwave?project=0"], "cpu", [], [])
-    assert len({system.name for system in both}) == 2
+    assert changed.label == "DiffWave with consistency=2, project=0, 3 steps"
+    specs = ["diffwave", "diffwave?project=0", "diffwave?steps=2", "diffwave?steps=2&project=0"]
+    names = [system.name for system in systems.resolve_all(specs, "cpu", [], [])[0]]
+    assert names == ["diffwave", "diffwave-project=0", "diffwave-2-ddim", "diffwave-project=0-2-ddim"]
 
 
 def test_magnitudes_alone_are_a_control_without_the_other_network():
