@@ -39,7 +39,7 @@ from tts_diffvoc.errors import DiffvocError
 ALONE = ("dnsmos", "dnsmos_sig", "dnsmos_bak", "wer")
 # What --quick changes, as far as the command line does not say otherwise.
 FULL = {
-    "clips": 8, "seconds": 5.0, "seeds": 2, "steps": [1, 3, 12], "metrics": ["default"],
+    "clips": 8, "seconds": 5.0, "seeds": 2, "steps": [1, 6, 12], "metrics": ["default"],
     "batch_sizes": [1, 4], "lengths": [1.0, 5.0], "repeats": 5, "cap": 4.0,
 }  # fmt: skip
 QUICK = {
