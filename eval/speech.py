@@ -70,9 +70,8 @@ def choose(corpora: Sequence[Corpus], count: int) -> list[tuple[Corpus, Recordin
     """Up to ``count`` recordings, shared out over the folders and spread evenly over each."""
     chosen: list[tuple[Corpus, Recording]] = []
     left = count
-    for place, corpus in sorted(enumerate(corpora), key=lambda item: len(item[1].recordings)):
-        share = min(len(corpus.recordings), -(-left // (len(corpora) - place)) if len(corpora) > place else left)
-        share = min(share, left)
+    for place, corpus in enumerate(sorted(corpora, key=lambda corpus: len(corpus.recordings))):
+        share = min(len(corpus.recordings), -(-left // (len(corpora) - place)))
         ordered = sorted(corpus.recordings, key=lambda r: r.name)
         spots = [int((i + 0.5) * len(ordered) / share) for i in range(share)] if share else []
         chosen += [(corpus, ordered[i]) for i in spots]

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import compare
 import numpy as np
@@ -394,3 +395,21 @@ def test_the_checkpoints_of_one_training_share_its_name(tmp_path):
     assert [(system.name, system.run) for system in made] == [("mine", "mine"), ("mine-quarter-2", "mine")]
     assert made[0].describe()["minutes"] == 3.0
     assert systems.resolve(f"{tmp_path / 'mine' / 'vocoder'}?steps=2&project=0", "cpu")[0].run is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked", "shares"),
+    [((28, 12), 40, (28, 12)), ((12, 28), 40, (12, 28)), ((28, 12), 20, (10, 10)), ((3, 50, 50), 21, (3, 9, 9))],
+)
+def test_clips_are_shared_out_over_folders(counts, asked, shares):
+    """A folder that has too few leaves the rest to the others, whatever order they come in."""
+    from tts_diffvoc.training.corpus import Recording
+
+    def corpus(number, count):
+        return SimpleNamespace(
+            number=number, recordings=[Recording(Path(f"{i}"), f"{i:03}", 1, 1, 1) for i in range(count)]
+        )
+
+    chosen = speech.choose([corpus(number, count) for number, count in enumerate(counts)], asked)
+    assert tuple(sum(one.number == number for one, _ in chosen) for number in range(len(counts))) == shares
+    assert len({(one.number, recording.name) for one, recording in chosen}) == len(chosen)
