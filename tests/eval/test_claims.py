@@ -58,7 +58,7 @@ def test_a_verdict_follows_the_interval(found, sign, margin, verdict):
 
 
 def test_the_table_says_what_the_records_say(tmp_path, capsys):
-    steps = write_run(tmp_path / "steps", {"diffwave": 3.6, "diffwave-50-ddim": 3.7})
+    steps = write_run(tmp_path / "steps", {"diffwave-6-ddim": 3.6, "diffwave-50-ddim": 3.7})
     ablations = write_run(tmp_path / "ablations", {"wavegrad-l1": 1.2, "wavegrad-l2": 1.5})
     command = ["--steps", str(steps), "--ablations", str(ablations), "--output", str(tmp_path / "out"), "--no-speed"]
     assert claims.main(command) == 0
