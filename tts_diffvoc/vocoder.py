@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -10,13 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tts_diffvoc.base import MelVocoder, parse_iterations, parse_seed
-from tts_diffvoc.diffusion.objectives import discrete_levels, hierarchical_levels, noise_prediction_loss
+from tts_diffvoc.base import MelVocoder, parse_choice, parse_iterations, parse_seed, parse_steps
+from tts_diffvoc.diffusion.objectives import (
+    LABEL_DROPOUT,
+    discrete_levels,
+    draw_noise,
+    drop_labels,
+    hierarchical_levels,
+    noise_prediction_loss,
+)
 from tts_diffvoc.diffusion.process import eps_from_x0, q_sample, x0_from_eps
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.estimator import Estimator, EstimatorConfig, griffin_lim, make_consistent
+from tts_diffvoc.folded import precondition, remaining_error
 from tts_diffvoc.lapped import Frames, LappedTransform, MagnitudePrior
 from tts_diffvoc.mel import MelConfig, check_mel
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
@@ -32,28 +39,6 @@ NETWORKS: dict[str, tuple[type, type]] = {
 # Speech has a deviation of about 0.06; folded networks work on about unit deviation.
 FOLDED_SCALE = 10.0
 STARTS = ("noise", "estimate")
-
-
-def parse_steps(text: str) -> int:
-    """A number of network evaluations from text, at least 1."""
-    try:
-        steps = int(text)
-    except ValueError:
-        raise DiffvocError(f"steps={text} is not a whole number; give for example steps=6.") from None
-    if steps < 1:
-        raise DiffvocError(f"steps={text} is too small; give at least steps=1.")
-    return steps
-
-
-def parse_choice(option: str, choices: tuple[str, ...]) -> Callable[[str], str]:
-    """A parser that takes one of ``choices``."""
-
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise DiffvocError(f"{option}={text} is unknown; choose one of {', '.join(choices)}.")
-        return text
-
-    return parse
 
 
 def parse_level(text: str) -> float:
@@ -73,7 +58,7 @@ class VocoderConfig:
 
     Attributes:
         network: "diffwave" or "wavegrad".
-        sizes: the network's own configuration.
+        sizes: the network's own configuration; a DiffWave with ``labels`` speaks with as many speakers.
         schedule: the training schedule.
         mel: the mel contract.
         folded: False for the published networks, which work on samples. True for a network that works on
@@ -113,11 +98,19 @@ class VocoderConfig:
                 + ("." if self.folded else f": {fitting(self.network, self.mel.hop_length)}.")
             )
 
+    @property
+    def speakers(self) -> int:
+        """How many speakers the network knows by number; 0 for one that hears them in the mel alone."""
+        return self.sizes.labels if isinstance(self.sizes, DiffWaveConfig) else 0
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+        sizes = asdict(self.sizes)
+        if not self.speakers:  # as they were before there were labels
+            sizes = {name: value for name, value in sizes.items() if name not in ("labels", "label_channels")}
         return {
             "network": self.network,
-            "sizes": asdict(self.sizes),
+            "sizes": sizes,
             "schedule": self.schedule.to_dict(),
             "mel": self.mel.to_dict(),
             "folded": self.folded,
@@ -167,6 +160,7 @@ class Vocoder(MelVocoder):
         "level": parse_level,
         "project": parse_iterations("project"),
         "consistency": parse_iterations("consistency"),
+        "speaker": parse_iterations("speaker"),
     }
 
     def __init__(self, config: VocoderConfig, name: str = "vocoder") -> None:
@@ -185,6 +179,8 @@ class Vocoder(MelVocoder):
         self.prior = MagnitudePrior(mel, mel.hop_length, bands=False) if config.folded else None
         self.frames = Frames(mel.n_fft, mel.hop_length) if config.folded else None
         self.estimator = Estimator(config.estimator, config.mel) if config.estimator else None
+        # Of the training loss; a benchmark of the two sets it.
+        self.norm = "l2" if config.network == "diffwave" else "l1"
 
     def scale(self, mel: Tensor) -> Tensor | None:
         """Deviations [B, hop, F] that a folded vocoder expects of the lapped transform's coefficients; else None."""
@@ -201,25 +197,27 @@ class Vocoder(MelVocoder):
         """The inverse of :meth:`encode`, cut to [-1, 1]."""
         return (x / FOLDED_SCALE if self.config.folded else x).clamp(-1.0, 1.0)
 
-    def denoiser(self, mel: Tensor, scale: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
+    def denoiser(
+        self, mel: Tensor, scale: Tensor | None = None, labels: Tensor | None = None
+    ) -> Callable[[Tensor, Tensor], Tensor]:
         """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
 
-        An unfolded DiffWave takes its fast path on a CPU, for inference or for training.
+        An unfolded DiffWave takes its fast path on a CPU, for inference or for training. A folded network is
+        preconditioned with the deviations that the prior expects (:mod:`tts_diffvoc.folded`).
 
-        A folded network is preconditioned with what is known without it. Let a be the noise level, s^2 = 1 - a^2,
-        and r the deviation that the prior expects of a transform coefficient. Then x has deviation
-        d = sqrt(a^2 r^2 + s^2) there, the best linear estimate of clean data is a r^2 x / d^2 (Wiener's), which the
-        network sees, and its error has deviation s r / d, in units of which the network corrects it. With r = 1 this
-        is the v-prediction of Salimans and Ho (2022, section 4), and the preconditioning of Karras et al. (2022,
-        table 1) for each coefficient by itself.
+        Args:
+            mel: [B, M, F].
+            scale: from :meth:`scale`, when it is known already.
+            labels: speakers [B] of a vocoder that has them.
         """
+        condition = () if labels is None else (labels,)
         if self.frames is None or self.transform is None:
             network: Any = self.network
             if self.autocast is None:  # the fast paths are float32
                 network = fast_inference(network)
                 network = fast_training(network) if network is self.network else network
             with self._mixed():
-                plain = network.condition(mel)
+                plain = network.condition(mel, *condition)
 
             def predict(x: Tensor, noise_level: Tensor) -> Tensor:
                 with self._mixed():
@@ -228,23 +226,14 @@ class Vocoder(MelVocoder):
             return predict
         scale = self.scale(mel) if scale is None else scale
         assert scale is not None
-        frames, transform = self.frames, self.transform
         with self._mixed():
-            conditioning = self.network.condition((scale.log() + 6.0) / 2.0)
-        power = (scale * FOLDED_SCALE).square()
+            conditioning: Any = self.network.condition((scale.log() + 6.0) / 2.0, *condition)
 
-        def denoise(x: Tensor, noise_level: Tensor) -> Tensor:
-            level = noise_level.reshape(-1, 1, 1).to(x)
-            variance = (1 - level.square()).clamp_min(1e-12)
-            total = level.square() * power + variance
-            linear = transform.inverse(transform(x) * (level * power / total))
+        def correct(spectra: Tensor, noise_level: Tensor) -> Tensor:
             with self._mixed():
-                spectra = self.network(frames(linear), noise_level, conditioning)
-            correction = transform(frames.inverse(spectra.to(x.dtype)))
-            x0 = linear + transform.inverse(correction * (variance * power / total).sqrt())
-            return (x - level[:, 0] * x0) / variance[:, 0].sqrt()
+                return self.network(spectra, noise_level, conditioning)
 
-        return denoise
+        return precondition(correct, (scale * FOLDED_SCALE).square(), self.transform, self.frames)
 
     def loss(
         self,
@@ -252,11 +241,13 @@ class Vocoder(MelVocoder):
         mel: Tensor,
         generator: torch.Generator | None = None,
         seeds: Sequence[int] | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
         """Mean error of the predicted noise, one scalar.
 
         DiffWave: squared error at levels of the discrete training steps (Kong et al. 2021, algorithm 1).
         WaveGrad: absolute error at continuous levels drawn hierarchically (Chen et al. 2021, algorithm 1).
+        ``norm`` is the attribute that says which error.
         A folded vocoder's errors are divided by what its best linear estimate leaves at that level on average over
         the batch, so that no level drowns the others: below 1 is what the network has learnt.
 
@@ -265,42 +256,25 @@ class Vocoder(MelVocoder):
             mel: [B, M, F].
             generator: draws levels and noise of the batch.
             seeds: one for each row instead, so that a row's level and noise do not depend on its batch.
+            labels: speakers [B] of a vocoder that has them; in training, one in ten is left out.
         """
         x0 = self.encode(waveform)
         diffwave = self.config.network == "diffwave"
-        noise_level, eps = self._draw(x0, discrete_levels if diffwave else hierarchical_levels, generator, seeds)
-        norm = "l2" if diffwave else "l1"
+        draw = discrete_levels if diffwave else hierarchical_levels
+        noise_level, eps = draw_noise(x0, self.config.schedule, draw, generator, seeds)
+        if labels is not None:
+            self._check_speaker()
+            labels = labels.to(self.device)
+            if self.training:
+                labels = drop_labels(labels, self.config.speakers, LABEL_DROPOUT, generator, seeds)
+        norm = self.norm
         scale = self.scale(mel)
         if scale is None:
-            return noise_prediction_loss(self.denoiser(mel), x0, noise_level, norm=norm, eps=eps).mean()
+            return noise_prediction_loss(self.denoiser(mel, None, labels), x0, noise_level, norm=norm, eps=eps).mean()
         # Where the prior expects far too little, nothing is to be learnt and the error is huge: hence the limit.
-        denoiser = self.denoiser(mel, scale)
+        denoiser = self.denoiser(mel, scale, labels)
         error = noise_prediction_loss(denoiser, x0, noise_level, norm=norm, limit=4.0, eps=eps)
-        signal = noise_level.square().reshape(-1, 1) * (scale * FOLDED_SCALE).square().reshape(1, -1)
-        left = signal / (signal + 1 - noise_level.square().reshape(-1, 1))
-        expected = left.mean(1) if diffwave else left.sqrt().mean(1) * math.sqrt(2 / math.pi)
-        return (error / expected).mean()
-
-    def _draw(
-        self,
-        x0: Tensor,
-        draw: Callable[[NoiseSchedule, int, torch.Generator | None], Tensor],
-        generator: torch.Generator | None,
-        seeds: Sequence[int] | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Noise levels [B] and noise of the shape of ``x0``."""
-        if seeds is None:
-            level = draw(self.config.schedule, x0.shape[0], generator)
-            return level.to(x0), torch.randn(x0.shape, generator=generator).to(x0)
-        if len(seeds) != x0.shape[0]:
-            raise DiffvocError(f"{len(seeds)} seeds were given for a batch of {x0.shape[0]}; give one a row.")
-        levels, noises = [], []
-        on_device = torch.Generator(x0.device)
-        for row, seed in enumerate(seeds):
-            levels.append(draw(self.config.schedule, 1, torch.Generator().manual_seed(seed)))
-            on_device.manual_seed(seed + 1)
-            noises.append(torch.randn(x0[row].shape, generator=on_device, device=x0.device, dtype=x0.dtype))
-        return torch.cat(levels).to(x0), torch.stack(noises)
+        return (error / remaining_error((scale * FOLDED_SCALE).square(), noise_level, norm)).mean()
 
     def magnitude_loss(self, waveform: Tensor, mel: Tensor) -> Tensor:
         """Mean absolute error of the estimator's log magnitudes, in nepers, one scalar.
@@ -345,6 +319,7 @@ class Vocoder(MelVocoder):
         level: float | None = None,
         project: int | None = None,
         consistency: int | None = None,
+        speaker: int | None = None,
         callback: Callable[[int, Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
@@ -358,6 +333,7 @@ class Vocoder(MelVocoder):
             project: iterations of Griffin-Lim that carry each step's clean data towards the estimator's magnitudes
                 (GLA-Grad, Liu et al. 2024); 0 for none.
             consistency: iterations that carry the waveform's own mel towards ``mel`` at the end; 0 for none.
+            speaker: number of the speaker, from 0, of a vocoder that has some; None for none of them.
             callback: called as (step, x, x0) after each step.
 
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
@@ -369,6 +345,9 @@ class Vocoder(MelVocoder):
         seed = self._option("seed", seed, None)
         project = self._option("project", project, 0)
         consistency = self._option("consistency", consistency, 0)
+        speaker = self._option("speaker", speaker, None)
+        if speaker is not None:
+            self._check_speaker(speaker)
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         if start == "estimate":
@@ -377,7 +356,8 @@ class Vocoder(MelVocoder):
         else:
             schedule = self.inference_schedule(steps)
             x = torch.randn(mel.shape[0], mel.shape[2] * self.config.mel.hop_length, generator=generator).to(mel)
-        denoiser = self.denoiser(mel)
+        labels = None if speaker is None else torch.full((mel.shape[0],), speaker, device=mel.device)
+        denoiser = self.denoiser(mel, labels=labels)
         if project:
             denoiser = self._projected(denoiser, mel, project)
         x = SAMPLERS[sampler](denoiser, x, schedule, generator=generator, callback=callback)
@@ -387,8 +367,17 @@ class Vocoder(MelVocoder):
         return waveform
 
     def check_options(self, options: dict[str, Any]) -> None:
-        """Raise DiffvocError for more steps than the schedule has."""
+        """Raise DiffvocError for more steps than the schedule has, and for a speaker that this vocoder has not."""
         self.inference_schedule({**self.defaults, **options}.get("steps", 6))
+        if options.get("speaker") is not None:
+            self._check_speaker(options["speaker"])
+
+    def _check_speaker(self, speaker: int = 0) -> None:
+        """Raise DiffvocError for a vocoder without speakers, or without this one."""
+        if not self.config.speakers:
+            raise DiffvocError(f"{self.name} has no speakers to choose from; leave the speaker out.")
+        if speaker >= self.config.speakers:
+            raise DiffvocError(f"speaker={speaker} is unknown to {self.name}; give 0 to {self.config.speakers - 1}.")
 
     def _noised_estimate(self, mel: Tensor, schedule: NoiseSchedule, generator: torch.Generator) -> Tensor:
         """The estimator's waveform, carried to the noisiest level of ``schedule``."""

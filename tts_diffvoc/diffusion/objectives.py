@@ -1,8 +1,8 @@
-"""Training objectives: the error of the predicted noise, and how noise levels are drawn."""
+"""Training objectives: the error of the predicted noise, and how noise, its levels and missing labels are drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
+# Share of training rows that go without their label (Ho and Salimans 2022 compare 0.1, 0.2 and 0.5).
+LABEL_DROPOUT = 0.1
+DrawLevels = Callable[[NoiseSchedule, int, torch.Generator | None], Tensor]
 
 
 def discrete_levels(schedule: NoiseSchedule, batch: int, generator: torch.Generator | None = None) -> Tensor:
@@ -61,3 +64,58 @@ def noise_prediction_loss(
         error = error.clamp(-limit, limit)
     error = error.abs() if norm == "l1" else error.square()
     return error.flatten(1).mean(1)
+
+
+def draw_noise(
+    x0: Tensor,
+    schedule: NoiseSchedule,
+    draw: DrawLevels = discrete_levels,
+    generator: torch.Generator | None = None,
+    seeds: Sequence[int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Noise levels [B] and noise of the shape of ``x0``, [B, ...].
+
+    Args:
+        draw: how levels are drawn, for example :func:`discrete_levels`.
+        generator: draws for the whole batch.
+        seeds: one for each row instead, so that a row's level and noise do not depend on its batch.
+    """
+    if seeds is None:
+        level = draw(schedule, x0.shape[0], generator)
+        return level.to(x0), torch.randn(x0.shape, generator=generator).to(x0)
+    check_seeds(seeds, x0.shape[0])
+    levels, noises = [], []
+    on_device = torch.Generator(x0.device)
+    for row, seed in enumerate(seeds):
+        levels.append(draw(schedule, 1, torch.Generator().manual_seed(seed)))
+        on_device.manual_seed(seed + 1)
+        noises.append(torch.randn(x0[row].shape, generator=on_device, device=x0.device, dtype=x0.dtype))
+    return torch.cat(levels).to(x0), torch.stack(noises)
+
+
+def drop_labels(
+    labels: Tensor,
+    none: int,
+    probability: float,
+    generator: torch.Generator | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Tensor:
+    """``labels`` [B], each replaced by ``none`` with a probability, so that a network learns to do without.
+
+    Classifier-free guidance (Ho and Salimans 2022, algorithm 1) needs the network with and without labels.
+
+    Args:
+        generator, seeds: as in :func:`draw_noise`.
+    """
+    if seeds is None:
+        chance = torch.rand(labels.shape[0], generator=generator)
+    else:
+        check_seeds(seeds, labels.shape[0])
+        chance = torch.cat([torch.rand(1, generator=torch.Generator().manual_seed(seed + 2)) for seed in seeds])
+    return labels.masked_fill((chance < probability).to(labels.device), none)
+
+
+def check_seeds(seeds: Sequence[int], rows: int) -> None:
+    """Raise DiffvocError unless there is one seed a row."""
+    if len(seeds) != rows:
+        raise DiffvocError(f"{len(seeds)} seeds were given for a batch of {rows}; give one a row.")

@@ -24,7 +24,9 @@ class DiffWaveConfig:
 
     ``in_channels`` is 1 for the published network, which sees one sample a position; a folded one sees a
     block of ``in_channels`` transform coefficients a position (:class:`tts_diffvoc.lapped.LappedTransform`).
-    ``upsample_factors`` multiply to the positions of a mel frame: (16, 16) for a hop of 256 unfolded.
+    ``upsample_factors`` multiply to the positions of a mel frame: (16, 16) for a hop of 256 unfolded. Without mel
+    (``n_mels`` 0) nothing is upsampled, and ``upsample_factors`` are ignored. With ``labels`` the network is
+    conditioned on one of so many classes, or on none of them, by an embedding of ``label_channels``.
     """
 
     residual_channels: int = 64
@@ -33,30 +35,47 @@ class DiffWaveConfig:
     n_mels: int = 80
     upsample_factors: tuple[int, ...] = (16, 16)
     in_channels: int = 1
+    labels: int = 0
+    label_channels: int = 128
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "upsample_factors", tuple(self.upsample_factors))
-        numbers = (self.residual_channels, self.residual_layers, self.dilation_cycle, self.n_mels, self.in_channels)
-        if min(numbers + self.upsample_factors, default=0) < 1 or not self.upsample_factors:
+        numbers = [self.residual_channels, self.residual_layers, self.dilation_cycle, self.in_channels]
+        numbers.append(self.label_channels)
+        if self.n_mels:
+            numbers += [self.n_mels, len(self.upsample_factors), *self.upsample_factors]
+        if min(numbers) < 1:
             raise DiffvocError(f"{self} has a size below one; every size of a DiffWave network must be positive.")
+        if self.labels < 0:
+            raise DiffvocError(f"{self.labels} labels were given; give 0 for a network without, or their number.")
 
     @property
     def positions_per_frame(self) -> int:
         return math.prod(self.upsample_factors)
 
+    @property
+    def mel_only(self) -> bool:
+        """Whether the mel is all that the network is conditioned on, as the fast paths take it."""
+        return self.n_mels > 0 and self.labels == 0
+
 
 BASE = DiffWaveConfig()
 LARGE = DiffWaveConfig(residual_channels=128)
+# Spoken digits of one second at 16 kHz: unconditional (section 5.2), and with labels as it is and as the deep and thin
+# version (section 5.3), of whose dilation cycle nothing is said. All were trained with the schedule "diffwave-200".
+SC09 = DiffWaveConfig(256, 36, 12, n_mels=0, upsample_factors=())
+SC09_LABELS = DiffWaveConfig(256, 36, 12, n_mels=0, upsample_factors=(), labels=10)
+SC09_DEEP_THIN = DiffWaveConfig(128, 48, 12, n_mels=0, upsample_factors=(), labels=10)
 
 
 class Conditioning(NamedTuple):
-    """What depends on the mel alone: one [B, 2C, positions] projection for each residual layer."""
+    """What does not depend on the step: for each residual layer a bias [B or 1, 2C, positions or 1], or None.
 
-    layers: tuple[Tensor, ...]
+    ``length`` is the number of positions that it is for; None fits any, as nothing but labels conditions.
+    """
 
-    @property
-    def length(self) -> int:
-        return self.layers[0].shape[-1]
+    layers: tuple[Tensor | None, ...]
+    length: int | None
 
 
 class DiffusionEmbedding(nn.Module):
@@ -109,27 +128,49 @@ class SpectrogramUpsampler(nn.Module):
 
 
 class ResidualLayer(nn.Module):
-    """One bidirectional dilated convolution layer with a gated activation (figure 2 of the paper)."""
+    """One bidirectional dilated convolution layer with a gated activation (figure 2 of the paper).
+
+    ``conditioner_projection`` is there with a mel, ``label_projection`` with labels.
+    """
+
+    conditioner_projection: nn.Conv1d
+    label_projection: nn.Conv1d
 
     def __init__(self, config: DiffWaveConfig, dilation: int) -> None:
         super().__init__()
         channels = config.residual_channels
         self.dilated_conv = nn.Conv1d(channels, 2 * channels, 3, padding=dilation, dilation=dilation)
         self.diffusion_projection = nn.Linear(512, channels)
-        self.conditioner_projection = nn.Conv1d(config.n_mels, 2 * channels, 1)
+        convolutions = [self.dilated_conv]
+        if config.n_mels:
+            self.conditioner_projection = nn.Conv1d(config.n_mels, 2 * channels, 1)
+            convolutions.append(self.conditioner_projection)
         self.output_projection = nn.Conv1d(channels, 2 * channels, 1)
-        for conv in (self.dilated_conv, self.conditioner_projection, self.output_projection):
+        convolutions.append(self.output_projection)
+        if config.labels:
+            self.label_projection = nn.Conv1d(config.label_channels, 2 * channels, 1)
+            convolutions.append(self.label_projection)
+        for conv in convolutions:
             nn.init.kaiming_normal_(conv.weight)
 
-    def forward(self, x: Tensor, embedding: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        y = x + self.diffusion_projection(embedding).unsqueeze(-1)
-        gate, value = (self.dilated_conv(y) + condition).chunk(2, dim=1)
+    def condition(self, upsampled: Tensor | None, embedded: Tensor | None) -> Tensor | None:
+        """The bias of the dilated convolution: from a mel [B, M, positions], labels [B, channels, 1], both or none."""
+        parts = [] if upsampled is None else [self.conditioner_projection(upsampled)]
+        if embedded is not None:
+            parts.append(self.label_projection(embedded))
+        return sum(parts[1:], parts[0]) if parts else None
+
+    def forward(self, x: Tensor, embedding: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        y = self.dilated_conv(x + self.diffusion_projection(embedding).unsqueeze(-1))
+        gate, value = (y if condition is None else y + condition).chunk(2, dim=1)
         residual, skip = self.output_projection(gate.sigmoid() * value.tanh()).chunk(2, dim=1)
         return (x + residual) * math.sqrt(0.5), skip
 
 
 class DiffWave(nn.Module):
-    """The noise predictor eps(x, noise_level, mel).
+    """The noise predictor eps(x, noise_level, mel, label).
+
+    The mel is a local conditioner and the label a global one (section 3.2); a network may have either, both or none.
 
     Args:
         config: sizes.
@@ -138,6 +179,8 @@ class DiffWave(nn.Module):
     """
 
     noise_levels: Tensor
+    spectrogram_upsampler: SpectrogramUpsampler
+    label_embedding: nn.Embedding
 
     def __init__(self, config: DiffWaveConfig, schedule: NoiseSchedule) -> None:
         super().__init__()
@@ -146,7 +189,8 @@ class DiffWave(nn.Module):
         channels = config.residual_channels
         self.input_projection = nn.Conv1d(config.in_channels, channels, 1)
         self.diffusion_embedding = DiffusionEmbedding(schedule.num_steps)
-        self.spectrogram_upsampler = SpectrogramUpsampler(config.upsample_factors)
+        if config.n_mels:
+            self.spectrogram_upsampler = SpectrogramUpsampler(config.upsample_factors)
         self.residual_layers = nn.ModuleList(
             ResidualLayer(config, 2 ** (i % config.dilation_cycle)) for i in range(config.residual_layers)
         )
@@ -155,12 +199,60 @@ class DiffWave(nn.Module):
         nn.init.kaiming_normal_(self.input_projection.weight)
         nn.init.kaiming_normal_(self.skip_projection.weight)
         nn.init.zeros_(self.output_projection.weight)
+        if config.labels:
+            self.label_embedding = nn.Embedding(config.labels + 1, config.label_channels)
 
-    def condition(self, mel: Tensor) -> Conditioning:
-        """Upsample ``mel`` [B, M, F] and project it for each layer; once an utterance, not once a step."""
-        upsampled = self.spectrogram_upsampler(mel)
+    @property
+    def no_label(self) -> int:
+        """The row of the label embedding that stands for no label (Ho and Salimans 2022, section 3.2)."""
+        return self.config.labels
+
+    def condition(
+        self, mel: Tensor | None = None, labels: Tensor | None = None, length: int | None = None
+    ) -> Conditioning:
+        """What the layers add for a mel and labels; once an utterance, not once a step.
+
+        Args:
+            mel: [B, M, F], upsampled and projected for each layer; None without mel.
+            labels: [B], whole numbers from 0; ``no_label`` is none, and None is none for every row. The embedding
+                is projected for each layer and added at all positions (section 3.2).
+            length: positions of x, which are then checked; a mel brings its own.
+
+        Raises: DiffvocError for a condition that the network has not, or lacks, and for labels it does not know.
+        """
+        upsampled = self._upsample(mel)
+        if upsampled is not None and length not in (None, upsampled.shape[-1]):
+            raise DiffvocError(f"a mel of {upsampled.shape[-1]} positions was given for {length}; they must be equal.")
+        embedded = self._embed(labels)
         layers = cast("list[ResidualLayer]", list(self.residual_layers))
-        return Conditioning(tuple(layer.conditioner_projection(upsampled) for layer in layers))
+        return Conditioning(
+            tuple(layer.condition(upsampled, embedded) for layer in layers),
+            length if upsampled is None else upsampled.shape[-1],
+        )
+
+    def _upsample(self, mel: Tensor | None) -> Tensor | None:
+        if (mel is None) != (self.config.n_mels == 0):
+            given = "no mel" if mel is None else f"a mel of shape {list(mel.shape)}"
+            raise DiffvocError(f"{given} was given to a network that is conditioned on {self.config.n_mels} mel bands.")
+        return None if mel is None else self.spectrogram_upsampler(mel)
+
+    def _embed(self, labels: Tensor | None) -> Tensor | None:
+        """Labels [B] to [B, channels, 1], or [1, channels, 1] of no label; None for a network without."""
+        if not self.config.labels:
+            if labels is not None:
+                raise DiffvocError("labels were given to a network without labels; leave them out.")
+            return None
+        weight = self.label_embedding.weight
+        if labels is None:
+            return weight[self.no_label :].unsqueeze(-1)
+        if labels.dim() != 1 or labels.dtype not in (torch.int32, torch.int64):
+            raise DiffvocError(f"labels of shape {list(labels.shape)}, {labels.dtype}, were given; give int64 [B].")
+        if bool(((labels < 0) | (labels > self.no_label)).any()):
+            raise DiffvocError(
+                f"labels from {int(labels.min())} to {int(labels.max())} were given; this network knows 0 to "
+                f"{self.config.labels - 1}, and {self.no_label} for no label."
+            )
+        return self.label_embedding(labels.to(weight.device)).unsqueeze(-1)
 
     def forward(self, x: Tensor, noise_level: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict the noise in ``x``.
@@ -174,9 +266,9 @@ class DiffWave(nn.Module):
         Raises: DiffvocError for a noise level outside the training range, or lengths that do not match.
         """
         folded = x.dim() == 3
-        if x.shape[-1] != conditioning.length:
+        if conditioning.length not in (None, x.shape[-1]):
             raise DiffvocError(
-                f"x has {x.shape[-1]} positions and its mel conditions {conditioning.length}; they must be equal."
+                f"x has {x.shape[-1]} positions and its condition {conditioning.length}; they must be equal."
             )
         embedding = self.diffusion_embedding(fractional_step(self.schedule, noise_level))
         h = F.relu(self.input_projection(x if folded else x.unsqueeze(1)))

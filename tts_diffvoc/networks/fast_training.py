@@ -198,7 +198,9 @@ def _layer_weights(layer: ResidualLayer) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 def fast_training(network: DiffWave | WaveGrad) -> DiffWave | WaveGrad | TrainingDiffWave:
     """The fast path of ``network`` where it has one and gradients are wanted, else ``network`` itself."""
-    if not isinstance(network, DiffWave) or network.config.in_channels != 1 or not torch.is_grad_enabled():
+    if not isinstance(network, DiffWave) or network.config.in_channels != 1 or not network.config.mel_only:
+        return network
+    if not torch.is_grad_enabled():
         return network
     weight = network.input_projection.weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not network.training:
