@@ -10,10 +10,12 @@ from typing import Any
 from tts_diffvoc.errors import DiffvocError
 
 __version__ = "0.1.0"
-__all__ = ["DiffvocError", "Vocoder", "load_vocoder", "register", "__version__"]
+__all__ = ["DiffvocError", "Generator", "Vocoder", "load_generator", "load_vocoder", "register", "__version__"]
 
 _LAZY = {
+    "Generator": ("tts_diffvoc.generator", "Generator"),
     "Vocoder": ("tts_diffvoc.vocoder", "Vocoder"),
+    "load_generator": ("tts_diffvoc.checkpoint", "load_generator"),
     "load_vocoder": ("tts_diffvoc.checkpoint", "load_vocoder"),
     "register": ("tts_diffvoc.coqui", "register"),
 }

@@ -19,6 +19,18 @@ def resample(waveform: Tensor, rate: int, wanted: int) -> Tensor:
     return F.resample(waveform, rate, wanted, lowpass_filter_width=64)
 
 
+def read_audio(path: Path) -> tuple[Tensor, int]:
+    """The samples [T] of a recording, channels averaged, and their rate; DiffvocError for what is no audio."""
+    import soundfile
+    import torch
+
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError):
+        raise DiffvocError(f"{path} cannot be read as audio; give wav, flac or ogg.") from None
+    return torch.from_numpy(samples.mean(axis=1)), rate
+
+
 def check_writable(path: Path) -> None:
     """Raise DiffvocError when ``path`` cannot become a file, before any work is done for it."""
     folder = path.parent

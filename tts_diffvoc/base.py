@@ -1,4 +1,4 @@
-"""What every vocoder has, whatever its network: a mel contract, options with defaults, and one way in and out."""
+"""What every model of the package has, whatever its network: options with defaults, a device, mixed precision."""
 
 from __future__ import annotations
 
@@ -23,6 +23,28 @@ def parse_iterations(option: str) -> Callable[[str], int]:
     return parse
 
 
+def parse_steps(text: str) -> int:
+    """A number of network evaluations from text, at least 1."""
+    try:
+        steps = int(text)
+    except ValueError:
+        raise DiffvocError(f"steps={text} is not a whole number; give for example steps=6.") from None
+    if steps < 1:
+        raise DiffvocError(f"steps={text} is too small; give at least steps=1.")
+    return steps
+
+
+def parse_choice(option: str, choices: tuple[str, ...]) -> Callable[[str], str]:
+    """A parser that takes one of ``choices``."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise DiffvocError(f"{option}={text} is unknown; choose one of {', '.join(choices)}.")
+        return text
+
+    return parse
+
+
 def parse_seed(text: str) -> int:
     """A seed from text, a whole number of at least 0."""
     if not text.isdecimal():
@@ -30,12 +52,12 @@ def parse_seed(text: str) -> int:
     return int(text)
 
 
-class MelVocoder(nn.Module):
-    """Mel to waveform. B is the batch, T samples, M mel bands, F mel frames.
+class AudioModel(nn.Module):
+    """A model that makes waveforms, with options that have defaults.
 
     Attributes:
         name: for messages.
-        config: everything but the weights; it has ``network``, ``sizes``, ``mel`` and ``defaults``.
+        config: everything but the weights; it has ``defaults``.
         defaults: of the options of ``generate``.
         autocast: the type of the network's arithmetic under mixed precision; everything around it stays float32.
     """
@@ -50,28 +72,14 @@ class MelVocoder(nn.Module):
         self.autocast: torch.dtype | None = None
 
     @property
-    def mel_config(self) -> MelConfig:
-        return self.config.mel
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.mel.sample_rate
-
-    @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    def mel(self, waveform: Tensor) -> Tensor:
-        """Log-mel [B, M, T // hop + 1] of ``waveform`` [B, T] or [T] in [-1, 1], as this vocoder takes it."""
-        if waveform.dim() == 1:
-            waveform = waveform.unsqueeze(0)
-        return log_mel(waveform.to(self.device, torch.float32), self.config.mel)
-
     def check_options(self, options: dict[str, Any]) -> None:
-        """Raise DiffvocError for options, each valid by itself, that this vocoder cannot take."""
+        """Raise DiffvocError for options, each valid by itself, that this model cannot take."""
 
     def _option(self, name: str, given: Any, fallback: Any) -> Any:
-        """What the caller gave, else this vocoder's default; checked like the same option in text."""
+        """What the caller gave, else this model's default; checked like the same option in text."""
         value = given if given is not None else self.defaults.get(name, fallback)
         return value if value is None else self.GENERATE_OPTIONS[name](str(value))
 
@@ -79,3 +87,24 @@ class MelVocoder(nn.Module):
         """The context in which the network is evaluated: mixed precision if asked for, float32 otherwise."""
         kind = self.device.type
         return torch.autocast(kind, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None)
+
+
+class MelVocoder(AudioModel):
+    """Mel to waveform. B is the batch, T samples, M mel bands, F mel frames.
+
+    Its ``config`` has ``network``, ``sizes``, ``mel`` and ``defaults``.
+    """
+
+    @property
+    def mel_config(self) -> MelConfig:
+        return self.config.mel
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.mel.sample_rate
+
+    def mel(self, waveform: Tensor) -> Tensor:
+        """Log-mel [B, M, T // hop + 1] of ``waveform`` [B, T] or [T] in [-1, 1], as this vocoder takes it."""
+        if waveform.dim() == 1:
+            waveform = waveform.unsqueeze(0)
+        return log_mel(waveform.to(self.device, torch.float32), self.config.mel)

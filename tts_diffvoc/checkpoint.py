@@ -1,4 +1,4 @@
-"""Checkpoint folders: ``config.json``, ``model.safetensors`` and a model card, ``README.md``.
+"""Checkpoint folders of vocoders and generators: ``config.json``, ``model.safetensors`` and a card, ``README.md``.
 
 Nothing is unpickled: weights are safetensors, the configuration is plain JSON.
 """
@@ -16,19 +16,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from tts_diffvoc import voices
-from tts_diffvoc.base import MelVocoder
+from tts_diffvoc import generators, voices
+from tts_diffvoc.base import AudioModel, MelVocoder
 from tts_diffvoc.building import AnyVocoder, build, config_from_dict
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.generator import Generator, GeneratorConfig
+from tts_diffvoc.naming import WEIGHTS
 
 FORMAT = "tts-diffvoc/1"
-WEIGHTS = "model.safetensors"
+GENERATOR_FORMAT = "tts-diffvoc-generator/1"
+# What a folder of each format holds, for messages.
+HOLDS = {FORMAT: "a tts-diffvoc checkpoint", GENERATOR_FORMAT: "the checkpoint of a tts-diffvoc generator"}
 FILES = ("config.json", WEIGHTS, "README.md")
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The ``config.json`` of a checkpoint folder, checked to be one of ours."""
+def read_config(folder: Path, kind: str = FORMAT) -> dict[str, Any]:
+    """The ``config.json`` of a checkpoint folder, checked to be one of ours, of format ``kind``."""
     path = folder / "config.json"
     if not folder.is_dir():
         raise DiffvocError(f"there is no checkpoint folder {folder}; give a folder with config.json and {WEIGHTS}.")
@@ -38,8 +42,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise DiffvocError(f"{path} is not valid JSON; copy or download the checkpoint again.") from None
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DiffvocError(f'{path} is not a tts-diffvoc checkpoint: it lacks "format": "{FORMAT}".')
+    if not isinstance(values, dict) or values.get("format") != kind:
+        other = HOLDS.get(str(values.get("format"))) if isinstance(values, dict) else None
+        raise DiffvocError(
+            f'{path} is not {HOLDS[kind]}: it lacks "format": "{kind}"' + (f" and is {other}." if other else ".")
+        )
     return values
 
 
@@ -52,20 +59,24 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> A
     values = read_config(folder)
     values.pop("format")
     vocoder = build(config_from_dict(values), name=folder.name)
+    load_weights(vocoder, read_weights(folder), folder / WEIGHTS)
+    return vocoder.to(device).eval()
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint folder; DiffvocError when they are missing or truncated."""
     path = folder / WEIGHTS
     if not path.is_file():
         raise DiffvocError(f"{folder} has no {WEIGHTS}; copy or download the checkpoint again.")
     try:
-        weights = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise DiffvocError(f"{path} cannot be read ({error}); copy or download the checkpoint again.") from None
-    load_weights(vocoder, weights, path)
-    return vocoder.to(device).eval()
 
 
-def load_weights(vocoder: MelVocoder, weights: dict[str, torch.Tensor], source: Path) -> None:
-    """Put ``weights`` into ``vocoder``; every name and shape must match."""
-    own = vocoder.state_dict()
+def load_weights(model: AudioModel, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Put ``weights`` into ``model``; every name and shape must match."""
+    own = model.state_dict()
     missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
     wrong = [k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape]
     if missing or extra or wrong:
@@ -74,7 +85,7 @@ def load_weights(vocoder: MelVocoder, weights: dict[str, torch.Tensor], source: 
             f"{source} does not belong to its config.json: {len(missing)} weights missing, {len(extra)} unknown, "
             f"{len(wrong)} of another shape, for example {example}."
         )
-    vocoder.load_state_dict({name: value.float() for name, value in weights.items()})
+    model.load_state_dict({name: value.float() for name, value in weights.items()})
 
 
 def save_checkpoint(vocoder: MelVocoder, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
@@ -82,14 +93,25 @@ def save_checkpoint(vocoder: MelVocoder, folder: str | Path, card: str, dtype: t
 
     Raises: DiffvocError when the folder cannot be written.
     """
-    folder = Path(folder)
+    _save(vocoder, Path(folder), FORMAT, card, dtype)
+
+
+def save_generator(generator: Generator, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
+    """Write ``generator`` and its model card to ``folder``, as :func:`save_checkpoint` does a vocoder.
+
+    Raises: DiffvocError when the folder cannot be written.
+    """
+    _save(generator, Path(folder), GENERATOR_FORMAT, card, dtype)
+
+
+def _save(model: AudioModel, folder: Path, kind: str, card: str, dtype: torch.dtype) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in vocoder.state_dict().items()}
+        weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
         beside = folder / f".{WEIGHTS}.part"
         write_weights(beside, weights)
         os.replace(beside, folder / WEIGHTS)
-        values = {"format": FORMAT, **vocoder.config.to_dict()}
+        values = {"format": kind, **model.config.to_dict()}
         write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
         write_beside(folder / "README.md", card)
     except OSError as error:
@@ -152,11 +174,28 @@ def load_vocoder(spec: str | Path, device: str | torch.device = "cpu") -> AnyVoc
     return vocoder
 
 
-def parse_options(vocoder: MelVocoder, options: dict[str, str]) -> dict[str, Any]:
-    """Options of ``generate`` from text, checked against this vocoder."""
-    unknown = sorted(set(options) - set(vocoder.GENERATE_OPTIONS))
+def load_generator(spec: str | Path, device: str | torch.device = "cpu") -> Generator:
+    """A generator by name or folder, for example "digits" or "runs/mine?steps=20&seed=1"; float32, evaluation mode.
+
+    Options after the question mark become the generator's defaults.
+
+    Raises: DiffvocError for an unknown name (with the closest ones), a bad option or a bad checkpoint.
+    """
+    name, options = generators.parse(str(spec))
+    folder = generators.resolve(name)
+    values = read_config(folder, GENERATOR_FORMAT)
+    values.pop("format")
+    generator = Generator(GeneratorConfig.from_dict(values), name=folder.name)
+    load_weights(generator, read_weights(folder), folder / WEIGHTS)
+    generator.defaults.update(parse_options(generator, options))
+    return generator.to(device).eval()
+
+
+def parse_options(model: AudioModel, options: dict[str, str]) -> dict[str, Any]:
+    """Options of ``generate`` from text, checked against this vocoder or generator."""
+    unknown = sorted(set(options) - set(model.GENERATE_OPTIONS))
     if unknown:
-        raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {', '.join(vocoder.GENERATE_OPTIONS)}.")
-    values = {name: vocoder.GENERATE_OPTIONS[name](text) for name, text in options.items()}
-    vocoder.check_options(values)
+        raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {', '.join(model.GENERATE_OPTIONS)}.")
+    values = {name: model.GENERATE_OPTIONS[name](text) for name, text in options.items()}
+    model.check_options(values)
     return values

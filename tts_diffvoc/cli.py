@@ -1,4 +1,4 @@
-"""The command ``tts-diffvoc``: vocode a recording or a mel, list the vocoders, tell about one."""
+"""The command ``tts-diffvoc``: vocode a recording or a mel, list the models, tell about one, and the subcommands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tts_diffvoc import __version__, voices
-from tts_diffvoc.commands import extract_mels, import_checkpoint, tune
+from tts_diffvoc import __version__, generators, voices
+from tts_diffvoc.commands import denoise, extract_mels, generate, import_checkpoint, interpolate, tune
 from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:
@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from tts_diffvoc.building import AnyVocoder
 
 # Of any vocoder; which ones a vocoder takes is its own affair.
-ALL_OPTIONS = ("steps", "seed", "sampler", "start", "level", "project", "consistency", "sigma", "denoise")
-COMMANDS = {"import": import_checkpoint, "tune": tune, "extract-mels": extract_mels}
+ALL_OPTIONS = ("steps", "seed", "sampler", "start", "level", "project", "consistency", "speaker", "sigma", "denoise")
+COMMANDS = {
+    "generate": generate,
+    "denoise": denoise,
+    "interpolate": interpolate,
+    "import": import_checkpoint,
+    "tune": tune,
+    "extract-mels": extract_mels,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,12 +44,13 @@ def build_parser() -> argparse.ArgumentParser:
     vocode.add_argument("--level", help="noise level at which an estimate enters the reverse process")
     vocode.add_argument("--project", help="iterations of Griffin-Lim that each step's clean data take")
     vocode.add_argument("--consistency", help="iterations that carry the result's mel towards the given one")
+    vocode.add_argument("--speaker", help="number of the speaker, of a vocoder that has several")
     vocode.add_argument("--sigma", help="deviation of a flow's noise")
     vocode.add_argument("--denoise", help="strength of a flow's denoiser")
     vocode.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 
-    commands.add_parser("list", help="list the vocoders that come with the package")
-    info = commands.add_parser("info", help="print a vocoder's model card and settings")
+    commands.add_parser("list", help="list the vocoders and generators that come with the package")
+    info = commands.add_parser("info", help="print the model card and settings of a vocoder or generator")
     info.add_argument("name", help="name or checkpoint folder")
     for name, module in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.__doc__))
@@ -65,15 +73,10 @@ def read_input(path: Path, vocoder: AnyVocoder) -> tuple[Tensor, int | None]:
         except Exception as error:  # whatever a foreign file makes the readers raise
             raise DiffvocError(f"{path} cannot be read as a mel: {type(error).__name__}; save a plain array.") from None
         return mel, None
-    import soundfile
+    from tts_diffvoc.audio import read_audio, resample
 
-    from tts_diffvoc.audio import resample
-
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError):
-        raise DiffvocError(f"{path} cannot be read as audio; give wav, flac or ogg.") from None
-    waveform = resample(torch.from_numpy(samples.mean(axis=1)), rate, vocoder.sample_rate)
+    samples, rate = read_audio(path)
+    waveform = resample(samples, rate, vocoder.sample_rate)
     return vocoder.mel(waveform), waveform.shape[-1]
 
 
@@ -91,9 +94,25 @@ def vocode(options: argparse.Namespace) -> None:
     print(f"{options.output}: {waveform[:length].shape[-1] / vocoder.sample_rate:.2f} s by {vocoder.name}")
 
 
-def list_vocoders() -> None:
+def list_models() -> None:
     for name, folder in sorted(voices.VOCODERS.items()):
         print(f"{name:12} {voices.full_name(name)}  {voices.card(folder)['description']}")
+    for name, folder in sorted(generators.GENERATORS.items()):
+        print(f"{name:12} generator  {voices.card(folder)['description']}")
+
+
+def find_model(name: str) -> tuple[Path, str]:
+    """The checkpoint folder of a vocoder's or generator's name or path, and its format."""
+    from tts_diffvoc.checkpoint import FORMAT, GENERATOR_FORMAT
+
+    folder = generators.find(name)
+    if folder is not None:
+        return folder, GENERATOR_FORMAT
+    try:
+        return voices.resolve(name), FORMAT
+    except DiffvocError:
+        known = [*voices.VOCODERS, *map(voices.full_name, voices.VOCODERS), *generators.GENERATORS]
+        raise voices.unknown(name, known, "vocoder, generator or checkpoint folder") from None
 
 
 def info(name: str) -> None:
@@ -101,12 +120,12 @@ def info(name: str) -> None:
 
     from tts_diffvoc.checkpoint import read_config
 
-    folder = voices.resolve(name)
-    config = read_config(folder)
+    folder, kind = find_model(name)
+    config = read_config(folder, kind)
     card = folder / "README.md"
     print(card.read_text(encoding="utf-8") if card.is_file() else f"{folder} has no model card.")
-    shown = {key: config[key] for key in ("network", "sizes", "mel", "block", "defaults") if key in config}
-    print(json.dumps(shown, indent=1))
+    keys = ("network", "sizes", "mel", "block", "sample_rate", "length", "labels", "hop", "defaults")
+    print(json.dumps({key: config[key] for key in keys if key in config}, indent=1))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -116,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "vocode":
             vocode(options)
         elif options.command == "list":
-            list_vocoders()
+            list_models()
         elif options.command == "info":
             info(options.name)
         else:

@@ -1,0 +1,50 @@
+"""``tts-diffvoc denoise``: take noise off a recording with a generator that was never trained to.
+
+The recording enters the reverse process at the step whose noise is as loud as the recording's.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tts_diffvoc.commands.generating import add_common, load, read_clip, seed_of
+
+HELP = "take noise off a recording with a generator"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("input", type=Path, help="noisy recording (wav, flac)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="wav file to write")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--t", type=int, help="step of the training schedule to enter at, from 1")
+    where.add_argument("--noise", type=float, help="deviation of the noise, full scale 1; default: estimated")
+    parser.add_argument("--label", help="what is said, for a generator that has labels")
+    parser.add_argument("--steps", help="network evaluations; 1 is the mean estimate; default: every step from there")
+    add_common(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Denoise the recording and say from where."""
+    from tts_diffvoc.audio import check_writable, write_wav
+
+    check_writable(options.output)
+    generator = load(options)
+    waveform = read_clip(options.input, generator)
+    level = generator.entry_level(options.t, options.noise, waveform)
+    clean = generator.denoise(
+        waveform,
+        options.t,
+        options.noise,
+        steps=options.steps,
+        sampler=options.sampler,
+        seed=seed_of(options, generator),
+        label=options.label,
+    )
+    write_wav(options.output, clean[0], generator.sample_rate)
+    estimated = "estimated " if options.t is None and options.noise is None else ""
+    print(
+        f"{options.output}: {clean.shape[1] / generator.sample_rate:.2f} s by {generator.name}, "
+        f"{estimated}noise of deviation {generator.noise_deviation(level):.4f} taken off"
+    )

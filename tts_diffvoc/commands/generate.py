@@ -1,0 +1,65 @@
+"""``tts-diffvoc generate``: new clips from noise, of one class or of none."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from tts_diffvoc.commands.generating import add_common, as_text, load, make_folder, seed_of
+from tts_diffvoc.errors import DiffvocError
+
+HELP = "make new clips from noise with a generator"
+# Clips at a time.
+BATCH = 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("--count", type=int, default=1, help="how many clips; default: 1")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.wav, 001.wav and so on")
+    parser.add_argument("--label", nargs="+", help="class to generate; several take turns. Without: no class")
+    parser.add_argument("--steps", help="network evaluations")
+    parser.add_argument("--guidance", help="how strongly the label guides; 0 for not beyond what was trained")
+    parser.add_argument("--seconds", type=float, help="length of a clip; default: that of training")
+    add_common(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Generate the clips and say what was written."""
+    from tts_diffvoc.audio import write_wav
+    from tts_diffvoc.checkpoint import parse_options
+
+    if options.count < 1:
+        raise DiffvocError(f"--count {options.count} was given; give at least 1.")
+    generator = load(options)
+    rate = generator.sample_rate
+    length = generator.length if options.seconds is None else round(options.seconds * rate)
+    if length < 1:
+        raise DiffvocError(f"--seconds {options.seconds} was given; give more than 0.")
+    settings = parse_options(generator, as_text(options, "steps", "guidance", "sampler"))
+    if settings.get("guidance") and not options.label:
+        raise DiffvocError("--guidance leads towards a label; give --label as well.")
+    labels = [options.label[i % len(options.label)] for i in range(options.count)] if options.label else None
+    generator.indices(labels, options.count)  # refuses labels before any work
+    seed = seed_of(options, generator)
+    make_folder(options.output)
+    for first in range(0, options.count, BATCH):
+        count = min(BATCH, options.count - first)
+        batch = labels[first : first + count] if labels else None
+        waveforms = generator.generate(count, batch, seed=seed + first, length=length, **settings)
+        for i, waveform in enumerate(waveforms, first):
+            write_wav(options.output / file_name(i, labels[i] if labels else None), waveform, rate)
+    said = f" of {', '.join(dict.fromkeys(labels))}" if labels else ""
+    print(
+        f"{options.output}: {options.count} clip{'s' if options.count > 1 else ''}{said}, {length / rate:.2f} s each, "
+        f"by {generator.name}, seed {seed}"
+    )
+
+
+def file_name(number: int, label: str | None) -> str:
+    """000.wav, or 000-seven.wav of a label, whose characters that are no part of a name become "_"."""
+    if label is None:
+        return f"{number:03d}.wav"
+    plain = re.sub(r"[^\w.-]", "_", label)
+    return f"{number:03d}-{plain}.wav"

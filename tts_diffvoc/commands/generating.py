@@ -1,0 +1,76 @@
+"""What the commands that use a generator share: their model, its recordings, its folder and its seed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tts_diffvoc.errors import DiffvocError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts_diffvoc.generator import Generator
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Model, seed, sampler and device."""
+    parser.add_argument("--model", default="digits", help="name or checkpoint folder of a generator, options after '?'")
+    parser.add_argument("--seed", help="the same seed gives the same samples")
+    parser.add_argument("--sampler", help="ddpm, ddim, dpm_solver_pp_2m or langevin")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+
+
+def load(options: argparse.Namespace) -> Generator:
+    """The generator on its device; DiffvocError when either is not there."""
+    import torch
+
+    from tts_diffvoc.checkpoint import load_generator
+
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError):
+        raise DiffvocError(f"there is no device {options.device!r} here; give cpu, cuda or cuda:N.") from None
+    return load_generator(options.model, options.device)
+
+
+def as_text(options: argparse.Namespace, *names: str) -> dict[str, str]:
+    """Those of the options that were given, still text."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def seed_of(options: argparse.Namespace, generator: Generator) -> int:
+    """The seed that was given, the model's own, or a new one, which the command tells."""
+    from tts_diffvoc.base import parse_seed
+
+    own = generator.defaults.get("seed")
+    if options.seed is None and own is None:
+        return random.randrange(2**31)
+    return parse_seed(str(own if options.seed is None else options.seed))
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` where it is not there yet; DiffvocError when nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiffvocError(f"the folder {folder} cannot be made: {error.strerror or error}.") from None
+    if not os.access(folder, os.W_OK):
+        raise DiffvocError(f"{folder} cannot be written to; give a folder that you may write to.")
+
+
+def read_clip(path: Path, generator: Generator) -> Tensor:
+    """The recording [T] at the generator's rate; a sentence says so where it had another."""
+    from tts_diffvoc.audio import read_audio, resample
+
+    if not path.is_file():
+        raise DiffvocError(f"there is no file {path}; give a recording (wav, flac).")
+    samples, rate = read_audio(path)
+    if not len(samples):
+        raise DiffvocError(f"{path} holds no samples; give a recording of some length.")
+    if rate != generator.sample_rate:
+        print(f"{path} has {rate} samples a second and was resampled to the {generator.sample_rate} of the model.")
+    return resample(samples, rate, generator.sample_rate)

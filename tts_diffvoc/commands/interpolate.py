@@ -1,0 +1,67 @@
+"""``tts-diffvoc interpolate``: clips between two recordings, mixed in the latent space of a generator."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tts_diffvoc.commands.generating import add_common, load, make_folder, read_clip, seed_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HELP = "make clips between two recordings with a generator"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("first", type=Path, help="recording (wav, flac) that is 000.wav")
+    parser.add_argument("second", type=Path, help="recording that is the last")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.wav, 001.wav and so on")
+    parser.add_argument("--t", type=int, default=50, help="step of the training schedule to mix at; default: 50")
+    parser.add_argument("--steps", type=int, default=11, help="number of clips, both ends with them; default: 11")
+    parser.add_argument("--sampling-steps", help="network evaluations; default: every step from --t")
+    parser.add_argument("--label", help="what is said, for a generator that has labels")
+    add_common(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Interpolate and say what was written."""
+    from tts_diffvoc.audio import write_wav
+
+    generator = load(options)
+    first, second = together(read_clip(options.first, generator), read_clip(options.second, generator))
+    seed = seed_of(options, generator)
+    clips = generator.interpolate(
+        first,
+        second,
+        options.t,
+        options.steps,
+        steps=options.sampling_steps,
+        sampler=options.sampler,
+        seed=seed,
+        label=options.label,
+    )
+    make_folder(options.output)
+    for i, clip in enumerate(clips):
+        write_wav(options.output / f"{i:03d}.wav", clip, generator.sample_rate)
+    print(
+        f"{options.output}: {len(clips)} clips from {options.first} to {options.second}, mixed at step {options.t} "
+        f"of {generator.config.schedule.num_steps} by {generator.name}, seed {seed}"
+    )
+
+
+def together(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Both clips [T], the shorter with silence on both sides; a sentence says so."""
+    import torch.nn.functional as F
+
+    length = max(len(first), len(second))
+    if len(first) != len(second):
+        print(f"the shorter recording was padded with silence to the {length} samples of the longer.")
+
+    def pad(clip: Tensor) -> Tensor:
+        left = (length - len(clip)) // 2
+        return F.pad(clip, (left, length - len(clip) - left))
+
+    return pad(first), pad(second)
