@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 PACKAGES = (
-    "tts-diffvoc", "torch", "torchaudio", "coqui-tts", "numpy", "scipy", "pandas", "librosa", "pesq", "pystoi",
-    "speechmos", "onnxruntime", "auraloss", "pyworld", "pocketsphinx", "jiwer",
+    "tts-diffvoc", "torch", "torchaudio", "coqui-tts", "numpy", "scipy", "pandas", "librosa", "scikit-learn", "pesq",
+    "pystoi", "speechmos", "onnxruntime", "auraloss", "pyworld", "pocketsphinx", "jiwer",
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Generated digits: who makes them, who judges them, and by what."""

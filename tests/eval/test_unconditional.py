@@ -1,0 +1,442 @@
+"""The command that compares generators of digits, on a small corpus of tones and with the bundled classifier."""
+
+import csv
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import records
+import soundfile
+import torch
+import unconditional
+from generation import classifier as classifiers
+from generation import contestants, corpus, rivals, tables
+from generation.classifier import BUNDLED, DIGITS, Classifier, ClassifierConfig, mel_for
+from generation.contestants import Options
+from generation.metrics import Estimate
+from generation.wavegan import WaveGan, WaveGanConfig
+
+from tts_diffvoc.checkpoint import load_generator, save_generator
+from tts_diffvoc.diffusion.schedules import linear_schedule
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.generator import Generator, GeneratorConfig
+from tts_diffvoc.networks.diffwave import DiffWaveConfig
+
+TAKES = (0, 1, 9, 10, 11)  # of which two are held back
+OWN = """
+import torch
+
+LABEL, TRAINING = "of my own", "untrained"
+time = torch.arange(8000) / 8000  # shorter than a clip
+
+
+def tone(count, seed, labels):
+    draw = torch.Generator().manual_seed(seed)
+    pitch = 150 * (1 + torch.tensor(labels)) + torch.rand(count, generator=draw)
+    return 0.3 * torch.sin(2 * torch.pi * pitch[:, None] * time)
+
+
+def hiss(count, seed):
+    return 5 * torch.randn(count, 9000, generator=torch.Generator().manual_seed(seed)).numpy()
+
+
+def broken(count, seed):
+    raise RuntimeError("out of digits")
+
+
+def short(count, seed):
+    return torch.zeros(count - 1, 8192)
+
+
+def endless(count, seed):
+    return torch.full((count, 8192), torch.inf)
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A corpus laid out as FSDD: ten digits, two speakers, five takes, each a tone of the digit's pitch."""
+    folder = tmp_path_factory.mktemp("fsdd") / "recordings"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for digit in range(10):
+        for speaker in ("ann", "bob"):
+            for take in TAKES:
+                pitch = 150 * (1 + digit) + draw.uniform(0, 5)
+                samples = 0.3 * np.sin(2 * np.pi * pitch * np.arange(4000) / 8000)
+                soundfile.write(folder / f"{digit}_{speaker}_{take}.flac", samples, 8000)
+    return folder.parent
+
+
+@pytest.fixture
+def own(tmp_path):
+    return write_own(tmp_path)
+
+
+def write_own(folder):
+    """Functions of a user's own; one text, wherever it lies."""
+    path = folder / "own.py"
+    path.write_text(OWN)
+    return path
+
+
+def command(data, output, *more, count=20):
+    quick = ["--count", count, "--bins", 4, "--resamples", 8, "--batch", 8, "--threads", 1]
+    return [str(word) for word in ("--data", data, "--output", output, *quick, *more)]
+
+
+def run(*words, **options):
+    return unconditional.main(command(*words, **options))
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A run of two functions and two seeds."""
+    folder = tmp_path_factory.mktemp("finished")
+    own = write_own(folder)
+    assert run(data, folder / "run", "--seeds", 0, 3, "--model", f"{own}:tone", f"{own}:hiss") == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """A copy of that run, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+# The tables
+
+
+def test_tables_of_a_run(finished):
+    text = (finished / "summary.md").read_text()
+    first, second = text.split("## Generation")[1:]
+    cells = [line.strip("|").split("|") for line in first.splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in cells[0]][:6] == ["system", "FID ↓", "IS ↑", "mIS ↑", "AM ↓", "NDB/K ↓"]
+    names = [row[0].strip() for row in cells[2:]]
+    assert names == ["training set", "held-back set", "of my own (untrained)", "of my own (untrained)"]
+    assert [row[7].strip() for row in cells[2:]] == ["the other 40 training clips", *["60 training clips"] * 3]
+    assert [row[6].strip() for row in cells[2:]] == ["20", "20", "2 x 20", "2 x 20"]
+    labelled = [line.split("|")[1].strip() for line in second.splitlines() if line.startswith("|")]
+    assert labelled[2:] == ["training set", "held-back set", "of my own"]  # hiss takes no labels
+    assert "60 clips to train on, 40 held back" in text and "K = 4 bins" in text
+    assert str(finished) not in text and "/tmp" not in text
+
+
+def test_numbers_of_a_run(finished):
+    """The same in the CSV and the JSON, and in the order that they should have."""
+    rows = {row["name"]: row for row in json.loads((finished / "summary.json").read_text())["rows"]}
+    assert list(rows) == ["training-set", "held-back-set", "own-tone", "own-hiss"]
+    fid = {name: row["values"]["fid"] for name, row in rows.items()}
+    assert fid["own-tone"]["high"] < fid["own-hiss"]["low"]
+    for row in rows.values():
+        for key in ("fid", "is", "mis", "am", "ndb"):
+            found = row["values"][key]
+            assert found["low"] <= found["value"] <= found["high"] or key == "ndb"
+        assert row["values"]["is"]["value"] >= 1 and 0 <= row["values"]["ndb"]["value"] <= 1
+    assert {"accuracy", "fid_class", "fid_class_deviation"} <= rows["own-tone"]["values"].keys()
+    assert "accuracy" not in rows["own-hiss"]["values"] and rows["own-hiss"]["training"] == "untrained"
+    with (finished / "summary.csv").open() as file:
+        table = {row["name"]: row for row in csv.DictReader(file)}
+    assert table.keys() == rows.keys()
+    assert float(table["own-tone"]["fid_low"]) == fid["own-tone"]["low"] and table["own-hiss"]["accuracy"] == ""
+    assert table["own-tone"]["sets"] == "2" and float(table["own-tone"]["seconds_per_clip"]) > 0
+
+
+def test_records_and_manifest(finished, data):
+    found = list(records.lines(finished, "quality"))
+    assert [(one["system"], one["seed"]) for one in found] == [
+        ("training-set", 0), ("held-back-set", 0), ("own-tone", 0), ("own-tone", 3), ("own-hiss", 0), ("own-hiss", 3)
+    ]  # fmt: skip
+    assert found[2]["values"]["fid"] != found[3]["values"]["fid"]  # another seed, other clips
+    manifest = records.read(finished, "manifest")
+    assert manifest["seeds"] == [0, 3] and manifest["sample_rate"] == 8000
+    assert manifest["checkpoints"].keys() == {"own-tone", "own-hiss"} and len(manifest["clips"]["held"]) == 64
+    assert manifest["options"]["classifier"]["digest"] and manifest["options"]["clips_held_back"] == 40
+    assert str(data) not in json.dumps(manifest)
+
+
+def test_what_is_measured_is_the_metric_of_the_kept_clips(finished, data):
+    """FID of the record, from the clips in ``sets``, the corpus and the classifier alone."""
+    from generation import metrics
+
+    clips = np.concatenate(
+        [np.load(path)["waveforms"] for path in sorted((finished / "sets/own-tone").glob("0-*.npz"))]
+    )
+    assert clips.shape == (20, 8192) and clips.dtype == np.int16
+    assert not clips[:, :96].any() and not clips[:, -96:].any() and clips[:, 96:-96].any()  # padded on both sides
+    judge, train = classifiers.load(), corpus.load(data).train
+    features = judge.classify(clips.astype(np.float32) / 32767)[1]
+    expected = metrics.fid(judge.classify(train.waveforms)[1], features)
+    record = next(one for one in records.lines(finished, "quality") if one["system"] == "own-tone")
+    assert record["values"]["fid"]["value"] == pytest.approx(expected, rel=1e-6)
+    loud = np.load(finished / "sets/own-hiss/0-000.npz")["waveforms"]
+    assert loud.max() == 32767 and loud.min() == -32767  # cut, not wrapped round
+    assert (finished / "sets/.gitignore").read_text() == "*\n"
+
+
+# Going on
+
+
+def test_resume_makes_only_what_is_missing(done, data, own, capsys):
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("*.npz")}
+    lines = (done / "quality.jsonl").read_text()
+    summary = (done / "summary.json").read_text()
+    kept = done / "sets/own-hiss/3-001.npz"
+    kept.unlink()
+    cut = lines.splitlines(keepends=True)
+    (done / "quality.jsonl").write_text("".join(cut[:-1]) + cut[-1][:40])  # killed while it wrote
+    models = [f"{own}:tone", f"{own}:hiss"]
+    assert run(data, done, "--seeds", 0, 3, "--model", *models, "--resume") == 0
+    changed = [path for path, time in before.items() if path.stat().st_mtime_ns != time]
+    assert changed == [kept] and (done / "quality.jsonl").read_text().count("\n") == 6
+    again = json.loads((done / "summary.json").read_text())
+    for row, old in zip(again["rows"], json.loads(summary)["rows"]):
+        assert row["values"] == old["values"], row["name"]
+
+
+def test_more_can_be_added_but_nothing_changed(done, data, own, capsys):
+    assert run(data, done, "--seeds", 0, "--model", f"{own}:short", "--resume") == 0
+    rows = json.loads((done / "summary.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["training-set", "held-back-set", "own-tone", "own-hiss", "own-short"]
+    assert records.read(done, "manifest")["seeds"] == [0, 3]
+    for words, count, said in (
+        (["--resume", "--bins", 5], 20, "begun with other bins"),
+        (["--resume"], 16, "begun with other count"),
+        ([], 20, "holds a run already"),
+    ):
+        capsys.readouterr()
+        assert run(data, done, "--model", f"{own}:tone", *words, count=count) == 1
+        assert said in capsys.readouterr().err
+    own.write_text(OWN.replace("150", "160"))
+    assert run(data, done, "--model", f"{own}:tone", "--resume") == 1
+    assert "begun with other own-tone" in capsys.readouterr().err
+    assert run(data, done / "none", "--model", f"{own}:tone", "--resume") == 1
+    assert "no run to go on with" in capsys.readouterr().err
+
+
+def test_a_failure_is_a_record_and_is_tried_again(data, own, tmp_path, capsys):
+    names = ("broken", "short", "endless", "hiss")
+    models = [f"{own}:{name}" for name in names]
+    assert run(data, tmp_path / "run", "--model", *models) == 0
+    errors = [one["error"] for one in records.lines(tmp_path / "run", "quality") if one.get("error")]
+    assert errors == [
+        "RuntimeError: out of digits",
+        "it made waveforms of shape [7, 8192] for 8 clips.",
+        "it made NaN or infinite samples.",
+    ]
+    text = (tmp_path / "run" / "summary.md").read_text()
+    assert "## What failed" in text and "seed 0: RuntimeError: out of digits" in text
+    assert text.count("| – | – | – | – | – | – |") == 3
+    assert run(data, tmp_path / "run", "--model", *models, "--resume") == 0
+    assert len(list(records.lines(tmp_path / "run", "quality"))) == 9  # 6 and the 3 that failed once more
+    rows = json.loads((tmp_path / "run" / "summary.json").read_text())["rows"]
+    assert [len(row["failed"]) for row in rows] == [0, 0, 1, 1, 1, 0]
+
+
+def test_a_summary_has_no_second_table_without_labels(data, own, tmp_path, capsys):
+    assert run(data, tmp_path / "run", "--model", f"{own}:hiss") == 0
+    assert "by label" not in (tmp_path / "run" / "summary.md").read_text()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--count", "1"], "at least 2"),
+        (["--steps", "0"], "at least 1"),
+        (["--seeds", "1", "1"], "different whole numbers"),
+        (["--seeds", "-1"], "different whole numbers"),
+        (["--model", "nobody"], "no generator or checkpoint folder 'nobody'"),
+        (["--model", "nothing.py:none"], "no Python file"),
+        (["--classifier", "nowhere"], "there is no folder nowhere"),
+        (["--bins", "61"], "61 bins were asked for of 60 sounds"),
+    ],
+)
+def test_bad_words(words, said, data, own, tmp_path, capsys):
+    model = [] if "--model" in words else ["--model", f"{own}:hiss"]
+    assert run(data, tmp_path / "run", *model, *words) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_other_rates_are_refused(data, own, tmp_path, capsys):
+    own.write_text(OWN + "\nSAMPLE_RATE = 16000\n")
+    assert run(data, tmp_path / "run", "--model", f"{own}:hiss") == 1
+    assert "makes 16,000 Hz, FSDD has 8,000 Hz" in capsys.readouterr().err
+    other = Classifier(ClassifierConfig(length=16384, mel=mel_for(16000, 16384)))
+    classifiers.save(other, tmp_path / "judge", "a card")
+    assert run(data, tmp_path / "run", "--model", f"{own}:tone", "--classifier", tmp_path / "judge") == 1
+    assert "the classifier takes 16,384 samples at 16,000 Hz" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+# Contestants
+
+
+def test_a_rival_in_a_folder(data, tmp_path, capsys):
+    torch.manual_seed(0)
+    rivals.save(WaveGan(WaveGanConfig(width=1)), tmp_path / "gan")
+    assert run(data, tmp_path / "run", "--model", tmp_path / "gan") == 0
+    row = json.loads((tmp_path / "run" / "summary.json").read_text())["rows"][-1]
+    assert (row["name"], row["family"], row["labelled"], row["training"]) == ("gan", "gan", False, "untrained")
+    assert row["parameters"] > 1000 and row["values"]["fid"]["value"] > 0
+    assert "(small) (untrained)" in (tmp_path / "run" / "summary.md").read_text()
+
+
+def tiny_generator(folder, labels, rate=8000):
+    sizes = DiffWaveConfig(4, 2, 2, n_mels=0, upsample_factors=(), labels=len(labels), label_channels=4)
+    schedule = linear_schedule(1e-4, 0.3, 40)
+    config = GeneratorConfig(sizes, schedule, rate, 8192, labels, defaults={"steps": 2})
+    save_generator(Generator(config), folder, "---\ntraining: 3 CPU minutes\n---\nTiny.\n")
+    return folder
+
+
+def test_ours_at_several_settings(data, tmp_path, capsys):
+    """Every combination, guidance only with labels; every clip is what the generator makes of the batch's seed."""
+    plain = tiny_generator(tmp_path / "plain", ())
+    labelled = tiny_generator(tmp_path / "spoken" / "generator", DIGITS)
+    words = ["--steps", 1, 2, "--samplers", "ddim", "--guidance", 0, 1.5, "--seeds", 4]
+    assert run(data, tmp_path / "run", "--model", plain, f"{labelled}?seed=9", *words) == 0
+    rows = json.loads((tmp_path / "run" / "summary.json").read_text())["rows"][2:]
+    assert [row["name"] for row in rows] == [
+        "plain-1-ddim", "plain-2-ddim", *(f"spoken-seed=9-{s}-ddim-g{g}" for s in (1, 2) for g in ("0", "1.5"))
+    ]  # fmt: skip
+    assert rows[1]["label"] == "plain, 2 steps, DDIM" and rows[1]["training"] == "3 CPU minutes"
+    assert rows[3]["label"] == "spoken-seed=9, 1 step, DDIM, guidance 1.5" and rows[3]["guidance"] == 1.5
+    assert ["accuracy" in row["values"] for row in rows] == [False] * 2 + [True] * 4
+    made = load_generator(str(labelled)).generate(4, [6, 7, 8, 9], 2, "ddim", 4 * 100_000 + 2, 1.5)
+    kept = np.load(tmp_path / "run" / "sets" / "spoken-seed=9-2-ddim-g1.5" / "4-002.npz")["waveforms"]
+    assert np.abs(kept - 32767 * made.numpy()).max() <= 1
+
+
+def test_ours_by_default_and_refused(tmp_path):
+    folder = tiny_generator(tmp_path / "spoken", DIGITS)
+    (one,) = contestants.resolve(str(folder), DIGITS, Options(), "cpu")
+    assert (one.name, one.steps, one.sampler, one.guidance) == ("spoken-2-ddpm-g0", 2, "ddpm", 0.0)
+    assert one.digest and one.labelled and one.parameters > 100
+    (few,) = contestants.resolve(f"{folder}?steps=1&guidance=2", DIGITS, Options(), "cpu")
+    assert (few.steps, few.guidance) == (1, 2.0)
+    for options, said in (
+        (Options(steps=(41,)), "at most 40"),
+        (Options(samplers=("guess",)), "sampler=guess is unknown"),
+        (Options(guidance=(-1.0,)), "guidance=-1.0 is no weight"),
+    ):
+        with pytest.raises(DiffvocError, match=said):
+            contestants.resolve(str(folder), DIGITS, options, "cpu")
+    with pytest.raises(DiffvocError, match="the corpus has one, two"):
+        contestants.resolve(str(folder), ("one", "two"), Options(), "cpu")
+    with pytest.raises(DiffvocError, match="two contestants are named spoken-2-ddpm-g0"):
+        contestants.resolve_all([str(folder)] * 2, DIGITS, Options(), "cpu")
+
+
+# Rows and cells
+
+
+def test_a_cell_says_what_there_is():
+    column = replace(tables.CONDITIONAL[1], decimals=1)
+    row = {"values": {"fid_class": Estimate(2.0, 1.5, 2.75)}}
+    assert tables.cell(row, column) == "2.0 [1.5, 2.8]"
+    row["values"]["fid_class_deviation"] = Estimate(0.5, math.nan, math.nan)
+    assert tables.cell(row, column) == "2.0 ± 0.5 [1.5, 2.8]"
+    row["values"]["fid_class"] = Estimate(3.0, math.nan, math.nan)
+    assert tables.cell(row, column) == "3.0 ± 0.5" and tables.cell({"values": {}}, column) == "–"
+    assert tables.estimate_of({"value": None, "low": None, "high": 1.0})[2] == 1.0
+
+
+# The classifier
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return classifiers.load()
+
+
+def test_the_bundled_classifier(bundled):
+    """Small, trained, and with a card that says on what and how well."""
+    assert (BUNDLED / "model.safetensors").stat().st_size < 2e6
+    card = (BUNDLED / "README.md").read_text()
+    assert "Free Spoken Digit Dataset" in card and "CC BY-SA 4.0" in card and "500 held back" in card
+    right = int(card.split(" of 500 right")[0].split("| ")[-1])
+    assert right >= 490
+    assert bundled.labels == tuple("0123456789") and (bundled.sample_rate, bundled.length) == (8000, 8192)
+    assert "epochs" in bundled.training_said and not bundled.training
+
+
+def test_classify(bundled):
+    """Probabilities and features of each clip, whatever its batch; the features lead to the probabilities."""
+    clips = 0.1 * torch.randn(5, 8192, generator=torch.Generator().manual_seed(1))
+    p, features = bundled.classify(clips)
+    assert p.shape == (5, 10) and features.shape == (5, 128) and p.dtype == features.dtype == np.float64
+    assert np.allclose(p.sum(1), 1, atol=1e-12) and (p > 0).all()
+    again = bundled.classify(clips.numpy(), batch=2)
+    assert np.allclose(again[0], p, atol=1e-5) and np.allclose(again[1], features, atol=1e-4)
+    weight, bias = (x.detach().double().numpy() for x in (bundled.head.weight, bundled.head.bias))
+    logits = features @ weight.T + bias
+    assert np.allclose(np.log(p), logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), atol=1e-4)
+    assert bundled.classify(clips[:0])[0].shape == (0, 10)
+
+
+def test_classify_refuses_what_it_does_not_know(bundled):
+    for bad, said in (
+        (torch.zeros(8192), "takes \\[N, 8192\\]"),
+        (torch.zeros(1, 100), "takes"),
+        (torch.full((1, 8192), torch.nan), "NaN"),
+    ):
+        with pytest.raises(DiffvocError, match=said):
+            bundled.classify(bad)
+
+
+def test_grouped_blocks_are_resnexts():
+    """A group of one stage sees only its own channels, and the parameters are those of grouped convolutions."""
+    config = ClassifierConfig(stem=8, widths=(8, 16), inner=(8, 8), blocks=1, cardinality=4)
+    made = Classifier(config).eval()
+    grouped = made.blocks[1].transform[3]
+    assert grouped.weight.shape == (8, 2, 3, 3) and grouped.stride == (2, 2)
+    x = torch.randn(1, 8, 6, 6, requires_grad=True)
+    grouped(x)[0, 0].sum().backward()
+    assert x.grad[0, :2].abs().sum() > 0 and x.grad[0, 2:].abs().sum() == 0
+    assert made.features(torch.randn(2, 32, 64)).shape == (2, 16)
+    same, other = made.blocks
+    with torch.no_grad():  # without its transformation a block is its shortcut
+        same.transform[-1].weight.zero_()
+        same.transform[-1].bias.zero_()
+    inside = torch.rand(1, 8, 6, 6)
+    assert torch.equal(same(inside), inside) and other(inside).shape == (1, 16, 3, 3)
+
+
+def test_a_classifier_is_what_was_saved(tmp_path):
+    made = Classifier(ClassifierConfig(stem=8, widths=(8, 8), inner=(8, 8), blocks=1, cardinality=2)).eval()
+    made.training_said = "a test"
+    classifiers.save(made, tmp_path, "a card", half=False)
+    found = classifiers.load(tmp_path)
+    clips = 0.1 * torch.randn(2, 8192)
+    assert found.config == made.config and found.training_said == "a test"
+    assert (found.classify(clips)[1] == made.classify(clips)[1]).all()
+    classifiers.save(made, tmp_path / "half", "a card")
+    assert (tmp_path / "half/model.safetensors").stat().st_size < (tmp_path / "model.safetensors").stat().st_size
+    assert np.allclose(classifiers.load(tmp_path / "half").classify(clips)[1], made.classify(clips)[1], atol=1e-2)
+
+
+def test_damaged_classifiers_are_refused(tmp_path):
+    config = ClassifierConfig(stem=8, widths=(8,), inner=(8,), blocks=1, cardinality=2)
+    classifiers.save(Classifier(config), tmp_path, "a card")
+    values = json.loads((tmp_path / "config.json").read_text())
+    for changed, said in (
+        ({"format": "other/1"}, "is no classifier"),
+        ({"colour": 3}, "unknown settings"),
+        ({"widths": [16]}, "does not belong to its config.json"),
+        ({"inner": [7]}, "groups"),
+        ({"widths": [8, 8]}, "one each a stage"),
+        ({"length": 8000}, "whole number of hops"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({**values, **changed}))
+        with pytest.raises(DiffvocError, match=said):
+            classifiers.load(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    (tmp_path / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(DiffvocError, match="cannot be read"):
+        classifiers.load(tmp_path)
