@@ -77,7 +77,7 @@ WIDE = "128 channels are better than 64 (MOS 4.44 against 4.38)"
 LONG = "quality rises with the steps T of training and sampling (MOS 4.31, 4.35, 4.38 for 20, 40, 50)"
 NORM = "the absolute error trains better than the squared one"
 ENDS = "a schedule must end near pure noise: one of 50 steps that ends at 0.88 spoils the sound"
-SHORT = "six steps, searched for, come close to a thousand (MOS 4.41 against 4.51)"
+SHORT = "six steps, searched for, come close to a thousand"
 DIVERSE = "samples of a diffusion model differ more than a GAN's (unconditional speech there; one mel, many seeds here)"
 CLAIMS = tuple(
     Claim(*rest)

@@ -244,9 +244,10 @@ def baseline(name: str, device: str) -> System:
 def from_baseline(name: str, model: Any, folder: Path | None = None) -> System:
     """A system from what ``baselines`` builds, loads or fetches."""
     facts = voices.card(folder) if folder else {}
+    part = folder.resolve().name if folder else ""
     return System(
         safe(name),
-        model.label,
+        f"{model.label}, {part}" if part.startswith("quarter-") else model.label,
         model.family,
         model.synthesise,
         safe(name),
