@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc import __version__, generators, voices
-from tts_diffvoc.commands import denoise, extract_mels, generate, import_checkpoint, interpolate, tune
+from tts_diffvoc.commands import bound, denoise, extract_mels, generate, import_checkpoint, interpolate, tune
 from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ COMMANDS = {
     "generate": generate,
     "denoise": denoise,
     "interpolate": interpolate,
+    "bound": bound,
     "import": import_checkpoint,
     "tune": tune,
     "extract-mels": extract_mels,
