@@ -1,0 +1,188 @@
+"""Zero-shot denoising: the scores by known answers, the ways against what theory says, and the command."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+
+import denoising as command
+import numpy as np
+import pytest
+import soundfile
+import torch
+from generation import denoising
+from small_generators import CONFIGS, HOP, falling, gaussian, random_generator
+
+from tts_diffvoc.checkpoint import save_generator
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.generator import Generator
+
+CARD = "---\nlicense: MIT\nauthor: us\ntraining: none\n---\n# test\n"
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# Scores
+
+
+@pytest.mark.parametrize("db", [-7.0, 0.0, 13.0])
+def test_si_sdr_of_noise_at_a_right_angle_is_its_level_at_any_scale(db):
+    """Signal and noise of no product: the ratio is that of their powers."""
+    angle = 2 * math.pi * torch.arange(4000, dtype=torch.float64) / 100
+    signal, noise = angle.sin(), angle.cos() * 10 ** (-db / 20)
+    mixed = torch.stack([signal + noise, 0.1 * (signal + noise) + 3.0])
+    found = denoising.si_sdr(mixed, signal.expand(2, -1))
+    assert found.tolist() == pytest.approx([db, db], abs=1e-6)
+
+
+def test_si_sdr_of_the_clip_itself_of_its_negative_and_of_silence():
+    clip = torch.randn(1, 500, generator=seeded())
+    assert denoising.si_sdr(clip, clip).item() == denoising.CLOSEST
+    assert denoising.si_sdr(-2 * clip, clip).item() == denoising.CLOSEST
+    assert math.isnan(denoising.si_sdr(clip, torch.zeros(1, 500)).item())
+    with pytest.raises(DiffvocError, match="one each"):
+        denoising.si_sdr(clip, clip[:, 1:])
+
+
+def test_noise_is_as_loud_as_asked_and_each_clips_own():
+    clean = torch.cat([torch.zeros(2, 3000), torch.tensor([[0.5], [0.05]]).expand(2, 4000)], dim=1)
+    full = denoising.add_white_noise(clean, ["a", "b"], 0.1, relative=False)
+    relative = denoising.add_white_noise(clean, ["a", "b"], 0.1, relative=True)
+    assert full.deviations.tolist() == [0.1, 0.1]
+    assert relative.deviations.tolist() == pytest.approx([0.05, 0.005])  # silence before the clip does not count
+    for found in (full, relative):
+        assert (found.noisy - clean).std(1).tolist() == pytest.approx(found.deviations.tolist(), rel=0.05)
+    noise = full.noisy - clean
+    assert abs(float(torch.corrcoef(noise)[0, 1])) < 0.05
+    alone = denoising.add_white_noise(clean[:1], ["a"], 0.1, relative=False)
+    assert torch.equal(alone.noisy[0], full.noisy[0])
+    other = denoising.add_white_noise(clean, ["a", "b"], 0.1, relative=False, seed=1)
+    assert not torch.equal(other.noisy, full.noisy)
+    with pytest.raises(DiffvocError, match="above 0"):
+        denoising.add_white_noise(clean, ["a", "b"], 0.0, relative=False)
+
+
+# Ways
+
+
+def tones(count=6):
+    """Clips [N, 2048] of a tone each."""
+    pitch = torch.linspace(300, 900, count).unsqueeze(1)
+    return 0.3 * torch.sin(2 * math.pi * pitch * torch.arange(2048) / 8000)
+
+
+def test_spectral_subtraction_helps_a_tone():
+    data = denoising.add_white_noise(tones(), ["x"] * 6, 0.1, relative=False)
+    gain = denoising.measure(denoising.Way("s", "s", denoising.spectral_subtraction), data)["gain"]
+    assert gain.low > 3 and gain.low <= gain.value <= gain.high
+
+
+def test_the_linear_estimate_of_gaussian_data_is_the_wiener_gain():
+    """Data of independent coefficients: each is scaled by its power over its power and the noise's."""
+    config = replace(CONFIGS["folded"], scale=1.0)
+    generator = Generator(config).eval()
+    generator.deviation.copy_(falling(HOP))
+    clean = gaussian(falling(HOP), 16, 512 // HOP)
+    data = denoising.add_white_noise(clean, ["x"] * 16, 0.1, relative=False)
+    restored = denoising.by(denoising.linear(generator)).clean(data)
+    power = falling(HOP).double().square()
+    expected = (power * 0.01 / (power + 0.01)).mean()
+    # The result is cut to [-1, 1]; only what was never cut is compared.
+    kept = clean.abs() < 0.5
+    got = (restored - clean)[kept].double().square().mean()
+    assert float(got) == pytest.approx(float(expected), rel=0.15)
+    assert float(got) < 0.75 * 0.01
+
+
+def test_a_trained_network_is_not_taken_for_its_linear_estimate():
+    generator = random_generator("folded")
+    data = denoising.add_white_noise(0.1 * tones(2)[:, :512], ["x"] * 2, 0.1, relative=False)
+    own, linear = denoising.by(generator).clean(data), denoising.by(denoising.linear(generator)).clean(data)
+    assert not torch.allclose(own, linear)
+    with pytest.raises(DiffvocError, match="no linear estimate"):
+        denoising.linear(random_generator("plain"))
+
+
+def test_ways_do_as_they_say():
+    """Known and estimated noise, a step, a label, and clips of one batch or one by one."""
+    generator = random_generator("folded with labels")
+    clean = 0.1 * tones(3)[:, :512]
+    data = denoising.add_white_noise(clean, ["one", "two", "2"], 0.1, relative=True)
+    known = denoising.by(generator).clean(data)
+    for i, deviation in enumerate(data.deviations.tolist()):
+        assert torch.allclose(known[i], generator.denoise(data.noisy[i], noise=deviation, steps=1)[0], atol=1e-6)
+    told = denoising.by(generator, told=True).clean(data)
+    wanted = generator.denoise(data.noisy[1], noise=float(data.deviations[1]), steps=1, label="two")[0]
+    assert torch.allclose(told[1], wanted, atol=1e-6) and not torch.allclose(told, known)
+    at = denoising.by(generator, 2, t=30).clean(data)
+    assert torch.allclose(at, generator.denoise(data.noisy, t=30, steps=2), atol=1e-6)
+    estimated = denoising.by(generator, known=False).clean(data)
+    assert torch.allclose(estimated, generator.denoise(data.noisy, steps=1), atol=1e-6)
+    names = [
+        w.name for w in (denoising.by(generator), denoising.by(generator, t=3), denoising.by(generator, told=True))
+    ]
+    assert len(set(names)) == 3
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A corpus laid out as FSDD, of tones."""
+    folder = tmp_path_factory.mktemp("fsdd") / "recordings"
+    folder.mkdir()
+    for digit in range(10):
+        for take in (0, 9):
+            samples = 0.3 * np.sin(2 * np.pi * 150 * (1 + digit) * np.arange(4000) / 8000)
+            soundfile.write(folder / f"{digit}_ann_{take}.flac", samples, 8000)
+    return folder.parent
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "small"
+    save_generator(random_generator("folded"), folder, CARD)
+    return folder
+
+
+def test_the_command_writes_what_it_measured(data, model, tmp_path, capsys):
+    words = ["--data", data, "--model", model, "--noise", "0.1", "--steps", 1, 2, "--t", 50, "--threads", 1]
+    assert command.main([str(word) for word in [*words, "--output", tmp_path / "run"]]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((tmp_path / "run" / "denoising.json").read_text())
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == [
+        "noisy", "spectral-subtraction", "small-linear-1", "small-1", "small-2", "small-1-t50", "small-1-estimated",
+    ]  # fmt: skip
+    before = rows["noisy"]["values"]["after"]["value"]
+    assert before == pytest.approx(20 * math.log10(0.3 / math.sqrt(2) / 0.1 * math.sqrt(4000 / 8192)), abs=0.2)
+    for name, row in rows.items():
+        assert row["clips"] == 10 and 0 <= row["values"]["accuracy"]["value"] <= 1
+        if name != "noisy":
+            gain = row["values"]["gain"]["value"]
+            assert gain == pytest.approx(row["values"]["after"]["value"] - before, abs=1e-6)
+            assert f"{gain:.2f} [" in said
+    with (tmp_path / "run" / "denoising.csv").open() as file:
+        lines = {row["name"]: row for row in csv.DictReader(file)}
+    assert float(lines["small-1"]["gain"]) == rows["small-1"]["values"]["gain"]["value"]
+    assert "/" not in found["manifest"]["command"].replace("eval/denoising.py", "").replace("N/A", "")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (["--noise", "loud"], "loud is no noise"),
+        (["--noise", "-1"], "above 0"),
+        (["--count", "0"], "--count 0"),
+        (["--model", "nobody"], "nobody"),
+        (["--t", "5000"], "no step"),
+    ],
+)
+def test_bad_words(change, message, data, model, tmp_path, capsys):
+    words = ["--data", data, "--model", model, "--threads", 1, "--output", tmp_path / "run", *change]
+    assert command.main([str(word) for word in words]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
