@@ -1,0 +1,461 @@
+"""The page of generated digits, made of a tiny generator, a corpus of tones, and the bundled classifier."""
+
+import json
+import math
+import re
+import shutil
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import browser
+import generation_page
+import numpy as np
+import pytest
+import records
+import soundfile
+import torch
+import unconditional
+from generation import classifier as classifiers
+from generation import contestants, corpus, exhibits, players, rivals, standings
+from generation.classifier import DIGITS
+from generation.wavegan import WaveGan, WaveGanConfig
+from PIL import Image
+from small_generators import FOLDED, HOP, falling, sizes
+
+from tts_diffvoc.checkpoint import load_generator, save_generator
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.generator import Generator, GeneratorConfig
+
+COLUMNS, POINTS, NOISE, SEED = 2, 3, 0.05, 7
+VOID = {"meta", "img", "source", "link", "br"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A corpus laid out as FSDD: ten digits, two speakers, three takes, of which two are held back."""
+    folder = tmp_path_factory.mktemp("fsdd") / "recordings"
+    folder.mkdir()
+    time = np.arange(5000) / 8000
+    for digit in range(10):
+        for number, speaker in enumerate(("ann", "bob")):
+            for take in (0, 1, 9):
+                pitch = 150 * (1 + digit) + 20 * number + take
+                samples = 0.3 * np.sin(2 * np.pi * pitch * time) * np.hanning(5000)
+                soundfile.write(folder / f"{digit}_{speaker}_{take}.flac", samples, 8000)
+    return folder.parent
+
+
+def generator(folder, labels=DIGITS, rate=8000):
+    torch.manual_seed(0)
+    config = {**FOLDED, "length": 8192, "sample_rate": rate, "defaults": {"steps": 3, "sampler": "ddim"}}
+    made = Generator(GeneratorConfig(sizes(HOP, len(labels)), labels=tuple(labels), **config))
+    with torch.no_grad():
+        made.deviation.copy_(falling(HOP))
+    save_generator(made, folder, "---\ntraining: 3 CPU minutes & <a tea>\n---\nTiny.\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    generator(folder / "spoken")
+    generator(folder / "mute", ())
+    torch.manual_seed(0)
+    rivals.save(WaveGan(WaveGanConfig(width=1)), folder / "weights" / "wavegan")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(data, models, tmp_path_factory):
+    """A run of eval/unconditional.py, of three generators."""
+    run = tmp_path_factory.mktemp("a run & more") / "made #1"
+    words = ["--model", models / "spoken", models / "mute", models / "weights" / "wavegan", "--output", run]
+    quick = ["--count", 20, "--bins", 4, "--resamples", 8, "--threads", 1]
+    assert unconditional.main([str(word) for word in ["--data", data, *words, *quick]]) == 0
+    return run
+
+
+def command(run, data, models, *more):
+    few = ["--columns", COLUMNS, "--points", POINTS, "--noise", NOISE, "--seed", SEED, "--t", 50, "--threads", 1]
+    words = [run, "--data", data, "--model", models / "spoken", "--unlabelled", models / "mute", *few, *more]
+    return [str(word) for word in words]
+
+
+@pytest.fixture(scope="module")
+def bundled(models):
+    """The tiny rival stands where bundled ones lie."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contestants, "WEIGHTS", models / "weights")
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(measured, data, models, bundled):
+    assert generation_page.main(command(measured, data, models)) == 0
+    return measured
+
+
+@pytest.fixture(scope="module")
+def text(run):
+    return (run / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return classifiers.load()
+
+
+class Reader(HTMLParser):
+    """Cards, tables, links and anything wrong with the nesting of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.links, self.ids, self.cards, self.tables, self.images = [], [], [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag not in VOID:
+            self.open.append((tag, found))
+        self.links += [found[name] for name in ("href", "src", "srcset") if name in found]
+        self.ids += [found["id"]] if "id" in found else []
+        if tag == "li" and "clip" in found.get("class", "").split():
+            self.cards.append({"classes": set(found["class"].split()), "text": ""})
+        if tag == "a" and found.get("class") == "sound":
+            self.cards[-1] |= {"sound": found["href"], "label": found["aria-label"]}
+        if tag == "img":
+            self.images.append(found)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        tags = [tag for tag, _ in self.open]
+        if any("clip" in found.get("class", "").split() for _, found in self.open):
+            self.cards[-1]["text"] += data + "\n"
+        if "td" in tags or "th" in tags:
+            self.tables[-1][-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Reader(text)
+
+
+def heard(run, card):
+    samples, rate = soundfile.read(run / unquote(card["sound"]), dtype="float32")
+    assert rate == 8000 and samples.shape == (8192,)
+    return samples
+
+
+def cards(page, start):
+    """Those whose sounds' names begin so, one a file."""
+    return list({card["sound"]: card for card in page.cards if card["sound"].startswith(f"page/{start}")}.values())
+
+
+# What is there
+
+
+def test_every_link_leads_to_a_file_and_every_file_is_linked(run, text, page):
+    assert not re.search(r"https?://|src=\"//|@import|url\(", text)
+    files = {unquote(link) for link in page.links if not link.startswith("#")}
+    assert all((run / file).is_file() for file in files)
+    assert {f"page/{path.name}" for path in (run / "page").iterdir()} == {f for f in files if f.startswith("page/")}
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert all(image.get("alt") and image.get("width") and image.get("height") for image in page.images)
+    assert not list(run.glob(".page*")) and generation_page.size(run) < generation_page.MOST
+
+
+def test_every_sound_decodes(run, page):
+    for path in (run / "page").glob("*.flac"):
+        about = soundfile.info(path)
+        assert (about.samplerate, about.frames, about.channels, about.subtype) == (8000, 8192, 1, "PCM_16")
+    assert len(cards(page, "said-")) == 10 * COLUMNS and len(cards(page, "recorded-")) == 10
+    assert len(cards(page, "mute-")) == len(cards(page, "wavegan-")) == COLUMNS + 1
+    assert len(cards(page, "between-")) == POINTS and len(cards(page, "end-")) == 2
+    assert len(cards(page, "step-")) == exhibits.STAGES
+    for version in ("clean", "noisy", "one", "many"):
+        assert len(cards(page, f"{version}-")) == 2  # as many as there are speakers
+
+
+def test_samples_are_the_first_of_their_seeds(run, page, models, data):
+    spoken = load_generator(str(models / "spoken"))
+    for seed in (SEED, SEED + 1):
+        made = spoken.generate(10, label=list(range(10)), seed=seed).numpy()
+        for label in range(10):
+            (card,) = cards(page, f"said-{label}-seed-{seed}.")
+            assert np.abs(heard(run, card) - made[label]).max() <= 0.5 / 32768 + 1e-7
+            assert card["label"] == f"Play “{label}”, seed {seed}"
+    gan = rivals.load(models / "weights" / "wavegan").generate(COLUMNS + 1, SEED).numpy()
+    for number, card in enumerate(cards(page, "wavegan-")):
+        made = corpus.fit(gan[number], 8192)
+        assert np.abs(heard(run, card) - made.clip(-1, 1)).max() <= 1 / 32768 + 1e-7
+    held = corpus.load(data).held
+    for digit, card in enumerate(cards(page, "recorded-")):
+        name = re.search(r"\d_\w+_\d", card["text"])[0]
+        assert name.startswith(f"{digit}_") and "recorded" in card["classes"]
+        assert np.array_equal(heard(run, card), held.waveforms[held.names.index(name)].numpy())
+
+
+def test_verdicts_are_the_classifiers(run, page, judge):
+    right = wrong = 0
+    for card in page.cards:
+        p, _ = judge.classify(heard(run, card)[None])
+        label, sure = int(p.argmax()), f"{100 * p.max():.0f}\xa0%"
+        assert f"“{label}”, {sure}" in card["text"], card
+        asked = re.search(r"said-(\d)", card["sound"]) or re.search(r"(\d)_(?:ann|bob)_\d\n", card["text"])
+        if asked is None:
+            continue
+        fits = int(asked[1]) == label
+        right, wrong = right + fits, wrong + (not fits)
+        assert ("✓" in card["text"]) == fits and ("✗ wrong" in card["text"]) != fits
+        assert ("wrong" in card["classes"]) != fits
+    assert right and wrong  # both are on the page
+    for card in [*cards(page, "mute-"), *cards(page, "wavegan-"), *cards(page, "step-")[:-1]]:
+        assert "heard as" in card["text"] and "wrong" not in card["classes"]
+
+
+def test_the_summary_counts(text, page):
+    said = cards(page, "said-")
+    right = sum("✓" in card["text"] for card in said)
+    real = sum("✓" in card["text"] for card in cards(page, "recorded-"))
+    assert f"Of the 20 generated clips on this page the classifier hears {right} as what was asked for." in text
+    assert f"hears {right} of 20 generated clips and {real} of 10 recordings" in text
+
+
+# The tables
+
+
+def test_numbers_are_those_of_the_summary(run, page):
+    rows = json.loads((run / "summary.json").read_text())["rows"]
+    first, second = page.tables
+    assert [line[0].removesuffix(" (untrained)") for line in first[1:]] == [row["label"] for row in rows]
+    for line, row in zip(first[1:], rows):
+        for place, (key, decimals) in enumerate([("fid", 3), ("is", 2), ("mis", 1), ("am", 3), ("ndb", 2)], start=1):
+            found = row["values"][key]
+            bounds = f" [{found['low']:.{decimals}f}, {found['high']:.{decimals}f}]"
+            assert line[place] == f"{found['value']:.{decimals}f}{bounds}", key
+    assert first[0][1:6] == ["FID ↓", "IS ↑", "mIS ↑", "AM ↓", "NDB/K ↓"] and second[0][1] == "accuracy ↑"
+    spoken = next(row for row in rows if row["name"].startswith("spoken"))
+    (line,) = (line for line in second if line[0] == spoken["label"])
+    assert line[1].startswith(f"{spoken['values']['accuracy']['value']:.3f} [")
+    assert len(second) == 4  # the heading, two sets of the corpus, and the one generator with labels
+
+
+def test_words_of_the_run_are_text(text):
+    assert "3 CPU minutes &amp; &lt;a tea&gt;" in text and "<a tea>" not in text
+    assert "Arrows point to the better end" in text and "✗ wrong, in a dashed frame" in text
+    assert "/tmp" not in text and "python eval/generation_page.py" in text
+    assert "<dt>its rows in the tables</dt><dd>spoken, 3 steps, DDIM, guidance 0</dd>" in text
+
+
+def test_a_table_of_denoising_where_there_is_one(run, tmp_path):
+    assert "Zero-shot denoising" not in standings.section(run)
+    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("sets", "page"))
+    rows = [
+        {"name": "a", "label": "a|b", "noise": "0.1", "clips": 4,
+         "values": {"gain": {"value": 9.123, "low": 8.5, "high": 9.75}, "own_thing": {"value": 1.0}}},
+        {"name": "b", "label": "noise left on", "noise": "0.1", "clips": 4,
+         "values": {"after": {"value": -8.0, "low": None, "high": None}}},
+    ]  # fmt: skip
+    records.write(copy, "denoising", {"manifest": {"command": "python <it>"}, "rows": rows})
+    html = standings.section(copy)
+    assert "python &lt;it&gt;" in html
+    assert Reader(html).tables[-1] == [
+        ["way", "noise", "clips", "SI-SDR gain, dB ↑", "own thing", "SI-SDR, dB ↑"],
+        ["a|b", "0.1", "4", "9.12 [8.50, 9.75]", "1.00", "–"],
+        ["noise left on", "0.1", "4", "–", "–", "-8.00"],
+    ]
+    records.write(copy, "denoising", {"rows": [{"label": "no values"}]})
+    with pytest.raises(DiffvocError, match="not as denoising.py writes it"):
+        standings.section(copy)
+
+
+# The ways
+
+
+def test_the_film(run, page, text, models):
+    with Image.open(run / "page" / "film.webp") as film:
+        assert film.n_frames == exhibits.FRAMES and film.is_animated and film.info["loop"] == 0
+        film.seek(0)
+        noise = np.asarray(film.convert("RGB"), dtype=float)
+        film.seek(exhibits.FRAMES - 1)
+        clean = np.asarray(film.convert("RGB"), dtype=float)
+    assert (run / "page" / "film.webp").stat().st_size < 800_000
+    with Image.open(run / "page" / "film-still.webp") as still:
+        last = np.asarray(still.convert("RGB"), dtype=float)
+    assert np.abs(clean - last).mean() < 0.2 * np.abs(noise - last).mean()
+    assert 'media="(prefers-reduced-motion: reduce)" srcset="page/film-still.webp"' in text
+    stages = cards(page, "step-")
+    levels = [float(re.search(r"noise level ([\d.]+)", card["text"])[1]) for card in stages]
+    assert levels == sorted(levels) and levels[-1] == 1 and levels[0] < 0.1
+    assert ["step 1 of 40" in stages[0]["text"], "step 40 of 40" in stages[-1]["text"]] == [True, True]
+    label = int(re.search(r"One clip of “(\d)”", text)[1])
+    made = load_generator(str(models / "spoken")).generate(1, label=label, seed=SEED, steps=40)[0].numpy()
+    assert np.abs(heard(run, stages[-1]) - made).max() <= 0.5 / 32768 + 1e-7
+    loudest = np.abs(made).max() + 1e-4
+    assert all(np.abs(heard(run, card)).max() <= loudest for card in stages)
+
+
+def test_between_two_voices(run, page, text, models):
+    ends = cards(page, "end-")
+    names = [re.search(r"\d_\w+_\d", card["text"])[0] for card in ends]
+    assert names[0][0] == names[1][0] and names[0][2:5] != names[1][2:5]
+    assert f"recordings of “{names[0][0]}”, {names[0]} and {names[1]}" in text
+    a, b = (torch.from_numpy(heard(run, card)) for card in ends)
+    spoken = load_generator(str(models / "spoken"))
+    made = spoken.interpolate(a, b, 50, POINTS, seed=SEED, label=names[0][0]).numpy()
+    for clip, card in zip(made, cards(page, "between-")):
+        assert np.abs(heard(run, card) - clip).max() <= 0.5 / 32768 + 1e-7
+    order = [card["sound"] for card in page.cards if re.search("page/(between|end)-", card["sound"])]
+    assert [name[5] for name in order] == ["e", *"b" * POINTS, "e"]
+
+
+def test_noise_taken_off(run, page, models):
+    spoken = load_generator(str(models / "spoken"))
+    speakers = set()
+    for clean, noisy, one, many in zip(*(cards(page, f"{name}-") for name in ("clean", "noisy", "one", "many"))):
+        speakers.add(re.search(r"\d_(\w+)_\d", clean["text"])[1])
+        target, given = heard(run, clean), heard(run, noisy)
+        assert np.std(given - target) == pytest.approx(NOISE, rel=0.05)
+        for card in (noisy, one, many):
+            found = heard(run, card).astype(float)
+            scale = (found @ target) / (target.astype(float) @ target)
+            rest = found - scale * target
+            expected = 10 * math.log10((scale * target @ (scale * target)) / (rest @ rest))
+            printed = float(re.search(r"SI-SDR (\S+) dB", card["text"])[1].replace("−", "-"))
+            assert printed == pytest.approx(expected, abs=0.06)
+        for card, steps in ((one, 1), (many, None)):
+            made = spoken.denoise(torch.from_numpy(given), noise=NOISE, steps=steps)[0].numpy()
+            assert np.abs(heard(run, card) - made).max() <= 1 / 32768
+        assert "1 step" in one["text"] and re.search(r"\b(?!1\b)\d+ steps", many["text"])
+    assert speakers == {"ann", "bob"}
+
+
+def test_words_for_decibels():
+    assert players.decibels(-3.21) == "−3.2 dB" and players.decibels(math.inf) == "∞ dB"
+    assert players.decibels(math.nan) == "–"
+
+
+# Made again
+
+
+def test_the_same_line_makes_the_same_page(run, data, models, text):
+    """And what another page left behind goes."""
+    before = {path.name: path.read_bytes() for path in (run / "page").iterdir()}
+    (run / "page" / "old.flac").write_bytes(b"of another page")
+    assert generation_page.main(command(run, data, models)) == 0
+    assert {path.name: path.read_bytes() for path in (run / "page").iterdir()} == before
+    assert (run / "index.html").read_text(encoding="utf-8") == text
+
+
+def test_another_seed_draws_other_sounds(data, models, judge):
+    one, model = generation_page.labelled(str(models / "spoken"), DIGITS, "cpu")
+    corpora = corpus.load(data)
+    first, second = (exhibits.Studio(corpora, judge, one, model, seed) for seed in (0, 1))
+    assert first._of_all_speakers(2) != second._of_all_speakers(2)
+    assert [row[-1].source for row in first.grid(1)] != [row[-1].source for row in second.grid(1)]
+    assert first.seeds(3) == [0, 1, 2] and second.seeds(2) == [1, 2]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--columns", 0], "--columns 0 was given; it must be 1 to 12"),
+        (["--points", 1], "--points 1 was given"),
+        (["--t", 101], "t=101 is no step"),
+        (["--noise", 1e6], "knows noise up to"),
+        (["--model", "nobody"], "no generator or checkpoint folder 'nobody'"),
+        (["--model", "mute"], "has no labels"),
+        (["--unlabelled", "spoken"], "has labels; give a generator without"),
+        (["--model", "fast"], "makes 16,000 Hz, FSDD has 8,000 Hz"),
+    ],
+)
+def test_bad_words(words, said, run, data, models, capsys):
+    before = (run / "index.html").stat().st_mtime_ns
+    if words[1] == "fast":
+        generator(models / "fast", rate=16000)
+    known = words[1] in ("mute", "spoken", "fast")
+    assert generation_page.main(command(run, data, models, words[0], models / words[1] if known else words[1])) == 1
+    error = capsys.readouterr().err
+    assert said in error and error.startswith("generation_page.py: ") and "Traceback" not in error
+    assert (run / "index.html").stat().st_mtime_ns == before and not list(run.glob(".page*"))
+
+
+def test_no_run_to_show(run, data, models, tmp_path, capsys):
+    assert generation_page.main(command(tmp_path, data, models)) == 1
+    assert "holds no run to show: it has no summary.json" in capsys.readouterr().err
+    (tmp_path / "summary.json").write_text('{"rows": [{"label": "x"}]}')
+    assert generation_page.main(command(tmp_path, data, models)) == 1
+    assert "not as unconditional.py writes it" in capsys.readouterr().err
+    for name in ("summary", "systems"):
+        shutil.copy(run / f"{name}.json", tmp_path)
+    manifest = records.read(run, "manifest")
+    manifest["options"]["classifier"]["digest"] = "of another"
+    records.write(tmp_path, "manifest", manifest)
+    assert generation_page.main(command(tmp_path, data, models)) == 1
+    assert "judged by another classifier" in capsys.readouterr().err
+
+
+# In a browser
+
+
+@pytest.mark.skipif(browser.find() is None, reason="no Chromium is installed; on Debian: apt-get install chromium")
+def test_in_chromium(run):
+    """It plays by click and key, one sound at a time; it fits a telephone, light and dark; the film can be stopped."""
+    with browser.Browser() as opened:
+        for width in (1280, 390):
+            for dark in (False, True):
+                opened.size(width, 844, dark)
+                opened.open(run / "index.html")
+                assert opened.run("document.documentElement.scrollWidth") <= width
+                assert opened.run("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+                assert opened.run(CONTRAST) >= 4.5  # WCAG 2, level AA
+        opened.run("document.querySelectorAll('img').forEach(image => { image.loading = 'eager'; })")
+        opened.wait("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        links = "document.querySelectorAll('a.sound')"
+        opened.run(f"{links}[0].click()")
+        opened.wait("!audio.paused && audio.currentTime > 0.05")
+        assert opened.run(f"{links}[0].getAttribute('aria-pressed')") == "true"
+        assert opened.run("audio.duration") == pytest.approx(1.024, abs=0.01)
+        opened.run(f"{links}[1].focus()")
+        opened.key(" ", 32)
+        assert opened.run(f"[{links}[0], {links}[1]].map(link => link.getAttribute('aria-pressed'))") == [
+            "false",
+            "true",
+        ]
+        opened.key("Enter", 13, "\r")
+        assert opened.run("audio.paused && document.querySelectorAll('.playing').length === 0")
+        assert opened.run(f"[...{links}].every(link => link.getAttribute('role') === 'button')")
+        film = "document.querySelector('img.film').currentSrc.split('/').pop()"
+        assert opened.run(film) == "film.webp"
+        opened.run("document.querySelector('#pause').click()")
+        opened.wait(f"{film} === 'film-still.webp'")
+        assert opened.run("document.querySelector('#pause').textContent") == "Play the film"
+        reduced = {"name": "prefers-reduced-motion", "value": "reduce"}
+        opened.call("Emulation.setEmulatedMedia", features=[reduced])
+        opened.open(run / "index.html")
+        assert opened.run(film) == "film-still.webp"
+        opened.run("document.querySelector('#pause').click()")
+        opened.wait(f"{film} === 'film.webp'")
+        assert opened.troubles() == []
+
+
+CONTRAST = """Math.min(...[...document.querySelectorAll('p, td, th, h2, h3, li, dd, dt, .button')].map(element => {
+  const light = color => { const [r, g, b] = color.match(/[\\d.]+/g).map(v => v / 255).map(
+    v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  let behind = element;
+  while (getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+  const [a, b] = [light(getComputedStyle(element).color), light(getComputedStyle(behind).backgroundColor)];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); }))"""
