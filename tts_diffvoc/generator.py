@@ -18,7 +18,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.base import AudioModel, parse_choice, parse_seed, parse_steps
-from tts_diffvoc.diffusion.objectives import LABEL_DROPOUT, Denoiser, draw_noise, drop_labels, noise_prediction_loss
+from tts_diffvoc.diffusion.objectives import (
+    LABEL_DROPOUT,
+    Denoiser,
+    DrawLevels,
+    discrete_levels,
+    draw_noise,
+    drop_labels,
+    noise_prediction_loss,
+)
 from tts_diffvoc.diffusion.process import q_sample
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
@@ -272,7 +280,11 @@ class Generator(AudioModel):
         return precondition(predict, power, self.transform, self.frames, relative=True)
 
     def loss(
-        self, waveform: Tensor, labels: Tensor | Sequence[Label] | None = None, seeds: Sequence[int] | None = None
+        self,
+        waveform: Tensor,
+        labels: Tensor | Sequence[Label] | None = None,
+        seeds: Sequence[int] | None = None,
+        draw: DrawLevels = discrete_levels,
     ) -> Tensor:
         """Mean squared error of the predicted noise at discrete levels (Kong et al. 2021, algorithm 1), one scalar.
 
@@ -283,9 +295,10 @@ class Generator(AudioModel):
             waveform: [B, T]; T is a multiple of the hop.
             labels: [B] of a generator that has them; in training, one in ten is left out.
             seeds: one for each row, so that its level, noise and missing label do not depend on its batch.
+            draw: how levels are drawn; evenly from the schedule unless told otherwise.
         """
         x0 = self.encode(waveform.to(self.device))
-        noise_level, eps = draw_noise(x0, self.config.schedule, seeds=seeds)
+        noise_level, eps = draw_noise(x0, self.config.schedule, draw, seeds=seeds)
         indices = self.indices(labels, x0.shape[0])
         if labels is not None and indices is not None and self.training:
             indices = drop_labels(indices, self.network.no_label, LABEL_DROPOUT, seeds=seeds)

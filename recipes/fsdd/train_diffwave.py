@@ -35,6 +35,7 @@ from generation.corpus import Corpus
 from train_seeds import FOLDER, Learner, Plan, RivalRun, Settings
 
 from tts_diffvoc.checkpoint import save_generator, write_beside
+from tts_diffvoc.diffusion.objectives import discrete_levels, focused_levels
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator, GeneratorConfig
@@ -47,6 +48,8 @@ CLIP = 1.0  # most that the gradient may be long
 SCORED = 256  # held-back clips of a score
 # Folded networks work at unit deviation: their levels go on to where a clip is a fiftieth of what is seen.
 FOLDED_LEVELS = NoiseSchedule.log_snr(0.9999, 0.02, 200)
+# Which digit is said, and where its formants lie, is decided at signal-to-noise ratios of about -30 to 5 dB.
+DECISIVE = (1.4, 1.2)
 HOP_SECONDS = 0.004
 CARD = """---
 license: MIT
@@ -97,7 +100,7 @@ def config_of(kind: str, size: str, digits: Corpus, deviation: float) -> Generat
 
 
 PLANS = {
-    "small": Plan({}, batch=16, rate=1e-3, average=0.999, falls=True),
+    "small": Plan({}, batch=16, rate=1e-3, average=0.999, falls=True, levels=DECISIVE),
     "published": Plan({}, batch=16, rate=2e-4, average=0.9999),
     "deep-thin": Plan({}, batch=16, rate=2e-4, average=0.9999),
 }
@@ -110,6 +113,7 @@ class DiffWaveLearner(Learner):
 
     def __init__(self, generator: Generator, plan: Plan, device: torch.device, bf16: bool) -> None:
         self.generator, self.plan, self.device = generator.to(device), plan, device
+        self.draw = focused_levels(*plan.levels) if plan.levels else discrete_levels
         self.networks: dict[str, nn.Module] = {"generator": generator}
         self.average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(plan.average)).eval()
         self.average.requires_grad_(False)
@@ -124,7 +128,7 @@ class DiffWaveLearner(Learner):
         optimiser = self.optimisers["generator"]
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = self.generator.train().loss(waveform, labels, seeds=seeds)
+        loss = self.generator.train().loss(waveform, labels, seeds, self.draw)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.generator.parameters(), CLIP)

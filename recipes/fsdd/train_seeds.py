@@ -55,6 +55,8 @@ class Plan:
         critic_steps: WaveGAN: the critic's steps before each of the generator's.
         average: WaveGAN: what the average of the generator's weights keeps at a step; 0 for no average.
         falls: whether the rate rises at first and falls to the end, along a cosine.
+        levels: DiffWave: mean and deviation of the logarithm of the noise-to-signal ratios that most clips are learnt
+            at; empty for levels drawn evenly from the schedule.
     """
 
     network: dict[str, int]
@@ -63,6 +65,7 @@ class Plan:
     critic_steps: int = 0
     average: float = 0.0
     falls: bool = False
+    levels: tuple[float, ...] = ()
 
     @property
     def said(self) -> str:

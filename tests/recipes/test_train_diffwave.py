@@ -23,7 +23,7 @@ from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule  #
 from tts_diffvoc.errors import DiffvocError  # noqa: E402
 from tts_diffvoc.generator import Generator, GeneratorConfig  # noqa: E402
 
-PLAN = Plan({}, batch=4, rate=2e-3, average=0.9, falls=True)
+PLAN = Plan({}, batch=4, rate=2e-3, average=0.9, falls=True, levels=(0.0, 2.0))
 FOLDED = NoiseSchedule.log_snr(0.99, 0.05, 20)
 
 

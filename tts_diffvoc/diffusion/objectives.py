@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -34,6 +35,33 @@ def hierarchical_levels(schedule: NoiseSchedule, batch: int, generator: torch.Ge
     place = torch.rand(batch, generator=generator, dtype=torch.float64)
     cleaner, noisier = edges[segment], edges[segment + 1]
     return (noisier + (cleaner - noisier) * place).float()
+
+
+def focused_levels(centre: float, spread: float, share: float = 0.75) -> DrawLevels:
+    """How to draw most levels where a sample's structure is decided, instead of evenly.
+
+    Of ``share`` of all rows the noise-to-signal ratio s / a is log-normal (Karras et al. 2022, section 5, equation for
+    ln sigma), kept within the schedule; the other rows are :func:`discrete_levels`.
+
+    Args:
+        centre, spread: mean and deviation of ln(s / a), where x = a x0 + s eps.
+
+    Raises: DiffvocError for a spread or a share that is none.
+    """
+    if not (math.isfinite(centre) and 0 < spread < math.inf and 0 <= share <= 1):
+        raise DiffvocError(
+            f"levels about {centre} of spread {spread} for a share of {share} were asked for; give a finite centre, a "
+            "spread above 0 and a share from 0 to 1."
+        )
+
+    def draw(schedule: NoiseSchedule, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        even = discrete_levels(schedule, batch, generator)
+        ratio = torch.exp(centre + spread * torch.randn(batch, generator=generator, dtype=torch.float64))
+        cleanest, noisiest = schedule.noise_levels[0], schedule.noise_levels[-1]
+        level = (1 / (1 + ratio.square()).sqrt()).clamp(noisiest, cleanest).float()
+        return torch.where(torch.rand(batch, generator=generator) < share, level, even)
+
+    return draw
 
 
 def noise_prediction_loss(
