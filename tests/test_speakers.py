@@ -1,4 +1,4 @@
-"""Mel vocoders that know several speakers by number, published and folded."""
+"""Mel vocoders that know several speakers by number and by name, published and folded."""
 
 import json
 from dataclasses import replace
@@ -89,3 +89,53 @@ def test_configurations_without_speakers_are_written_as_before(speaking):
         assert "labels" not in config.to_dict()["sizes"] and "label_channels" not in config.to_dict()["sizes"]
     again = VocoderConfig.from_dict(json.loads(json.dumps(speaking.config.to_dict())))
     assert again.speakers == 3 and again.sizes == speaking.config.sizes
+
+
+# Names
+
+
+@pytest.fixture
+def named(speaking) -> Vocoder:
+    """The same, with names, two of which are numbers as well."""
+    vocoder = Vocoder(replace(speaking.config, speaker_names=("ann", "2", "0")), "named").eval()
+    vocoder.load_state_dict(speaking.state_dict())
+    return vocoder
+
+
+def test_a_name_is_as_good_as_a_number(named, speech):
+    mel = named.mel(speech)[..., :8]
+    by_number = [named.generate(mel, steps=1, seed=1, speaker=number) for number in range(3)]
+    for name, expected in zip(("ann", "2", "0"), by_number):
+        assert torch.equal(named.generate(mel, steps=1, seed=1, speaker=name), expected)
+    assert torch.equal(named.generate(mel, steps=1, seed=1, speaker="1"), by_number[1])  # no name, hence a number
+    named.defaults.update(parse_options(named, {"speaker": "0"}))
+    assert torch.equal(named.generate(mel, steps=1, seed=1), by_number[2])
+    assert torch.equal(named.generate(mel, steps=1, seed=1, speaker=0), by_number[0])
+
+
+def test_names_are_kept(named, tmp_path):
+    save_checkpoint(named, tmp_path / "named", "# Named\n", dtype=torch.float32)
+    again = load_checkpoint(tmp_path / "named")
+    assert again.config == named.config and again.speaker_number("0") == 2
+    values = json.loads((tmp_path / "named/config.json").read_text())
+    assert values.pop("speaker_names") == ["ann", "2", "0"]
+    old = VocoderConfig.from_dict({name: value for name, value in values.items() if name != "format"})
+    assert old.speaker_names == () and old.speakers == 3 and "speaker_names" not in old.to_dict()
+
+
+def test_unknown_names(named, speaking, vocoder):
+    for speaker in ("bob", "3", 3, -1, "-1", "1.0", ""):
+        with pytest.raises(
+            DiffvocError, match=r"is unknown to named; give 0 to 2, a whole number, or a name: ann, 2, 0"
+        ):
+            named.speaker_number(speaker)
+    with pytest.raises(DiffvocError, match="speaker=ann is unknown to three; give 0 to 2, a whole number[.]"):
+        parse_options(speaking, {"speaker": "ann"})
+    with pytest.raises(DiffvocError, match="no speakers"):
+        parse_options(vocoder, {"speaker": "ann"})
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "b"), ("a", "b", "c", "d"), ("a", "b", "")])
+def test_names_that_do_not_fit(speaking, names):
+    with pytest.raises(DiffvocError, match="the network has 3 speakers and their names are .*; give one name for each"):
+        replace(speaking.config, speaker_names=names)

@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     vocode.add_argument("--level", help="noise level at which an estimate enters the reverse process")
     vocode.add_argument("--project", help="iterations of Griffin-Lim that each step's clean data take")
     vocode.add_argument("--consistency", help="iterations that carry the result's mel towards the given one")
-    vocode.add_argument("--speaker", help="number of the speaker, of a vocoder that has several")
+    vocode.add_argument("--speaker", help="name or number of the speaker, of a vocoder that has several")
     vocode.add_argument("--sigma", help="deviation of a flow's noise")
     vocode.add_argument("--denoise", help="strength of a flow's denoiser")
     vocode.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
@@ -125,7 +125,7 @@ def info(name: str) -> None:
     config = read_config(folder, kind)
     card = folder / "README.md"
     print(card.read_text(encoding="utf-8") if card.is_file() else f"{folder} has no model card.")
-    keys = ("network", "sizes", "mel", "block", "sample_rate", "length", "labels", "hop", "defaults")
+    keys = ("network", "sizes", "mel", "block", "sample_rate", "length", "labels", "hop", "speaker_names", "defaults")
     print(json.dumps({key: config[key] for key in keys if key in config}, indent=1))
 
 

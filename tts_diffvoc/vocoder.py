@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -52,6 +53,11 @@ def parse_level(text: str) -> float:
     return level
 
 
+def parse_speaker(text: str) -> str:
+    """A speaker's name or number as it stands: only the vocoder knows which of them it is."""
+    return text
+
+
 @dataclass(frozen=True)
 class VocoderConfig:
     """Everything but the weights.
@@ -65,7 +71,9 @@ class VocoderConfig:
             short-time spectra, conditioned on the logarithm of the deviations that the estimator expects.
         estimator: sizes of the first estimate, or None for a vocoder that starts from noise only.
         inference: betas of tuned schedules by number of steps; other numbers are respaced from training.
-        defaults: what ``generate`` does unless told otherwise (steps, seed, sampler, start, level).
+        defaults: what ``generate`` does unless told otherwise (steps, seed, sampler, start, level, speaker).
+        speaker_names: of the speakers, or of whatever else a global condition tells apart, in the order of their
+            numbers; empty for speakers that have numbers alone.
     """
 
     network: str
@@ -76,8 +84,10 @@ class VocoderConfig:
     estimator: EstimatorConfig | None = None
     inference: dict[int, tuple[float, ...]] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
+    speaker_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "speaker_names", tuple(self.speaker_names))
         if self.network not in NETWORKS:
             raise DiffvocError(f"network {self.network!r} is unknown; this version has {', '.join(NETWORKS)}.")
         if self.folded and self.estimator is None:
@@ -97,6 +107,12 @@ class VocoderConfig:
                 f"channels each; a hop of {self.mel.hop_length} samples needs {positions} of {channels}"
                 + ("." if self.folded else f": {fitting(self.network, self.mel.hop_length)}.")
             )
+        names = self.speaker_names
+        if names and (len(names) != self.speakers or len(set(names)) != len(names) or not all(names)):
+            raise DiffvocError(
+                f"the network has {self.speakers} speakers and their names are {', '.join(map(repr, names[:20]))}; "
+                "give one name for each, no two alike and none empty, or no names."
+            )
 
     @property
     def speakers(self) -> int:
@@ -108,6 +124,7 @@ class VocoderConfig:
         sizes = asdict(self.sizes)
         if not self.speakers:  # as they were before there were labels
             sizes = {name: value for name, value in sizes.items() if name not in ("labels", "label_channels")}
+        named = {"speaker_names": list(self.speaker_names)} if self.speaker_names else {}
         return {
             "network": self.network,
             "sizes": sizes,
@@ -117,6 +134,7 @@ class VocoderConfig:
             "estimator": asdict(self.estimator) if self.estimator else None,
             "inference": {str(steps): list(betas) for steps, betas in self.inference.items()},
             "defaults": self.defaults,
+            **named,
         }
 
     @classmethod
@@ -144,6 +162,7 @@ class VocoderConfig:
                 estimator=EstimatorConfig(**values["estimator"]) if values.get("estimator") else None,
                 inference={int(k): tuple(v) for k, v in values.get("inference", {}).items()},
                 defaults=dict(values.get("defaults", {})),
+                speaker_names=tuple(values.get("speaker_names", ())),
             )
         except TypeError as error:
             raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
@@ -160,7 +179,7 @@ class Vocoder(MelVocoder):
         "level": parse_level,
         "project": parse_iterations("project"),
         "consistency": parse_iterations("consistency"),
-        "speaker": parse_iterations("speaker"),
+        "speaker": parse_speaker,
     }
 
     def __init__(self, config: VocoderConfig, name: str = "vocoder") -> None:
@@ -263,7 +282,7 @@ class Vocoder(MelVocoder):
         draw = discrete_levels if diffwave else hierarchical_levels
         noise_level, eps = draw_noise(x0, self.config.schedule, draw, generator, seeds)
         if labels is not None:
-            self._check_speaker()
+            self._check_has_speakers()
             labels = labels.to(self.device)
             if self.training:
                 labels = drop_labels(labels, self.config.speakers, LABEL_DROPOUT, generator, seeds)
@@ -319,7 +338,7 @@ class Vocoder(MelVocoder):
         level: float | None = None,
         project: int | None = None,
         consistency: int | None = None,
-        speaker: int | None = None,
+        speaker: str | int | None = None,
         callback: Callable[[int, Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
@@ -333,7 +352,7 @@ class Vocoder(MelVocoder):
             project: iterations of Griffin-Lim that carry each step's clean data towards the estimator's magnitudes
                 (GLA-Grad, Liu et al. 2024); 0 for none.
             consistency: iterations that carry the waveform's own mel towards ``mel`` at the end; 0 for none.
-            speaker: number of the speaker, from 0, of a vocoder that has some; None for none of them.
+            speaker: name or number, from 0, of one of this vocoder's speakers; None for none of them.
             callback: called as (step, x, x0) after each step.
 
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
@@ -345,9 +364,8 @@ class Vocoder(MelVocoder):
         seed = self._option("seed", seed, None)
         project = self._option("project", project, 0)
         consistency = self._option("consistency", consistency, 0)
-        speaker = self._option("speaker", speaker, None)
-        if speaker is not None:
-            self._check_speaker(speaker)
+        speaker = self.defaults.get("speaker") if speaker is None else speaker
+        number = None if speaker is None else self.speaker_number(speaker)
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         if start == "estimate":
@@ -356,7 +374,7 @@ class Vocoder(MelVocoder):
         else:
             schedule = self.inference_schedule(steps)
             x = torch.randn(mel.shape[0], mel.shape[2] * self.config.mel.hop_length, generator=generator).to(mel)
-        labels = None if speaker is None else torch.full((mel.shape[0],), speaker, device=mel.device)
+        labels = None if number is None else torch.full((mel.shape[0],), number, device=mel.device)
         denoiser = self.denoiser(mel, labels=labels)
         if project:
             denoiser = self._projected(denoiser, mel, project)
@@ -370,14 +388,30 @@ class Vocoder(MelVocoder):
         """Raise DiffvocError for more steps than the schedule has, and for a speaker that this vocoder has not."""
         self.inference_schedule({**self.defaults, **options}.get("steps", 6))
         if options.get("speaker") is not None:
-            self._check_speaker(options["speaker"])
+            self.speaker_number(options["speaker"])
 
-    def _check_speaker(self, speaker: int = 0) -> None:
-        """Raise DiffvocError for a vocoder without speakers, or without this one."""
+    def speaker_number(self, speaker: str | int) -> int:
+        """The number of a speaker given by name or by number; a text is a name first, even one of digits.
+
+        Raises: DiffvocError for a vocoder without speakers, or without this one.
+        """
+        self._check_has_speakers()
+        names, count = self.config.speaker_names, self.config.speakers
+        if isinstance(speaker, str) and speaker in names:
+            return names.index(speaker)
+        number = int(speaker) if isinstance(speaker, Integral) or str(speaker).isdecimal() else -1
+        if 0 <= number < count:
+            return number
+        shown = ", ".join(names[:10]) + (f" and {count - 10} more" if count > 10 else "")
+        raise DiffvocError(
+            f"speaker={speaker} is unknown to {self.name}; give 0 to {count - 1}, a whole number"
+            + (f", or a name: {shown}." if names else ".")
+        )
+
+    def _check_has_speakers(self) -> None:
+        """Raise DiffvocError for a vocoder without speakers."""
         if not self.config.speakers:
             raise DiffvocError(f"{self.name} has no speakers to choose from; leave the speaker out.")
-        if speaker >= self.config.speakers:
-            raise DiffvocError(f"speaker={speaker} is unknown to {self.name}; give 0 to {self.config.speakers - 1}.")
 
     def _noised_estimate(self, mel: Tensor, schedule: NoiseSchedule, generator: torch.Generator) -> Tensor:
         """The estimator's waveform, carried to the noisiest level of ``schedule``."""

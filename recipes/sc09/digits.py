@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))  # the sibling's modul
 from recipes.fsdd.digits import Digits, read_all, split
 from tts_diffvoc.errors import DiffvocError
 
-__all__ = ["CREDIT", "LABELS", "LENGTH", "SAMPLE_RATE", "WORDS", "Digits", "is_here", "load", "split"]
+__all__ = ["CREDIT", "LABELS", "LENGTH", "SAMPLE_RATE", "WORDS", "Digits", "is_here", "listed", "load", "split"]
 
 SAMPLE_RATE = 16000
 LENGTH = 16384
@@ -32,12 +32,10 @@ def is_here(folder: str | Path) -> bool:
     return any((Path(folder) / word).is_dir() for word in WORDS)
 
 
-def load(folder: str | Path, limit: int | None = None) -> Digits:
-    """Every digit of the corpus in ``folder``, word by word.
+def listed(folder: str | Path) -> dict[str, set[str]]:
+    """The clips, as word/name.wav, of the parts "held" and "validation" of the corpus in ``folder``.
 
-    Args: limit: use at most so many clips of each word and part, the first by name.
-
-    Raises: DiffvocError for a folder without the ten words or the two lists, or a clip that cannot be read.
+    Raises: DiffvocError for a folder without the ten words or the two lists.
     """
     folder = Path(folder)
     missing = [name for name in (*WORDS, *LISTS.values()) if not (folder / name).exists()]
@@ -46,12 +44,23 @@ def load(folder: str | Path, limit: int | None = None) -> Digits:
             f"{folder} has no {', '.join(missing)}; give the folder of Speech Commands, which holds one folder a word, "
             f"{' and '.join(LISTS.values())}."
         )
-    listed = {part: set((folder / name).read_text(encoding="utf-8").split()) for part, name in LISTS.items()}
+    return {part: set((folder / name).read_text(encoding="utf-8").split()) for part, name in LISTS.items()}
+
+
+def load(folder: str | Path, limit: int | None = None) -> Digits:
+    """Every digit of the corpus in ``folder``, word by word.
+
+    Args: limit: use at most so many clips of each word and part, the first by name.
+
+    Raises: DiffvocError for a folder without the ten words or the two lists, or a clip that cannot be read.
+    """
+    folder = Path(folder)
+    named = listed(folder)
     paths, labels, parts = [], [], []
     for label, word in enumerate(WORDS):
         count = dict.fromkeys(("train", *LISTS), 0)
         for path in sorted((folder / word).glob("*.wav")):
-            part = next((part for part, names in listed.items() if f"{word}/{path.name}" in names), "train")
+            part = next((part for part, names in named.items() if f"{word}/{path.name}" in names), "train")
             count[part] += 1
             if limit is None or count[part] <= limit:
                 paths.append(path)

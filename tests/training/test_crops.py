@@ -13,6 +13,7 @@ from torchaudio.functional import resample
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc.training.conditions import conditioned
 from tts_diffvoc.training.corpus import read_header, scan
 from tts_diffvoc.training.crops import (
     CropBatches,
@@ -235,6 +236,17 @@ def test_loaders_give_whole_batches_or_words(tmp_path, workers):
     assert "cannot be read any more" in error and str(tmp_path) in error and error.endswith(".")
 
 
+def test_batches_with_conditions(tmp_path):
+    clips = conditioned(scan(write_corpus(tmp_path, 3), MEL).recordings, r"clip(\d)")
+    dataset = CropDataset(clips, MEL, FRAMES, ("2", "0", "1"))
+    batch = collate([dataset[CropKey(clip, 0, 7 + clip)] for clip in (0, 1, 2, 0)])
+    assert batch["condition"].tolist() == [1, 2, 0, 1] and batch["condition"].dtype == torch.int64
+    assert batch["seed"].tolist() == [7, 8, 9, 7] and batch["mel"].shape == (4, 20, FRAMES)
+    assert "condition" not in collate([CropDataset(clips, MEL, FRAMES)[CropKey(0, 0, 1)]])
+    with pytest.raises(DiffvocError, match="clip1 belongs to '1', which is not among what is trained on: 0, 2"):
+        CropDataset(clips, MEL, FRAMES, ("0", "2"))
+
+
 def test_a_recording_that_became_shorter(tmp_path):
     recording = scan(write_corpus(tmp_path, 1), MEL).recordings[0]
     soundfile.write(recording.path, tones(0, 0.2), 8000)
@@ -262,6 +274,8 @@ def test_what_coquis_loaders_list(tmp_path):
     assert [r.name for r in as_recordings(paths, MEL)] == ["clip0", "clip1"]
     pairs = [(paths[0], str(tmp_path / "clip0.npy"))]
     assert as_recordings(pairs, MEL)[0].mel == tmp_path / "clip0.npy"
+    assert [r.name for r in as_recordings(paths, MEL, tmp_path.parent)] == [f"{tmp_path.name}/clip{i}" for i in (0, 1)]
+    assert [r.name for r in as_recordings(paths, MEL, tmp_path / "elsewhere")] == ["clip0", "clip1"]
     with pytest.raises(DiffvocError, match="no clips to train on"):
         as_recordings([], MEL)
     with pytest.raises(DiffvocError, match="is not there"):

@@ -2,7 +2,8 @@
 
 # Coqpit reads type hints at run time, so this module must not postpone them.
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.factors import upsample_factors
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
+from tts_diffvoc.training.conditions import expression, names_of, numbered, shown
+from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.vocoder import VocoderConfig
 
 # Settings that Coqui's audio configuration and our mel contract both have: ours -> Coqui's name.
@@ -60,6 +63,9 @@ class DiffvocConfig(BaseVocoderConfig):
         mel_extra: the rest of the contract: floor, gain, mel_scale and so on of ``tts_diffvoc.mel.MelConfig``.
         vocoder: the rest of ``tts_diffvoc.vocoder.VocoderConfig``; empty for the published Base model.
         start_from: a vocoder's name or checkpoint folder whose weights a new training begins with.
+        global_condition: what tells the speakers (or other classes) apart that a DiffWave is conditioned on: "folder"
+            for one folder a speaker in ``data_path``, or a regular expression whose one group is the speaker in a
+            clip's path below it, without suffix. Empty for none. Their names end up in ``vocoder``.
         seq_len: samples of a training crop, a multiple of the hop; 0 for 64 mel frames.
         epoch_passes: times that an epoch goes through the corpus.
         gain_db: each crop is made louder or softer by up to this many decibels, at random.
@@ -76,6 +82,7 @@ class DiffvocConfig(BaseVocoderConfig):
     mel_extra: dict = field(default_factory=dict)
     vocoder: dict = field(default_factory=dict)
     start_from: str = ""
+    global_condition: str = ""
     # Data
     seq_len: int = 0
     batch_size: int = 16
@@ -107,6 +114,13 @@ class DiffvocConfig(BaseVocoderConfig):
             if getattr(self, name) is None:  # what Coqpit makes of an empty dictionary when it reads a command line
                 setattr(self, name, {})
         core = to_core(self)
+        if self.global_condition:
+            expression(self.global_condition)
+            if core.network != "diffwave":
+                raise DiffvocError(
+                    f"global_condition is {self.global_condition!r} and a {core.network} takes none; leave it empty, "
+                    "or train a diffwave."
+                )
         hop = core.mel.hop_length
         if self.seq_len < 0 or self.seq_len % hop:
             near = max(1, round(self.seq_len / hop)) * hop
@@ -206,3 +220,31 @@ def to_core(config: DiffvocConfig) -> AnyConfig:
             f"the model {config.model} cannot hold a {core.network} network; use diffvoc_{core.network}."
         )
     return core
+
+
+def learn_speakers(config: DiffvocConfig, train: Sequence[Recording], held: Sequence[Recording]) -> None:
+    """Give the network of ``config`` a speaker for each condition of the clips to train on, if it has none yet.
+
+    A run that goes on has them, and so may a configuration that wants certain speakers in a certain order.
+
+    Raises: DiffvocError for clips without a condition, for held-back ones with a condition that is not trained on, and
+    for speakers that do not fit the corpus.
+    """
+    if not config.global_condition:
+        return
+    core = to_core(config)
+    assert isinstance(core, VocoderConfig) and isinstance(core.sizes, DiffWaveConfig)
+    names = core.speaker_names or names_of(train)
+    numbered([*train, *held], names)
+    if len(names) < 2:
+        raise DiffvocError(
+            f"global_condition={config.global_condition!r} finds one condition in all clips, {shown(names)}, which "
+            "tells nothing apart; give another one, or leave it empty."
+        )
+    if core.speakers not in (0, len(names)):
+        raise DiffvocError(
+            f"the network has {core.speakers} speakers and the corpus {len(names)} ({shown(names)}); set "
+            f"vocoder.sizes.labels to {len(names)}, or leave it out."
+        )
+    sizes = replace(core.sizes, labels=len(names))
+    config.vocoder = from_core(replace(core, sizes=sizes, speaker_names=names)).vocoder

@@ -6,6 +6,7 @@ import math
 import os
 import weakref
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,9 @@ from tts_diffvoc.building import AnyVocoder, build
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import configs, training
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc.training.conditions import conditioned, numbered, shown
+from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import (
     CropBatches,
     CropDataset,
@@ -66,8 +70,9 @@ class TrainableVocoder(BaseVocoder):
             is_eval: fixed crops with fixed noise, one a clip, instead of random ones.
             samples: recordings, paths, or pairs of a path and a saved mel.
         """
-        mel = self.vocoder.mel_config
-        dataset = CropDataset(as_recordings(samples or [], mel), mel, self.crop_frames)
+        dataset = CropDataset(
+            self._recordings(samples), self.vocoder.mel_config, self.crop_frames, self.condition_names
+        )
         rank, world = training.world()
         if is_eval:
             keys = fixed_crops(dataset.lengths, self.crop_frames, config.training_seed)
@@ -86,6 +91,24 @@ class TrainableVocoder(BaseVocoder):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """The speakers, or other classes, that training is conditioned on; none without a global condition."""
+        if not self.config.global_condition:
+            return ()
+        names = getattr(self.vocoder.config, "speaker_names", ())
+        if not names:
+            raise DiffvocError(
+                "global_condition is set and the vocoder has no named speakers yet; begin the run with a recipe "
+                "(train_from_recipe), which finds them in the corpus and writes them to the run's config.json."
+            )
+        return names
+
+    def _recordings(self, samples: Any) -> list[Recording]:
+        """What the Trainer was given to learn from, with conditions where they are wanted."""
+        found = as_recordings(samples or [], self.vocoder.mel_config, self.config.data_path or None)
+        return conditioned(found, self.config.global_condition)
 
     @property
     def crop_frames(self) -> int:
@@ -116,6 +139,7 @@ class TrainableVocoder(BaseVocoder):
                 "accelerate launch works without it."
             )
         training.make_saving_whole()
+        _ = self.condition_names  # or the words of why not
         self._trainer = weakref.ref(trainer)
         self._accumulated = trainer.grad_accum_steps
         config = self.config
@@ -126,10 +150,21 @@ class TrainableVocoder(BaseVocoder):
         self.average.requires_grad_(False)
 
     def _start_from(self, spec: str) -> None:
+        """Take over a vocoder's weights. One without speakers lends them to each speaker, all alike at first."""
         start = load_vocoder(spec)
-        if (start.config.sizes, start.config.mel) != (self.vocoder.config.sizes, self.vocoder.config.mel):
+        own, other = self.vocoder.config, start.config
+        if (without_labels(other.sizes), other.mel) != (without_labels(own.sizes), own.mel):
             raise DiffvocError(f"start_from={spec} has other sizes or another mel than this configuration.")
-        self.vocoder.load_state_dict(start.state_dict())
+        if speakers_of(other) not in (speakers_of(own), (0, ())):
+            raise DiffvocError(
+                f"start_from={spec} has {describe_speakers(other)} and this configuration {describe_speakers(own)}; "
+                "give a vocoder with the same ones, or one without speakers."
+            )
+        fresh = {name: value for name, value in self.vocoder.state_dict().items() if "label_" in name}
+        for name, value in fresh.items():
+            if "label_projection" in name:  # so that untrained speakers change nothing
+                fresh[name] = torch.zeros_like(value)
+        self.vocoder.load_state_dict({**fresh, **start.state_dict()})
 
     def on_init_end(self, trainer: Any) -> None:
         """After a checkpoint was restored: count on from it, or from zero when it only lent its weights."""
@@ -239,7 +274,7 @@ class TrainableVocoder(BaseVocoder):
             last = start + size >= total
             wait = nullcontext() if last or not hasattr(losses, "no_sync") else losses.no_sync()
             with wait:
-                found = losses(batch["waveform"][rows], batch["mel"][rows], batch["seed"][rows])
+                found = losses(*_inputs(batch, rows))
                 share = len(batch["seed"][rows]) / total
                 self._check(found["loss"], "the loss")
                 loss = found["loss"] * share
@@ -274,14 +309,14 @@ class TrainableVocoder(BaseVocoder):
 
     def train_step(self, batch: dict[str, Any], criterion: Any, optimizer_idx: int | None = None) -> Any:
         """The losses of a batch, for loops other than :meth:`optimize`."""
-        return {"steps": int(self.steps_done)}, self._losses()(batch["waveform"], batch["mel"], batch["seed"])
+        return {"steps": int(self.steps_done)}, self._losses()(*_inputs(batch))
 
     @torch.inference_mode()
     def eval_step(self, batch: dict[str, Any], criterion: Any, optimizer_idx: int | None = None) -> Any:
         """The losses of the averaged weights, on noise that is the same at each validation."""
         vocoder = self.averaged()
         losses = training.TrainingLoss(vocoder, vocoder.estimator is not None and self.config.train_estimator)
-        return {"steps": int(self.steps_done)}, losses(batch["waveform"], batch["mel"], batch["seed"])
+        return {"steps": int(self.steps_done)}, losses(*_inputs(batch))
 
     def averaged(self) -> AnyVocoder:
         """The vocoder with averaged weights; the bare one outside training or before its first step."""
@@ -291,16 +326,19 @@ class TrainableVocoder(BaseVocoder):
 
     @torch.inference_mode()
     def test_run(self, trainer: Any) -> dict[str, Any]:
-        """Synthesise held-back clips, the same with the same noise each time."""
+        """Synthesise held-back clips, each by its own speaker, the same with the same noise each time."""
         from TTS.tts.utils.visual import plot_spectrogram  # brings matplotlib, which speaking does not need
 
         figures: dict[str, Any] = {}
         audios: dict[str, Any] = {}
         vocoder = self.averaged()
         samples = (trainer.eval_samples or [])[: self.config.test_clips]
-        for recording in as_recordings(samples, vocoder.mel_config) if samples else []:
+        recordings, names = self._recordings(samples) if samples else [], self.condition_names
+        speakers: list[Any] = numbered(recordings, names) if names else [None] * len(recordings)
+        for recording, speaker in zip(recordings, speakers):
             waveform, mel = read_clip(recording, vocoder.mel_config, self.config.test_seconds)
-            made = vocoder.generate(mel.unsqueeze(0), seed=0)[0]
+            options = {} if speaker is None else {"speaker": speaker}
+            made = vocoder.generate(mel.unsqueeze(0), seed=0, **options)[0]
             for kind, samples_ in (("recorded", waveform), ("made", made)):
                 spectrogram = vocoder.mel(samples_)[0].cpu().numpy().T
                 figures[f"{recording.name}/{kind}"] = plot_spectrogram(spectrogram, output_fig=False)
@@ -322,4 +360,31 @@ class TrainableVocoder(BaseVocoder):
             + (f", begun from {config.start_from}" if config.start_from else "")
             + ".\n"
         )
+        names = self.condition_names
+        if names:
+            card += f"\nConditioned on {len(names)} speakers or classes, by name or number: {', '.join(names)}.\n"
         save_checkpoint(vocoder, folder, card)
+
+
+def _inputs(batch: dict[str, Any], rows: slice = slice(None)) -> tuple[Any, ...]:
+    """What :class:`training.TrainingLoss` takes, of some rows of a batch."""
+    columns = ("waveform", "mel", "seed", "condition")
+    return tuple(batch[name][rows] for name in columns if name in batch)
+
+
+def without_labels(sizes: Any) -> Any:
+    """A network's sizes but for its labels."""
+    if not isinstance(sizes, DiffWaveConfig):
+        return sizes
+    return replace(sizes, labels=0, label_channels=DiffWaveConfig.label_channels)
+
+
+def speakers_of(config: Any) -> tuple[int, tuple[str, ...]]:
+    """How many speakers a vocoder's configuration has, and their names."""
+    return getattr(config, "speakers", 0), tuple(getattr(config, "speaker_names", ()))
+
+
+def describe_speakers(config: Any) -> str:
+    """Its speakers in words, for messages."""
+    count, names = speakers_of(config)
+    return f"{count} speakers" + (f" ({shown(names)})" if names else "")

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,13 @@ from trainer import Trainer, TrainerArgs
 from trainer.generic_utils import remove_experiment_folder
 
 from tts_diffvoc.building import AnyVocoder
-from tts_diffvoc.coqui.configs import DiffvocConfig, mel_config
+from tts_diffvoc.coqui.configs import DiffvocConfig, learn_speakers, mel_config
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.training.conditions import conditioned, names_of, shown
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
+
+# A corpus to the clips to train on and those to hold back; others are left out.
+Split = Callable[[Corpus], tuple[list[Recording], list[Recording]]]
 
 
 class TrainingLoss(nn.Module):
@@ -37,15 +42,19 @@ class TrainingLoss(nn.Module):
         self.vocoder = vocoder
         self.magnitudes = magnitudes
 
-    def forward(self, waveform: Tensor, mel: Tensor, seeds: list[int]) -> dict[str, Tensor]:
+    def forward(
+        self, waveform: Tensor, mel: Tensor, seeds: list[int], condition: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Scalars: "loss", the one to descend, and its parts.
 
         Args:
             waveform: [B, F * hop].
             mel: [B, M, F].
             seeds: of each row's noise.
+            condition: number [B] of each row's speaker, of a vocoder that is conditioned on it.
         """
-        noise = self.vocoder.loss(waveform, mel, seeds=seeds)
+        labels: dict[str, Any] = {} if condition is None else {"labels": condition}
+        noise = self.vocoder.loss(waveform, mel, seeds=seeds, **labels)
         if not self.magnitudes:
             return {"loss": noise}
         magnitude = self.vocoder.magnitude_loss(waveform, mel)
@@ -207,14 +216,31 @@ class DiffvocTrainer(Trainer):
         return config, {"restore_path": args.restore_path} if args.restore_path else {}
 
     def restore_model(self) -> None:
-        """Restore a checkpoint, or say that it cannot be read."""
+        """Restore a checkpoint, or say that it cannot be read, or that others speak in it."""
         try:
+            self._check_speakers()
             super().restore_model()
+        except DiffvocError:
+            raise
         except Exception as error:  # whatever a truncated or foreign file makes the reader raise
             raise DiffvocError(
                 f"{self.args.restore_path} cannot be restored ({type(error).__name__}); give another checkpoint, or "
                 "delete this one to go on from the one before."
             ) from None
+
+    def _check_speakers(self) -> None:
+        """Raise DiffvocError for a checkpoint whose speakers are others: Coqui's Trainer would restore a part."""
+        path = self.args.restore_path
+        if "://" in path:
+            kept = trainer.io.load_fsspec(path, map_location="cpu")
+        else:
+            kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        theirs, own = (_speaker_names(values) for values in (kept.get("config"), self.config))
+        if theirs != own:
+            raise DiffvocError(
+                f"{path} knows {shown(theirs) or 'no speakers by name'} and this run {shown(own) or 'none'}; go on "
+                "with a checkpoint of the same ones, or begin with a vocoder without speakers by start_from."
+            )
 
     def _restore_best_loss(self) -> None:
         """Take the best loss so far from the best checkpoint; Coqui's takes that of the last, which may have none."""
@@ -268,6 +294,12 @@ class DiffvocTrainer(Trainer):
             self.dashboard_logger.finish()
 
 
+def _speaker_names(config: Any) -> list[str]:
+    """The speakers' names in a Coqui configuration of ours, or in its plain values; none in anything else."""
+    vocoder = (config or {}).get("vocoder") or {}
+    return list(vocoder.get("speaker_names") or [])
+
+
 def find_checkpoint(folder: str | os.PathLike[Any]) -> tuple[str, str]:
     """The last checkpoint in a training folder, and the best; DiffvocError when there is none."""
     try:
@@ -285,23 +317,37 @@ def last_good(folder: str | os.PathLike[Any]) -> str:
     return f"the last good checkpoint is {last}; go on with --continue_path {folder}"
 
 
-def split_corpus(config: DiffvocConfig) -> tuple[Corpus, list[Recording], list[Recording]]:
-    """The corpus of ``config.data_path`` and its recordings to train on and to hold back."""
+def split_corpus(config: DiffvocConfig, split: Split | None = None) -> tuple[Corpus, list[Recording], list[Recording]]:
+    """The corpus of ``config.data_path`` and its recordings to train on and to hold back.
+
+    Args:
+        split: of the corpus, instead of one evenly over its names. Of what it holds back, ``eval_split_size`` clips
+            are used, and none of the others.
+    """
     if not config.data_path:
         raise DiffvocError("no recordings were named; add --coqpit.data_path FOLDER.")
     corpus = scan(config.data_path, mel_config(config), config.feature_path or None, config.data_check)
-    train, held = corpus.split(min(config.eval_split_size, max(1, len(corpus.recordings) // 4)))
-    return corpus, train, held
+    corpus.recordings = conditioned(corpus.recordings, config.global_condition)
+    if split is None:
+        train, held = corpus.split(min(config.eval_split_size, max(1, len(corpus.recordings) // 4)))
+        return corpus, train, held
+    train, held = split(corpus)
+    for part, clips in (("train on", train), ("hold back", held)):
+        if not clips:
+            raise DiffvocError(f"{corpus.folder} holds no usable clip to {part}; give the whole corpus.")
+    count = min(config.eval_split_size, len(held))
+    return corpus, train, [held[int((i + 0.5) * len(held) / count)] for i in range(count)]
 
 
-def train_from_recipe(config: DiffvocConfig) -> None:
+def train_from_recipe(config: DiffvocConfig, split: Split | None = None) -> None:
     """What the recipes run: take Coqui's command line, look at the data, train, say where the result is.
 
     Every setting can be changed on the command line (``--coqpit.batch_size 8``), and a run is taken up again with
-    ``--continue_path RUN``. Exits with status 1 and one sentence when something is wrong.
+    ``--continue_path RUN``. Exits with status 1 and one sentence when something is wrong. ``split`` says which clips
+    are held back, where a corpus has an opinion on that.
     """
     try:
-        run(config)
+        run(config, split)
     except DiffvocError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -311,7 +357,7 @@ def train_from_recipe(config: DiffvocConfig) -> None:
             torch.distributed.destroy_process_group()
 
 
-def run(config: DiffvocConfig) -> DiffvocTrainer:
+def run(config: DiffvocConfig, split: Split | None = None) -> DiffvocTrainer:
     """:func:`train_from_recipe` without its ending; returns the trainer that ran."""
     args, budget = TrainerArgs(), Budget()
     rest = _take_budget(args.parse_known_args(arg_prefix=""), budget)
@@ -322,14 +368,21 @@ def run(config: DiffvocConfig) -> DiffvocTrainer:
         config.parse_known_args(rest, relaxed_parser=True)
     config.check_values()
     join_processes(args, config)
-    corpus, train, held = split_corpus(config)
+    corpus, train, held = split_corpus(config, split)
+    names = names_of(train)
     if args.rank == 0:
         print(corpus.report(), flush=True)
         print(f"  {len(train)} clips to train on, {len(held)} held back", flush=True)
+        if names:
+            print(f"  conditioned on {len(names)}: {shown(names)}", flush=True)
     ran = fit(config, args, budget, train, held)
     if args.rank == 0:
         print(f"{ran.total_steps_done} steps. Speak with what it learnt:")
-        print(f'tts --text "hello" --vocoder_name {ran.output_path / "vocoder"}')
+        result = ran.output_path / "vocoder"
+        if names:
+            print(f'tts-diffvoc vocode RECORDING.wav -o out.wav --vocoder "{result}?speaker={names[0]}"')
+        else:
+            print(f'tts --text "hello" --vocoder_name {result}')
     return ran
 
 
@@ -347,6 +400,7 @@ def fit(
     """
     from TTS.vocoder.models import setup_model
 
+    learn_speakers(config, train, held)
     output, beside = config.output_path, None
     if args.rank:
         output = beside = tempfile.mkdtemp(prefix="tts-diffvoc-rank-")

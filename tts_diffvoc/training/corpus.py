@@ -31,6 +31,7 @@ class Recording:
         rate: samples a second in the file.
         channels: channels in the file; they are averaged when read.
         mel: saved mel that belongs to it (.npy, [M, F]), None to compute it from the audio.
+        condition: its speaker or other class, None where conditions do not matter.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Recording:
     rate: int
     channels: int
     mel: Path | None = None
+    condition: str | None = None
 
     @property
     def seconds(self) -> float:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, compress, expand, log_mel
+from tts_diffvoc.training.conditions import numbered
 from tts_diffvoc.training.corpus import Recording, read_header, why_unusable
 
 # Zero crossings of the resampling filter on each side.
@@ -146,12 +147,15 @@ class CropKey(NamedTuple):
 class CropDataset(Dataset):
     """Crops of ``frames`` mel frames by :class:`CropKey`; a clip that is shorter is padded with silence.
 
-    An item is (waveform [frames * hop], mel [M, frames], seed), or the DiffvocError that reading met: raised in a
-    loader's process it would lose its words.
+    An item is (waveform [frames * hop], mel [M, frames], seed), and with ``conditions`` the number of the clip's own
+    among them; or the DiffvocError that reading met: raised in a loader's process it would lose its words.
     """
 
-    def __init__(self, recordings: Sequence[Recording], mel: MelConfig, frames: int) -> None:
+    def __init__(
+        self, recordings: Sequence[Recording], mel: MelConfig, frames: int, conditions: Sequence[str] = ()
+    ) -> None:
         self.recordings = list(recordings)
+        self.conditions = numbered(self.recordings, conditions) if conditions else []
         self.mel = mel
         self.frames = frames
         self.lengths = [count_frames(r, mel) for r in self.recordings]
@@ -159,7 +163,7 @@ class CropDataset(Dataset):
     def __len__(self) -> int:
         return len(self.recordings)
 
-    def __getitem__(self, key: CropKey) -> tuple[Tensor, Tensor, int] | DiffvocError:
+    def __getitem__(self, key: CropKey) -> tuple[Any, ...] | DiffvocError:
         recording = self.recordings[key.clip]
         frames = min(self.frames, self.lengths[key.clip])
         try:
@@ -171,16 +175,21 @@ class CropDataset(Dataset):
             silence = log_mel(torch.zeros(1, 2 * self.mel.n_fft), self.mel)[0, :, :1]
             waveform = torch.nn.functional.pad(waveform, (0, missing * self.mel.hop_length))
             mel = torch.cat([mel, silence.expand(-1, missing)], dim=1)
-        return waveform, mel, key.seed
+        condition = (self.conditions[key.clip],) if self.conditions else ()
+        return waveform, mel, key.seed, *condition
 
 
 def collate(items: list[Any]) -> dict[str, Any]:
-    """Items of :class:`CropDataset` to {"waveform": [B, T], "mel": [B, M, F], "seed": [B]}, or {"error": text}."""
+    """Items of :class:`CropDataset` to {"waveform": [B, T], "mel": [B, M, F], "seed": [B]}, or {"error": text}.
+
+    Where clips have conditions, "condition" [B], int64, is their numbers.
+    """
     for item in items:
         if isinstance(item, DiffvocError):
             return {"error": str(item)}
-    waveforms, mels, seeds = zip(*items)
-    return {"waveform": torch.stack(waveforms), "mel": torch.stack(mels), "seed": torch.tensor(seeds)}
+    waveforms, mels, *numbers = zip(*items)
+    columns = {name: torch.tensor(column) for name, column in zip(("seed", "condition"), numbers)}
+    return {"waveform": torch.stack(waveforms), "mel": torch.stack(mels), **columns}
 
 
 class CropBatches(Sampler[list[CropKey]]):
@@ -244,8 +253,17 @@ def fixed_crops(lengths: Sequence[int], frames: int, seed: int) -> list[CropKey]
     return [CropKey(i, max(0, (length - frames) // 2), seed + i) for i, length in enumerate(lengths)]
 
 
-def as_recordings(samples: Sequence[Any], mel: MelConfig) -> list[Recording]:
+def _name_below(path: Path, folder: str | Path | None) -> str | None:
+    """The name of ``path`` in a corpus in ``folder``; None where it does not lie there."""
+    if folder is None or not path.is_relative_to(folder):
+        return None
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def as_recordings(samples: Sequence[Any], mel: MelConfig, folder: str | Path | None = None) -> list[Recording]:
     """What Coqui's loaders list, paths or (path, saved mel) pairs, or recordings themselves, as recordings.
+
+    A path below ``folder`` gets its name from there on, as a scan of the folder gives it, and any other its stem.
 
     Raises: DiffvocError for a file that is no audio or cannot be used with ``mel``.
     """
@@ -253,7 +271,7 @@ def as_recordings(samples: Sequence[Any], mel: MelConfig) -> list[Recording]:
     for sample in samples:
         if not isinstance(sample, Recording):
             path, saved = sample if isinstance(sample, (tuple, list)) else (sample, None)
-            sample = read_header(Path(path), mel=Path(saved) if saved else None)
+            sample = read_header(Path(path), _name_below(Path(path), folder), Path(saved) if saved else None)
         reason = why_unusable(sample, mel)
         if reason:
             raise DiffvocError(f"{sample.path} cannot be trained on: {reason}.")

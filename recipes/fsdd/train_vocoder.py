@@ -1,0 +1,104 @@
+"""DiffWave on the Free Spoken Digit Dataset, conditioned on the mel and on who speaks, or on which digit is spoken.
+
+    python recipes/fsdd/train_vocoder.py --coqpit.data_path FSDD --coqpit.output_path runs --max_minutes 30
+    python recipes/fsdd/train_vocoder.py --condition label --coqpit.data_path FSDD --coqpit.output_path runs
+
+The mel is a local condition, the speaker or digit a global one (Kong et al. 2021, section 3.2). --condition says which:
+speaker (default), label, or none. --size small (default) is a folded network for a CPU, published the paper's Base.
+Every line of the configuration below can be changed on the command line, for example --coqpit.batch_size 8. A run ends
+after so many --max_steps or --max_minutes, or on Ctrl+C, and goes on with --continue_path runs/RUN.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # for recipes.fsdd, wherever this is started
+
+from recipes.fsdd import digits
+from tts_diffvoc.coqui.configs import DiffvocDiffwaveConfig, audio_config, from_core
+from tts_diffvoc.coqui.training import train_from_recipe
+from tts_diffvoc.diffusion.schedules import NoiseSchedule
+from tts_diffvoc.estimator import EstimatorConfig
+from tts_diffvoc.mel import MelConfig
+from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc.training.corpus import Corpus, Recording
+from tts_diffvoc.vocoder import VocoderConfig
+
+# Windows of 32 ms, 8 ms apart; the hop is 8 x 8 for the Base network's upsampling.
+MEL = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_mels=40, fmin=0.0, fmax=4000.0)
+# Of a clip's path below data_path, without suffix, what is in parentheses: 3_theo_7 is said by theo, and is a 3.
+CONDITIONS = {"speaker": r"(?:^|/)\d_([^/]+)_\d+$", "label": r"(?:^|/)(\d)_[^/]+_\d+$"}
+
+
+def small(mel: MelConfig) -> VocoderConfig:
+    """A network on short-time spectra, like that of the bundled vocoders but smaller, for a mel of any hop."""
+    return VocoderConfig(
+        "diffwave",
+        DiffWaveConfig(128, 8, 4, n_mels=mel.hop_length, upsample_factors=(1,), in_channels=mel.n_fft + 2),
+        NoiseSchedule.log_snr(0.999998, 0.05, 200),
+        mel,
+        folded=True,
+        estimator=EstimatorConfig(channels=128, blocks=3),
+        defaults={"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8},
+    )
+
+
+config = DiffvocDiffwaveConfig(
+    run_name="vocoder-fsdd",
+    audio=audio_config(MEL),
+    global_condition=CONDITIONS["speaker"],
+    vocoder=from_core(small(MEL)).vocoder,
+    seq_len=64 * 64,
+    batch_size=16,
+    eval_batch_size=16,
+    eval_split_size=64,  # of the 500 clips that are held back, those to validate on
+    num_loader_workers=1,
+    num_eval_loader_workers=0,
+    lr=1e-3,
+    warmup_steps=100,
+    lr_end=0.05,  # at the end of --max_steps or --max_minutes
+    grad_clip=1.0,
+    ema_decay=0.999,
+    gain_db=6.0,
+    mixed_precision=False,  # with precision "bf16" or "fp16" on a GPU that has them
+    epochs=10000,
+    print_step=50,
+    plot_step=100,
+    save_step=1000,
+    save_n_checkpoints=2,
+    test_delay_epochs=5,
+    training_seed=54321,
+)
+# What --size published changes: DiffWave Base (section 5.1), 64 channels, 30 layers, T = 50, on samples.
+PUBLISHED = {"vocoder": {}, "lr": 2e-4, "lr_end": 1.0, "warmup_steps": 0, "ema_decay": 0.9999, "gain_db": 0.0}
+
+
+def split(corpus: Corpus) -> tuple[list[Recording], list[Recording]]:
+    """Clips to train on, and those held back, as recipes/fsdd/digits.py has it for everything that learns digits."""
+    found = [(r, digits.NAME.fullmatch(r.path.stem)) for r in corpus.recordings]
+    told = [(r, one) for r, one in found if one]
+    rest = [r for r, one in found if not one]  # refused for their names, unless nothing is conditioned on those
+    held = digits.held_back([int(m[1]) for _, m in told], [m[2] for _, m in told], [int(m[3]) for _, m in told])
+    kept = [r for (r, _), one in zip(told, held) if not one]
+    return kept + rest, [r for (r, _), one in zip(told, held) if one]
+
+
+def take_options(config: DiffvocDiffwaveConfig, conditions: dict[str, str]) -> None:
+    """Read --condition and --size from the command line into ``config``; the rest is left there, for Coqui's parser."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--condition", choices=[*conditions, "none"])
+    parser.add_argument("--size", choices=("small", "published"))
+    found, sys.argv[1:] = parser.parse_known_args()
+    goes_on = any(word.split("=")[0] == "--continue_path" for word in sys.argv[1:])
+    if goes_on and (found.condition or found.size):
+        sys.exit("error: --condition and --size are for a new run; leave them out, a run that goes on keeps its own.")
+    if found.condition:
+        config.global_condition = conditions.get(found.condition, "")
+    for name, value in PUBLISHED.items() if found.size == "published" else ():
+        setattr(config, name, value)
+
+
+if __name__ == "__main__":
+    take_options(config, CONDITIONS)
+    train_from_recipe(config, split)

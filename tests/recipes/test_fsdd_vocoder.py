@@ -1,0 +1,233 @@
+"""Vocoders that are told who speaks or what: the recipes for FSDD and Speech Commands, as a user runs them."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))
+
+import tts_diffvoc  # noqa: E402
+
+tts_diffvoc.register()
+
+from recipes.fsdd import digits as fsdd_digits  # noqa: E402
+from recipes.fsdd import train_vocoder as fsdd  # noqa: E402
+from recipes.sc09 import digits as sc09_digits  # noqa: E402
+from recipes.sc09 import train_vocoder as sc09  # noqa: E402
+from tts_diffvoc.checkpoint import load_generator, load_vocoder  # noqa: E402
+from tts_diffvoc.cli import main as cli  # noqa: E402
+from tts_diffvoc.coqui.configs import learn_speakers, to_core  # noqa: E402
+from tts_diffvoc.coqui.training import split_corpus, train_from_recipe  # noqa: E402
+from tts_diffvoc.networks.diffwave import DiffWaveConfig  # noqa: E402
+
+# What makes a step small, whatever the recipe says.
+TINY = ["batch_size=2", "num_loader_workers=0", "run_eval=false", "data_check=true"]
+
+
+def tone(pitch, seconds, rate, seed):
+    time = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(seed).standard_normal(len(time))
+    return 0.2 * np.sin(2 * np.pi * pitch * time) + 0.01 * noise
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Two digits by two speakers an octave apart, six takes each, in a checkout's layout."""
+    folder = tmp_path_factory.mktemp("fsdd")
+    (folder / "recordings").mkdir()
+    for digit in range(2):
+        for speaker, pitch in (("ann", 200), ("bob_2", 400)):
+            for take in (0, 7, 8, 9, 10, 11):
+                samples = tone(pitch + 40 * digit, 0.3, 8000, take)
+                soundfile.write(folder / "recordings" / f"{digit}_{speaker}_{take}.wav", samples, 8000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    """Speech Commands with two speakers to train on and one in each list, and folders that hold no digits."""
+    folder = tmp_path_factory.mktemp("commands")
+    lists = {"testing_list.txt": [], "validation_list.txt": []}
+    for place, word in enumerate((*sc09_digits.WORDS, "cat", "_background_noise_")):
+        (folder / word).mkdir()
+        for k, part in enumerate((None, None, *lists)):
+            name = f"{word}/{k}a_nohash_0.wav"
+            soundfile.write(folder / name, tone(200 * (k + 1) + 10 * place, 1.0, 16000, k), 16000)
+            if part:
+                lists[part].append(name)
+    for part, names in lists.items():
+        (folder / part).write_text("\n".join(names) + "\n")
+    return folder
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Set the command line that the recipe reads."""
+
+    def type_words(*words) -> None:
+        monkeypatch.setattr(sys, "argv", ["train_vocoder.py", *map(str, words)])
+
+    return type_words
+
+
+def command(script: str, *words) -> str:
+    """What a recipe prints, run as a user does."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    line = [sys.executable, str(ROOT / "recipes" / script), *map(str, words)]
+    result = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def coqpit(*settings) -> list[str]:
+    return [word for setting in settings for word in ("--coqpit." + setting).split("=", 1)]
+
+
+# FSDD
+
+
+def test_the_command_trains_a_vocoder_of_named_speakers(digits, tmp_path, capsys):
+    paths = (f"data_path={digits}", f"output_path={tmp_path / 'runs'}")
+    said = command("fsdd/train_vocoder.py", *coqpit(*paths, *TINY), "--max_steps", 2)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "conditioned on 2: ann, bob_2" in said and f'--vocoder "{run}/vocoder?speaker=ann"' in said
+    heard = digits / "recordings" / "1_ann_0.wav"
+    made = {}
+    for who in ("ann", "0", "bob_2", "1"):
+        words = ["vocode", heard, "-o", tmp_path / f"{who}.wav", "--vocoder", f"{run}?seed=1", "--speaker", who]
+        assert cli([str(word) for word in words]) == 0
+        made[who], rate = soundfile.read(tmp_path / f"{who}.wav")
+        assert rate == 8000 and len(made[who]) == 2400
+    assert np.array_equal(made["ann"], made["0"]) and np.array_equal(made["bob_2"], made["1"])
+    assert not np.array_equal(made["ann"], made["bob_2"])
+    assert cli(["vocode", str(heard), "-o", str(tmp_path / "x.wav"), "--vocoder", str(run), "--speaker", "cy"]) == 2
+    assert "a name: ann, bob_2" in capsys.readouterr().err
+    vocoder = load_vocoder(run)
+    assert vocoder.config.mel == fsdd.MEL and vocoder.config.speaker_names == ("ann", "bob_2")
+
+
+def test_the_run_goes_on(digits, tmp_path, typed, capsys):
+    typed(
+        *coqpit(f"data_path={digits}", f"output_path={tmp_path / 'runs'}", *TINY), "--max_steps=1", "--condition=label"
+    )
+    config = dataclasses.replace(fsdd.config)
+    fsdd.take_options(config, fsdd.CONDITIONS)
+    train_from_recipe(config, fsdd.split)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "conditioned on 2: 0, 1" in capsys.readouterr().out
+    typed("--continue_path", run, "--max_steps", 2)
+    config = dataclasses.replace(fsdd.config)
+    fsdd.take_options(config, fsdd.CONDITIONS)
+    train_from_recipe(config, fsdd.split)
+    said = capsys.readouterr().out
+    assert "conditioned on 2: 0, 1" in said and "2 steps." in said
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.name]
+    assert "after 2 steps" in (run / "vocoder/README.md").read_text()
+    for words in (("--condition", "speaker"), ("--size", "small")):
+        typed(f"--continue_path={run}", *words)
+        with pytest.raises(SystemExit, match="are for a new run"):
+            fsdd.take_options(config, fsdd.CONDITIONS)
+
+
+def test_what_is_held_back_is_what_is_held_back_elsewhere(digits):
+    config = dataclasses.replace(fsdd.config, data_path=str(digits), eval_split_size=100)
+    _, train, held = split_corpus(config, fsdd.split)
+    elsewhere = fsdd_digits.split(fsdd_digits.load(digits))
+    assert sorted(r.path.stem for r in train) == elsewhere[0].names
+    assert sorted(r.path.stem for r in held) == elsewhere[1].names and len(held) > 8
+    config.eval_split_size = 3
+    _, same, few = split_corpus(config, fsdd.split)
+    assert same == train and len(few) == 3 and set(few) < set(held)
+
+
+@pytest.mark.parametrize("condition", ["speaker", "label", "none"])
+def test_published_sizes(digits, typed, condition):
+    typed("--size", "published", "--condition", condition, *coqpit(f"data_path={digits}"))
+    config = dataclasses.replace(fsdd.config)
+    fsdd.take_options(config, fsdd.CONDITIONS)
+    assert sys.argv[1:] == ["--coqpit.data_path", str(digits)]
+    config.data_path = str(digits)
+    config.check_values()
+    learn_speakers(config, *split_corpus(config, fsdd.split)[1:])
+    labels, names = {"speaker": (2, ("ann", "bob_2")), "label": (2, ("0", "1")), "none": (0, ())}[condition]
+    core = to_core(config)
+    assert core.sizes == DiffWaveConfig(n_mels=40, upsample_factors=(8, 8), labels=labels)
+    assert core.speaker_names == names and len(core.schedule.betas) == 50
+
+
+def test_folders_that_are_no_fsdd(digits, tmp_path, typed):
+    for name, says in (("1_ann_0.wav", "no usable clip to train on"), ("hello.wav", "no usable clip to hold back")):
+        folder = tmp_path / name
+        folder.mkdir()
+        soundfile.write(folder / name, tone(200, 0.3, 8000, 0), 8000)
+        typed(*coqpit(f"data_path={folder}", f"output_path={tmp_path / 'runs'}"))
+        with pytest.raises(SystemExit, match=says):
+            train_from_recipe(dataclasses.replace(fsdd.config), fsdd.split)
+    soundfile.write(tmp_path / "hello.wav/1_ann_0.wav", tone(200, 0.3, 8000, 0), 8000)
+    with pytest.raises(SystemExit, match="finds no condition in the names of 1 clips, such as hello"):
+        train_from_recipe(dataclasses.replace(fsdd.config), fsdd.split)
+    assert not (tmp_path / "runs").exists()
+
+
+# SC09
+
+
+def test_sc09_of_words(commands, tmp_path, typed, capsys):
+    typed(*coqpit(f"data_path={commands}", f"output_path={tmp_path / 'runs'}", *TINY), "--max_steps", "2")
+    train_from_recipe(dataclasses.replace(sc09.config), sc09.split)
+    said = capsys.readouterr().out
+    assert "20 clips to train on, 10 held back" in said
+    assert "conditioned on 10: eight, five, four" in said
+    (run,) = (tmp_path / "runs").iterdir()
+    vocoder = load_vocoder(f"{run}?speaker=seven")
+    assert vocoder.config.mel == sc09.MEL and vocoder.config.speaker_names == tuple(sorted(sc09_digits.WORDS))
+    mel = vocoder.mel(torch.zeros(4096))[..., :32]
+    assert torch.equal(vocoder.generate(mel, seed=1), vocoder.generate(mel, seed=1, speaker=5))
+
+
+def test_sc09_holds_back_what_the_published_lists_say(commands, monkeypatch):
+    config = dataclasses.replace(sc09.config, data_path=str(commands), eval_split_size=100)
+    _, train, held = split_corpus(config, sc09.split)
+    elsewhere = sc09_digits.split(sc09_digits.load(commands))
+    assert sorted(r.name for r in train) == sorted(elsewhere[0].names)
+    assert sorted(r.name for r in held) == sorted(elsewhere[1].names)
+    monkeypatch.setattr(sc09.config, "global_condition", sc09.CONDITIONS["speaker"])
+    config.global_condition = sc09.CONDITIONS["speaker"]
+    _, train, held = split_corpus(config, sc09.split)
+    assert [r.name for r in held] == ["zero/0a_nohash_0", "zero/1a_nohash_0"] and len(train) == 18
+    learn_speakers(config, train, held)
+    assert to_core(config).speaker_names == ("0a", "1a")
+    (commands / "testing_list.txt").rename(commands / "elsewhere.txt")
+    try:
+        with pytest.raises(tts_diffvoc.DiffvocError, match="has no testing_list.txt"):
+            split_corpus(config, sc09.split)
+    finally:
+        (commands / "elsewhere.txt").rename(commands / "testing_list.txt")
+
+
+def test_sc09_of_published_sizes(commands, typed):
+    typed("--size=published")
+    config = dataclasses.replace(sc09.config, data_path=str(commands))
+    sc09.recipe.take_options(config, sc09.CONDITIONS)
+    learn_speakers(config, *split_corpus(config, sc09.split)[1:])
+    assert to_core(config).sizes == DiffWaveConfig(n_mels=80, upsample_factors=(8, 16), labels=10)
+
+
+def test_sc09_without_a_mel(commands, digits, tmp_path):
+    from recipes.sc09 import train_diffwave
+
+    with pytest.raises(SystemExit, match="has no zero, one, two.*give the folder of Speech Commands"):
+        train_diffwave.main(["conditional", "--data", str(digits), "--output", str(tmp_path), "--steps", "1"])
+    words = ("conditional", "--data", commands, "--output", tmp_path / "run", "--steps", 1)
+    said = command("sc09/train_diffwave.py", *words)
+    assert "1 steps" in said
+    generator = load_generator(tmp_path / "run" / "generator")
+    assert (generator.sample_rate, generator.length, generator.labels) == (16000, 16384, tuple("0123456789"))
