@@ -13,11 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from tts_diffvoc.lapped import Frames, LappedTransform
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
+# Of a bin, whose power is about 1 for what is seen on average.
+LEAST_POWER = 0.01
 
 
 def precondition(
@@ -48,6 +51,28 @@ def precondition(
         return (x - level[:, 0] * x0) / variance[:, 0].sqrt()
 
     return denoise
+
+
+def with_gains(network: Denoiser) -> Denoiser:
+    """A network on spectra [B, 2 K, F] from one on [B, 3 K, F]: spectra and log powers in, spectra and gains out.
+
+    Where data are Gaussian with a variance of their own at each place, the best estimate is a gain on what is seen
+    (Wiener's), and what one needs to know to choose it are powers nearby. A convolution that sees amplitudes alone has
+    to find both products by itself.
+
+    Args:
+        network: ([B, 3 K, F], noise_level [B]) -> [B, 3 K, F]; the first 2 K channels are real and imaginary parts.
+    """
+
+    def predict(spectra: Tensor, noise_level: Tensor) -> Tensor:
+        real, imaginary = spectra.chunk(2, dim=1)
+        powers = (real.square() + imaginary.square() + LEAST_POWER).log()
+        correction, gain = network(torch.cat([spectra, powers], dim=1), noise_level).split(
+            [spectra.shape[1], real.shape[1]], dim=1
+        )
+        return correction + torch.cat([gain, gain], dim=1) * spectra
+
+    return predict
 
 
 def remaining_error(power: Tensor, noise_level: Tensor, norm: str = "l2") -> Tensor:

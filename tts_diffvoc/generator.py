@@ -31,7 +31,7 @@ from tts_diffvoc.diffusion.process import q_sample
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.folded import precondition, remaining_error
+from tts_diffvoc.folded import precondition, remaining_error, with_gains
 from tts_diffvoc.lapped import Frames, LappedTransform
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 
@@ -69,7 +69,9 @@ class GeneratorConfig:
         scale: brings the data to what is diffused: 1 for the published networks, about one over their deviation for
             folded ones.
         hop: 0 for the published network, which works on samples; else the network is folded and works on
-            short-time spectra of 4 * hop samples, one a hop.
+            short-time spectra of 4 * hop samples, one a hop. With 4 * hop + 2 channels it sees them and corrects them;
+            with 6 * hop + 3 it sees each bin's power as well, and also answers with a gain for each bin
+            (:func:`tts_diffvoc.folded.with_gains`).
         defaults: what ``generate`` does unless told otherwise (steps, seed, sampler, guidance).
     """
 
@@ -100,11 +102,17 @@ class GeneratorConfig:
             raise DiffvocError(
                 f"a hop of {self.hop} samples does not fit clips of {self.length}; give 0, or an even divisor."
             )
-        channels = 4 * self.hop + 2 if self.hop else 1
-        if self.sizes.in_channels != channels:
+        fitting = (4 * self.hop + 2, 6 * self.hop + 3) if self.hop else (1,)
+        if self.sizes.in_channels not in fitting:
             raise DiffvocError(
-                f"the network has {self.sizes.in_channels} channels; a hop of {self.hop} samples needs {channels}."
+                f"the network has {self.sizes.in_channels} channels; a hop of {self.hop} samples needs "
+                f"{' or '.join(map(str, fitting))}."
             )
+
+    @property
+    def gains(self) -> bool:
+        """Whether a folded network sees powers and answers with gains."""
+        return self.hop > 0 and self.sizes.in_channels == 6 * self.hop + 3
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -276,6 +284,7 @@ class Generator(AudioModel):
         if self.transform is None or self.frames is None:
             return predict
         power = self.deviation.square().reshape(1, -1, 1)
+        predict = with_gains(predict) if self.config.gains else predict
         # Guidance is linear, and the linear estimate the same with a label and without: so it guides eps as well.
         return precondition(predict, power, self.transform, self.frames, relative=True)
 

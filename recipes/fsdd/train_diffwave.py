@@ -90,7 +90,7 @@ def config_of(kind: str, size: str, digits: Corpus, deviation: float) -> Generat
     common = {"sample_rate": digits.sample_rate, "length": digits.length, "labels": labels}
     if size == "small":
         hop = 2 * round(HOP_SECONDS * digits.sample_rate / 2)
-        sizes = DiffWaveConfig(192, 12, 6, n_mels=0, in_channels=4 * hop + 2, labels=len(labels))
+        sizes = DiffWaveConfig(192, 12, 6, n_mels=0, in_channels=6 * hop + 3, labels=len(labels))
         defaults = {"steps": 50, "sampler": "ddim"}
         return GeneratorConfig(
             sizes, FOLDED_LEVELS, scale=round(1 / deviation, 3), hop=hop, defaults=defaults, **common

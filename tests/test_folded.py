@@ -1,0 +1,86 @@
+"""A folded network that answers with gains: what it sees, what becomes of its answer, and the guided estimate."""
+
+import pytest
+import torch
+from small_generators import CONFIGS, HOP, random_generator
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.folded import LEAST_POWER, with_gains
+from tts_diffvoc.generator import GeneratorConfig
+
+KIND = "folded with gains"
+
+
+def spectra(bins=5, frames=7):
+    return torch.randn(2, 2 * bins, frames, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_network_sees_the_log_power_of_each_bin():
+    seen = []
+
+    def network(x, noise_level):
+        seen.append((x, noise_level))
+        return torch.zeros_like(x)
+
+    given, level = spectra(), torch.tensor([0.3, 0.8])
+    assert torch.equal(with_gains(network)(given, level), torch.zeros_like(given))
+    (x, told), real, imaginary = seen[0], given[:, :5], given[:, 5:]
+    assert torch.equal(x[:, :10], given) and torch.equal(told, level)
+    torch.testing.assert_close(x[:, 10:].exp(), torch.complex(real, imaginary).abs().square() + LEAST_POWER)
+
+
+def test_a_gain_scales_its_bin_and_keeps_its_phase():
+    given, gain = spectra(), torch.rand(2, 5, 7) + 0.5
+    correction = torch.randn(2, 10, 7)
+
+    def network(x, noise_level):
+        return torch.cat([correction, gain], dim=1)
+
+    found = with_gains(network)(given, torch.ones(2)) - correction
+    before, after = (torch.complex(x[:, :5], x[:, 5:]) for x in (given, found))
+    torch.testing.assert_close(after, gain * before)
+
+
+def test_such_a_generator_is_told_by_its_channels():
+    assert CONFIGS[KIND].gains and not CONFIGS["folded"].gains and not CONFIGS["plain"].gains
+    assert GeneratorConfig.from_dict(CONFIGS[KIND].to_dict()) == CONFIGS[KIND]
+    values = CONFIGS[KIND].to_dict()
+    values["sizes"]["in_channels"] -= 1
+    with pytest.raises(DiffvocError, match=f"{4 * HOP + 2} or {6 * HOP + 3}"):
+        GeneratorConfig.from_dict(values)
+
+
+def test_guidance_goes_from_no_label_past_the_label():
+    """eps = (1 + w) eps(label) - w eps(none), through gains as through corrections."""
+    generator = random_generator(KIND)
+    x, level = torch.randn(2, 512, generator=torch.Generator().manual_seed(1)), torch.tensor([0.5, 0.2])
+    labels = torch.tensor([0, 2])
+    with torch.inference_mode():
+        told, none = generator.denoiser(labels)(x, level), generator.denoiser()(x, level)
+        guided = generator.denoiser(labels, guidance=1.5)(x, level)
+    assert not torch.allclose(told, none, atol=1e-3)
+    torch.testing.assert_close(guided, 2.5 * told - 1.5 * none, atol=1e-4, rtol=1e-4)
+
+
+def test_it_learns_where_a_signal_is_loud():
+    """Noise that comes and goes: the linear estimate is one for all, a gain can follow the bursts."""
+    torch.manual_seed(0)
+    generator = random_generator(KIND)
+    for parameter in generator.parameters():
+        parameter.requires_grad_(True)
+    draw = torch.Generator().manual_seed(2)
+    clips = torch.randn(16, 512, generator=draw) * (torch.rand(16, 8, generator=draw) > 0.5).repeat_interleave(64, 1)
+    clips = 0.1 * clips
+    generator.measure(clips)
+    torch.nn.init.zeros_(generator.network.output_projection.weight)
+    torch.nn.init.zeros_(generator.network.output_projection.bias)
+    labels = [0] * 16
+    seeds = list(range(16))
+    first = generator.eval().loss(clips, labels, seeds).item()
+    optimiser = torch.optim.Adam(generator.parameters(), 5e-3)
+    for step in range(60):
+        loss = generator.train().loss(clips, labels, [1000 + 16 * step + i for i in range(16)])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert generator.eval().loss(clips, labels, seeds).item() < 0.85 * first
