@@ -21,7 +21,7 @@ def sevens_and_all():
     """Two clips of each digit by the bundled generator with labels, in half its usual steps."""
     generator = tts_diffvoc.load_generator("digits")
     labels = [str(i % 10) for i in range(20)]
-    return generator, labels, generator.generate(20, labels, steps=25, seed=0)
+    return generator, labels, generator.generate(20, labels, steps=12, seed=0)
 
 
 def test_digits_says_what_it_is_told(sevens_and_all):
