@@ -284,9 +284,9 @@ class Generator(AudioModel):
         if self.transform is None or self.frames is None:
             return predict
         power = self.deviation.square().reshape(1, -1, 1)
-        predict = with_gains(predict) if self.config.gains else predict
+        network: Denoiser = with_gains(predict) if self.config.gains else predict
         # Guidance is linear, and the linear estimate the same with a label and without: so it guides eps as well.
-        return precondition(predict, power, self.transform, self.frames, relative=True)
+        return precondition(network, power, self.transform, self.frames, relative=True)
 
     def loss(
         self,
