@@ -112,22 +112,17 @@ class DiffWaveLearner(Learner):
     betas = (0.9, 0.999)
 
     def __init__(self, generator: Generator, plan: Plan, device: torch.device, bf16: bool) -> None:
-        self.generator, self.plan, self.device = generator.to(device), plan, device
+        super().__init__({"generator": generator.to(device)}, plan, device)
+        self.generator = generator
         self.draw = focused_levels(*plan.levels) if plan.levels else discrete_levels
-        self.networks: dict[str, nn.Module] = {"generator": generator}
         self.average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(plan.average)).eval()
         self.average.requires_grad_(False)
         generator.autocast = torch.bfloat16 if bf16 else None
-        self.optimisers = {"generator": self._optimiser(generator)}
 
-    def learn_from(
-        self, waveform: Tensor, labels: Tensor | None, number: int, share: float, seeds: list[int]
-    ) -> Tensor:
+    def learn(self, waveform: Tensor, labels: Tensor | None, number: int, share: float, seeds: list[int]) -> Tensor:
         """A step on clips [B, T] with their labels [B]; returns the loss, a scalar on the device."""
-        rate = self.plan.rate * min(1.0, (number + 1) / WARM_UP) * (fall(share) if self.plan.falls else 1.0)
+        self.set_rate(self.plan.rate * min(1.0, (number + 1) / WARM_UP) * (fall(share) if self.plan.falls else 1.0))
         optimiser = self.optimisers["generator"]
-        for group in optimiser.param_groups:
-            group["lr"] = rate
         loss = self.generator.train().loss(waveform, labels, seeds, self.draw)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -136,14 +131,8 @@ class DiffWaveLearner(Learner):
         self.average.update_parameters(self.generator)
         return loss.detach()
 
-    def learn(self, waveform: Tensor) -> Tensor:
-        raise NotImplementedError("digits are learnt with their labels: learn_from")
-
-    def score(self, held: Tensor, learnt: Tensor) -> dict[str, float]:
-        raise NotImplementedError("digits are scored with their labels: score_of")
-
     @torch.no_grad()
-    def score_of(self, waveform: Tensor, labels: Tensor | None) -> float:
+    def score(self, waveform: Tensor, labels: Tensor | None) -> float:
         """Mean loss of the averaged network, every clip with a level and noise of its own."""
         losses, network = [], self.best()
         for start in range(0, len(waveform), 32):
@@ -199,14 +188,14 @@ class DigitsRun(RivalRun):
         chosen = [key.clip for key in keys]
         labels = self.labels[chosen] if self.learner.generator.labels else None
         seeds = [key.seed for key in keys]
-        return self.learner.learn_from(self.learnt[chosen], labels, self.budget.done, self.budget.share, seeds)
+        return self.learner.learn(self.learnt[chosen], labels, self.budget.done, self.budget.share, seeds)
 
     def finished(self) -> Generator:  # type: ignore[override]
         return self.learner.best()
 
     def validate(self) -> None:
         labels = self.held_labels if self.learner.generator.labels else None
-        loss = self.learner.score_of(self.held, labels)
+        loss = self.learner.score(self.held, labels)
         self.scores.append(Score(self.budget.done, self.budget.spent / 60, loss))
         self.tell(f"{self.name}: {self._so_far()}, {self.scores[-1]}")
 

@@ -116,21 +116,15 @@ class Score:
 
 
 class Learner(ABC):
-    """A rival in training.
+    """Networks in training with their optimisers.
 
     Attributes:
-        model: the rival.
-        networks: by name, what learns; "generator" is the rival's own.
+        networks: by name, what learns; "generator" is the one that is kept.
     """
 
-    def __init__(self, model: Rival, plan: Plan, device: torch.device) -> None:
-        self.model, self.plan, self.device = model.to(device), plan, device
-        self.networks: dict[str, nn.Module] = {"generator": model.network}
-        self.prepare()
-        self.optimisers = {name: self._optimiser(network) for name, network in self.networks.items()}
-
-    def prepare(self) -> None:
-        """Add other networks."""
+    def __init__(self, networks: dict[str, nn.Module], plan: Plan, device: torch.device) -> None:
+        self.networks, self.plan, self.device = networks, plan, device
+        self.optimisers = {name: self._optimiser(network) for name, network in networks.items()}
 
     @property
     def clips(self) -> int:
@@ -146,6 +140,37 @@ class Learner(ABC):
         fused = self.device.type == "cuda"
         return torch.optim.Adam(network.parameters(), self.plan.rate, betas=self.betas, fused=fused)
 
+    def set_rate(self, rate: float) -> None:
+        """Let all optimisers learn at ``rate``."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        both = {"networks": self.networks, "optimisers": self.optimisers}
+        return {kind: {name: part.state_dict() for name, part in parts.items()} for kind, parts in both.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for kind, parts in (("networks", self.networks), ("optimisers", self.optimisers)):
+            for name, part in parts.items():
+                part.load_state_dict(state[kind][name])
+
+
+class RivalLearner(Learner):
+    """A rival in training.
+
+    Attributes:
+        model: the rival.
+    """
+
+    def __init__(self, model: Rival, plan: Plan, device: torch.device) -> None:
+        self.model, self.plan, self.device = model.to(device), plan, device
+        super().__init__({"generator": model.network, **self.others()}, plan, device)
+
+    def others(self) -> dict[str, nn.Module]:
+        """Networks that learn beside the generator, by name."""
+        return {}
+
     def step(self, waveform: Tensor, number: int, share: float) -> Tensor:
         """Learn from clips [B, T]; returns a loss, a scalar on the device.
 
@@ -153,9 +178,7 @@ class Learner(ABC):
             number: of the step. share: of the budget so far.
         """
         rate = self.plan.rate * (fall(share) * min(1.0, (number + 1) / WARM_UP) if self.plan.falls else 1.0)
-        for optimiser in self.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+        self.set_rate(rate)
         return self.learn(waveform)
 
     @abstractmethod
@@ -170,17 +193,8 @@ class Learner(ABC):
         """The generator's weights as they are to be kept."""
         return self.model.network.state_dict()
 
-    def state_dict(self) -> dict[str, Any]:
-        both = {"networks": self.networks, "optimisers": self.optimisers}
-        return {kind: {name: part.state_dict() for name, part in parts.items()} for kind, parts in both.items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for kind, parts in (("networks", self.networks), ("optimisers", self.optimisers)):
-            for name, part in parts.items():
-                part.load_state_dict(state[kind][name])
-
-
-class WaveNetLearner(Learner):
+class WaveNetLearner(RivalLearner):
     """The mean of the bits that a sample costs, made small."""
 
     betas = (0.9, 0.99)
@@ -201,15 +215,15 @@ class WaveNetLearner(Learner):
         return {"bits": float(bits.mean())}
 
 
-class WaveGanLearner(Learner):
+class WaveGanLearner(RivalLearner):
     """Some steps of the critic, and then one of the generator."""
 
     betas = (0.5, 0.9)
 
-    def prepare(self) -> None:
-        self.networks["critic"] = wavegan.Critic(self.model.config).to(self.device)
+    def others(self) -> dict[str, nn.Module]:
         if self.plan.average:
             self.averaged = AveragedModel(self.model.network, multi_avg_fn=get_ema_multi_avg_fn(self.plan.average))
+        return {"critic": wavegan.Critic(self.model.config).to(self.device)}
 
     @property
     def clips(self) -> int:

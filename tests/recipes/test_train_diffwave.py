@@ -77,18 +77,18 @@ def test_a_run_learns_its_tones_and_leaves_generators(kind, corpus, tmp_path):
 def test_a_run_that_goes_on_equals_one_that_was_not_stopped(corpus, tmp_path, monkeypatch):
     lines = []
     whole = run("conditional", corpus, tmp_path / "whole")
-    real = recipe.DiffWaveLearner.learn_from
+    real = recipe.DiffWaveLearner.learn
 
     def stopped(self, waveform, labels, number, *more):
         if number == 5:
             raise KeyboardInterrupt
         return real(self, waveform, labels, number, *more)
 
-    monkeypatch.setattr(recipe.DiffWaveLearner, "learn_from", stopped)
+    monkeypatch.setattr(recipe.DiffWaveLearner, "learn", stopped)
     with pytest.raises(KeyboardInterrupt):
         run("conditional", corpus, tmp_path / "parts")
     assert not (tmp_path / "parts" / "generator").exists()
-    monkeypatch.setattr(recipe.DiffWaveLearner, "learn_from", real)
+    monkeypatch.setattr(recipe.DiffWaveLearner, "learn", real)
     parts = run("conditional", corpus, tmp_path / "parts", tell=lines.append)
     assert any("going on after 5 steps" in line for line in lines)
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "parts")
@@ -117,7 +117,7 @@ def test_labels_are_dropped_in_training_and_held_back_losses_repeat(corpus, tmp_
     key = next(name for name, value in first.items() if value.shape[0] == 11)  # ten labels, and none
     assert all(not torch.equal(learnt[key][i], first[key][i]) for i in range(11))
     held = corpus.held.waveforms, corpus.held.labels
-    assert done.learner.score_of(*held) == done.learner.score_of(*held)
+    assert done.learner.score(*held) == done.learner.score(*held)
 
 
 @pytest.mark.parametrize(
