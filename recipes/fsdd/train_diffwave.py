@@ -160,6 +160,7 @@ class DigitsRun(RivalRun):
     """One training of a generator."""
 
     learner: DiffWaveLearner
+    score_type = Score
 
     def begin(self, digits: Corpus, bf16: bool = False, config: GeneratorConfig | None = None) -> None:
         """Build the network, and restore it if there is a checkpoint."""
@@ -175,14 +176,7 @@ class DigitsRun(RivalRun):
             generator.measure(digits.train.waveforms)
         self.learner = DiffWaveLearner(generator, self.plan, self.device, bf16)
         self.settings = Settings(self.name, self.size, self.seed, asdict(self.plan), config.to_dict())
-        state = self._read_checkpoint()
-        if state:
-            self.learner.load_state_dict(state["learner"])
-            self.budget.spent, self.budget.done = state["spent"], state["done"]
-            self.scores = [Score(**score) for score in state["scores"]]
-            self.tell(f"{self.name}: going on after {self._so_far()}")
-        else:
-            self.validate()
+        self._restore()
 
     def _step(self, keys: Any) -> Tensor:
         chosen = [key.clip for key in keys]

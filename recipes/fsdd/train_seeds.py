@@ -279,6 +279,8 @@ KINDS = {"wavegan": (wavegan.WaveGan, WaveGanLearner), "wavenet": (wavenet.WaveN
 class RivalRun(Run):
     """One training: the loop, the budget and the checkpoints are the vocoders', what is learnt is not."""
 
+    score_type: type[Any] = Score
+
     def __init__(
         self,
         name: str,
@@ -306,11 +308,15 @@ class RivalRun(Run):
         config = rival.config_type(length=digits.length, sample_rate=digits.sample_rate, **self.plan.network)
         self.learner = learner(rival(config, self.size), self.plan, self.device)
         self.settings = Settings(self.name, self.size, self.seed, asdict(self.plan), asdict(config))
+        self._restore()
+
+    def _restore(self) -> None:
+        """Take up the checkpoint; without one, score what has learnt nothing yet."""
         state = self._read_checkpoint()
         if state:
             self.learner.load_state_dict(state["learner"])
             self.budget.spent, self.budget.done = state["spent"], state["done"]
-            self.scores = [Score(**score) for score in state["scores"]]
+            self.scores = [self.score_type(**score) for score in state["scores"]]
             self.tell(f"{self.name}: going on after {self._so_far()}")
         else:
             self.validate()
