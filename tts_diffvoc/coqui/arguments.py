@@ -28,6 +28,7 @@ def watched() -> Iterator[None]:
         default = parser.get_default("model_name")
         if default is None:
             return original(parser, args, namespace)
+        add_voice_arguments(parser)
         parser.set_defaults(model_name=None)
         try:
             options = original(parser, args, namespace)
@@ -66,6 +67,13 @@ def spoken_errors() -> Iterator[None]:
         sys.exit(2)
 
 
+def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
+    """Speed and pitch of the bundled voices, on a command line of Coqui's that lacks them."""
+    for flag, text in (("--speed", "2 is twice as fast"), ("--pitch", "semitones higher, or lower below 0")):
+        if flag not in parser._option_string_actions:
+            parser.add_argument(flag, type=float, help=f"{text} (voices of tts-diffvoc only)")
+
+
 def settle(options: argparse.Namespace, named: bool) -> None:
     """Choose the acoustic model if the user ``named`` none, and check what can be checked before any work.
 
@@ -73,6 +81,8 @@ def settle(options: argparse.Namespace, named: bool) -> None:
     """
     ours = _is_our_vocoder(options.vocoder_name)
     if not ours and voices.bundled_acoustic(options.model_name) is None:
+        if set_options(options):
+            raise DiffvocError(f"--speed and --pitch are for the voices of tts-diffvoc; {options.model_name} is none.")
         return
     support.check()
     check_device("cuda" if options.use_cuda else options.device)
@@ -82,6 +92,14 @@ def settle(options: argparse.Namespace, named: bool) -> None:
         check_out_path(Path(options.out_path))
     if ours and not named and options.model_path is None:
         options.model_name = _bundled_acoustic_model()
+    query = "&".join(f"{name}={value:g}" for name, value in set_options(options).items())
+    if query:
+        options.model_name += ("&" if "?" in options.model_name else "?") + query
+
+
+def set_options(options: argparse.Namespace) -> dict[str, float]:
+    """Speed and pitch as far as the command line gives them."""
+    return {name: value for name in ("speed", "pitch") if (value := getattr(options, name, None)) is not None}
 
 
 def _is_our_vocoder(spec: str | None) -> bool:

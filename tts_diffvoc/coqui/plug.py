@@ -21,8 +21,10 @@ OFFERED: dict[str, tuple[str, str]] = {
     "TTS.vocoder.models.diffvoc_diffwave": ("tts_diffvoc.coqui.models", "DiffvocDiffwave"),
     "TTS.vocoder.models.diffvoc_wavegrad": ("tts_diffvoc.coqui.models", "DiffvocWavegrad"),
     "TTS.vocoder.models.diffvoc_waveglow": ("tts_diffvoc.coqui.models", "DiffvocWaveglow"),
-    "TTS.tts.configs.diffvoc_forward_tts_config": ("tts_diffvoc.coqui.acoustic", "DiffvocForwardTTSConfig"),
-    "TTS.tts.models.diffvoc_forward_tts": ("tts_diffvoc.coqui.acoustic", "DiffvocForwardTTS"),
+    "TTS.tts.configs.diffvoc_acoustic_config": ("tts_diffvoc.coqui.acoustic", "DiffvocAcousticConfig"),
+    "TTS.tts.models.diffvoc_acoustic": ("tts_diffvoc.coqui.acoustic", "DiffvocAcoustic"),
+    "TTS.tts.configs.diffvoc_forward_tts_config": ("tts_diffvoc.coqui.slt", "DiffvocForwardTTSConfig"),
+    "TTS.tts.models.diffvoc_forward_tts": ("tts_diffvoc.coqui.slt", "DiffvocForwardTTS"),
 }
 
 # Coqui's modules that are changed after they were imported.

@@ -76,10 +76,10 @@ def download(name: str) -> tuple[Path, Path, dict[str, Any]] | None:
 
     Raises: DiffvocError for an unknown name among ours.
     """
-    plain = name.partition("?")[0]
+    plain, mark, query = name.partition("?")
     folder = voices.bundled_acoustic(plain)
     if folder is not None:
-        return folder / voices.WEIGHTS, folder / "config.json", _item(folder.name)
+        return folder / f"{voices.WEIGHTS}{mark}{query}", folder / "config.json", _item(folder.name)
     if voices.bundled(plain) is not None:
         checkpoint, config = locate(name)
         return Path(checkpoint), Path(config), _item(Path(config).parent.name)
@@ -95,4 +95,4 @@ def _item(name: str) -> dict[str, Any]:
 
 def default_acoustic() -> str | None:
     """Full name of the acoustic model to take when the user names none."""
-    return next(map(voices.full_name, voices.ACOUSTIC), None)
+    return voices.full_name(voices.DEFAULT_ACOUSTIC) if voices.DEFAULT_ACOUSTIC in voices.ACOUSTIC else None

@@ -12,6 +12,7 @@ from tts_diffvoc.naming import WEIGHTS, card, read_json, unknown
 __all__ = ["WEIGHTS", "card", "read_json", "unknown"]
 KIND = "tts-diffvoc"
 TRAINED = "vocoder"
+DEFAULT_ACOUSTIC = "ada"
 VOCODER_PREFIX = "vocoder_models/en/diffvoc/"
 ACOUSTIC_PREFIX = "tts_models/en/diffvoc/"
 
@@ -60,8 +61,8 @@ def bundled(name: str) -> Path | None:
 
 
 def bundled_acoustic(name: str) -> Path | None:
-    """The folder of a bundled acoustic model, by short or full name; None when there is none of that name."""
-    return ACOUSTIC.get(name.removeprefix(ACOUSTIC_PREFIX))
+    """The folder of a bundled acoustic model, by short or full name with or without options; None if there is none."""
+    return ACOUSTIC.get(name.partition("?")[0].removeprefix(ACOUSTIC_PREFIX))
 
 
 def resolve(name: str) -> Path:

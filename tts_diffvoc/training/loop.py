@@ -1,0 +1,185 @@
+"""The training loop: AdamW, warm-up and cosine over a budget of time or steps, moving average, checkpoints.
+
+A model says what its loss is; batches come from an iterator that never ends. Nothing here knows audio.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from tts_diffvoc.errors import DiffvocError
+
+CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Settings of :func:`train`.
+
+    The budget is ``minutes`` of training or ``steps`` optimiser steps, all runs in a folder together. On a CPU the
+    minutes are the process's own computing time over its threads, so that other work on the machine costs nothing.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    learning_rate: float = 2e-3
+    final_share: float = 0.01
+    warmup_steps: int = 200
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    log_steps: int = 50
+    save_minutes: float = 5.0
+    device: str = "cpu"
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise DiffvocError("a training budget is either minutes or steps; give one of them.")
+        if not (self.minutes or self.steps or 0) > 0:
+            raise DiffvocError(f"a training budget of {self.minutes or self.steps} is none; give more than zero.")
+
+
+def _averaged(decay: float) -> Callable[..., None]:
+    """Update of the moving average, with a short memory at first so that the random start fades."""
+
+    @torch.no_grad()
+    def update(averaged: Any, current: Any, count: Tensor | int) -> None:
+        keep = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - keep)
+
+    return update
+
+
+class Loop:
+    """A model in training: its moving average, its optimiser and what has been spent of the budget."""
+
+    def __init__(self, model: nn.Module, config: LoopConfig, folder: Path) -> None:
+        self.model, self.config, self.folder = model.to(config.device), config, folder
+        self.average = AveragedModel(model, multi_avg_fn=_averaged(config.ema_decay), use_buffers=False)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=config.device.startswith("cuda") or None,
+        )
+        self.step, self.seconds = 0, 0.0
+        self._mark = self._clock()
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / CHECKPOINT).exists():
+            self._restore()
+
+    def _restore(self) -> None:
+        state = torch.load(self.folder / CHECKPOINT, map_location=self.config.device, weights_only=True)
+        for name in ("model", "average", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
+        part = self.folder / f"{CHECKPOINT}.part"
+        torch.save({**state, "step": self.step, "seconds": self.seconds}, part)
+        part.replace(self.folder / CHECKPOINT)
+
+    def _clock(self) -> float:
+        if self.config.device.startswith("cpu"):
+            return time.process_time() / torch.get_num_threads()
+        return time.monotonic()
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent, 0 to 1."""
+        if self.config.steps is not None:
+            return min(1.0, self.step / self.config.steps)
+        return min(1.0, self.seconds / (60 * (self.config.minutes or 0)))
+
+    def _set_rate(self) -> None:
+        config = self.config
+        cosine = (1 + math.cos(math.pi * self.progress)) / 2
+        rate = min(1.0, (self.step + 1) / config.warmup_steps) * (config.final_share + (1 - config.final_share) * cosine)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * config.learning_rate
+
+    def update(self, batch: Any) -> dict[str, Tensor]:
+        """One optimiser step on a batch; the model's losses, still on its device."""
+        self._set_rate()
+        self.model.train()
+        device = torch.device(self.config.device).type
+        with torch.autocast(device, torch.bfloat16, enabled=self.config.bf16):
+            losses = self.model.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        self.step += 1
+        now = self._clock()
+        self.seconds, self._mark = self.seconds + now - self._mark, now
+        return {name: value.detach() for name, value in losses.items()}
+
+    def log(self, **values: Any) -> None:
+        """Print values, and add them to the folder's log."""
+        row = {"step": self.step, "minutes": round(self.seconds / 60, 2), **values}
+        print(" ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def train(
+    model: nn.Module,
+    batches: Iterator[Any],
+    config: LoopConfig,
+    folder: Path,
+    held_out: Callable[[nn.Module], dict[str, float]] | None = None,
+) -> nn.Module:
+    """Train ``model`` in ``folder`` until the budget is spent, and return its moving average in evaluation mode.
+
+    ``model.loss(batch)`` gives a dictionary of scalars, of which "loss" is minimised. ``held_out`` takes the moving
+    average and gives figures for the log. A folder with a checkpoint goes on from it; SIGTERM saves and stops.
+    """
+    loop = Loop(model, config, folder)
+    with _stopping() as stopped:
+        sums: dict[str, Tensor] = {}
+        saved = time.monotonic()
+        while loop.progress < 1 and not stopped:
+            for name, value in loop.update(next(batches)).items():
+                sums[name] = sums.get(name, 0) + value / config.log_steps
+            if loop.step % config.log_steps == 0:
+                loop.log(**{name: float(value) for name, value in sums.items()})
+                sums = {}
+            if time.monotonic() - saved > 60 * config.save_minutes or loop.progress >= 1 or stopped:
+                loop.save()
+                if held_out is not None:
+                    loop.log(**held_out(loop.average.module.eval()))
+                saved = time.monotonic()
+                loop._mark = loop._clock()  # checks and saving are not training
+    if stopped and loop.progress < 1:
+        sys.exit(143)
+    return loop.average.module.eval()
+
+
+@contextmanager
+def _stopping() -> Iterator[list[int]]:
+    """While inside, SIGTERM is noted in the list instead of ending the process."""
+    signals: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
+    try:
+        yield signals
+    finally:
+        signal.signal(signal.SIGTERM, before)
