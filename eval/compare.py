@@ -177,7 +177,8 @@ def gather(chosen: argparse.Namespace) -> tuple[list[systems.System], list[str]]
         said.append(f"Untrained, and scored so: {', '.join(untrained)}.")
     if not chosen.systems:
         said.append(
-            "Coqui's own vocoders join by name where there is a network: --systems vocoder_models/LANG/SET/NAME."
+            "Others join by --systems: what recipes/benchmark trained by folder, Coqui's vocoders as "
+            "vocoder_models/LANG/SET/NAME, where there is a network."
         )
     return found, said
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import provenance
 import records
 import torch
-from generation import contestants, corpus, exhibits, page, rivals, standings
+from generation import contestants, corpus, exhibits, page, standings
 from generation.classifier import BUNDLED, Classifier
 from generation.classifier import load as load_classifier
 from generation.contestants import Contestant, Options
@@ -40,6 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--data", type=Path, required=True, metavar="FOLDER", help="folder of FSDD, or of Speech Commands")
     add("--model", default="digits", help="a generator with labels, by name or folder (default: digits)")
     add("--unlabelled", metavar="MODEL", help="a generator without labels, for a row of its samples")
+    add("--rivals", nargs="*", default=[], metavar="DIR", help="WaveGAN or WaveNet, each for a row of its samples")
     add("--classifier", type=Path, default=BUNDLED, metavar="DIR", help="the run's; default: the bundled one, of FSDD")
     add("--columns", type=int, default=5, help="seeds of each digit (default: 5)")
     add("--seed", type=int, default=0, help="the first seed, which also draws the recordings (default: 0)")
@@ -75,17 +76,15 @@ def labelled(spec: str, labels: tuple[str, ...], device: str) -> tuple[Contestan
     return one, tts_diffvoc.load_generator(spec, device)
 
 
-def without_labels(chosen: argparse.Namespace, labels: tuple[str, ...], systems: set[str]) -> list[Contestant]:
-    """The generator of --unlabelled, and the bundled rivals that are in the run.
+def without_labels(chosen: argparse.Namespace, labels: tuple[str, ...]) -> list[Contestant]:
+    """The generator of --unlabelled, and those of --rivals.
 
-    Raises: DiffvocError where --unlabelled has labels.
+    Raises: DiffvocError where --unlabelled has labels, or a folder holds no rival.
     """
     found = contestants.ours(chosen.unlabelled, labels, Options(), chosen.device) if chosen.unlabelled else []
     if any(one.labelled for one in found):
         raise DiffvocError(f"{chosen.unlabelled} has labels; give a generator without as --unlabelled.")
-    folders = [contestants.WEIGHTS / name for name in contestants.bundled()]
-    seen = [contestants.rival(folder, chosen.device) for folder in folders if rivals.is_saved(folder)]
-    return [*found, *(one for one in seen if one.name in systems)]
+    return [*found, *(contestants.rival(Path(folder).expanduser(), chosen.device) for folder in chosen.rivals)]
 
 
 def same_rate(data: corpus.Corpus, classifier: Classifier, field: list[Contestant], run: Path) -> None:
@@ -145,7 +144,7 @@ def build(chosen: argparse.Namespace) -> Path:
     classifier = load_classifier(chosen.classifier, chosen.device)
     same_judge(run, chosen.classifier)
     one, model = labelled(chosen.model, classifier.labels, chosen.device)
-    others = without_labels(chosen, classifier.labels, set(records.read(run, "systems")))
+    others = without_labels(chosen, classifier.labels)
     model.entry_level(chosen.t)
     model.entry_level(noise=chosen.noise)
     data = corpus.load(chosen.data)

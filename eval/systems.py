@@ -1,8 +1,9 @@
 """What the benchmark ranks: a mel goes in, a waveform comes out.
 
 A system is named on the command line by what it is: a name from the list below, a checkpoint folder of ours (options
-after "?"), ``magnitudes:`` and a checkpoint of ours, a vocoder of Coqui's by zoo name or folder, or
-``file.py:function``, where the function takes a log-mel [B, 80, F] and returns a waveform [B, F * 256].
+after "?"), ``magnitudes:`` and a checkpoint of ours, a folder that recipes/benchmark trained, a vocoder of Coqui's by
+zoo name or folder, or ``file.py:function``, where the function takes a log-mel [B, 80, F] and returns a waveform
+[B, F * 256]. A GAN or WaveRNN by its name alone has random weights: that shows how fast it is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ MEL = MelConfig()
 FAMILIES = ("original", "diffusion", "flow", "gan", "autoregressive", "signal")
 GANS = ("hifigan-v1", "hifigan-v2", "parallel-wavegan", "melgan", "multiband-melgan", "univnet")
 AUTOREGRESSIVE = ("wavernn",)
-WEIGHTS = Path(__file__).parent / "baselines" / "weights"
 MAGNITUDES = "magnitudes:"
 Synthesise = Callable[[Tensor, int], Tensor]
 
@@ -231,16 +231,6 @@ TITLES = {"diffwave": "DiffWave", "wavegrad": "WaveGrad", "waveglow": "WaveGlow"
 SAMPLER_NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp_2m": "DPM-Solver++", "langevin": "Langevin"}
 
 
-def baseline(name: str, device: str) -> System:
-    """A GAN or the autoregressive model by name, with its weights where there are some."""
-    import baselines
-
-    folder = WEIGHTS / name
-    if baselines.is_saved(folder):
-        return from_baseline(name, baselines.load(folder, device), folder)
-    return from_baseline(name, baselines.build(name, "small", device=device))
-
-
 def from_baseline(name: str, model: Any, folder: Path | None = None) -> System:
     """A system from what ``baselines`` builds, loads or fetches."""
     facts = voices.card(folder) if folder else {}
@@ -305,8 +295,6 @@ def resolve(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterabl
         return [original()]
     if spec == "griffin-lim":
         return [inverted()]
-    if spec in GANS or spec in AUTOREGRESSIVE:
-        return [baseline(spec, device)]
     if re.fullmatch(r".+\.py:\w+", spec):
         return [adapter(spec)]
     if spec.startswith(MAGNITUDES):
@@ -316,6 +304,8 @@ def resolve(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterabl
         return ours(spec, device, steps, samplers)
     import baselines
 
+    if spec in GANS or spec in AUTOREGRESSIVE:
+        return [from_baseline(spec, baselines.build(spec, "small", device=device))]
     path = Path(spec).expanduser()
     if path.is_dir() and (path / "config.json").is_file() and baselines.is_saved(path):
         return [from_baseline(folder_name(path), baselines.load(path, device), path)]
@@ -327,7 +317,7 @@ def resolve(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterabl
 
 def default_names() -> list[str]:
     """Everything that is bundled."""
-    return ["original", *voices.names(), *GANS, *AUTOREGRESSIVE, "griffin-lim"]
+    return ["original", *voices.names(), "griffin-lim"]
 
 
 def resolve_all(

@@ -33,6 +33,7 @@ from progress import Progress
 from systems import digest
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.generators import GENERATORS
 
 TRAINING, HELD = "training-set", "held-back-set"
 SEEDS_APART = 100_000  # batch b of seed s is drawn with seed s * SEEDS_APART + b
@@ -42,7 +43,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FOLDER", help="folder of FSDD, or of Speech Commands")
-    add("--model", nargs="*", default=[], help="generators, rivals or FILE.py:FUNCTION (default: all that are bundled)")
+    add("--model", nargs="*", default=[], help="generators, folders of rivals, FILE.py:FUNCTION (default: all bundled)")
     add("--classifier", type=Path, default=BUNDLED, metavar="DIR", help="default: the bundled one, of FSDD")
     add("--count", type=int, default=500, help="clips of each set (default: 500)")
     add("--steps", type=int, nargs="*", default=[], help="of our generators (default: each one's own)")
@@ -283,7 +284,7 @@ def study(chosen: argparse.Namespace) -> Path:
             f"{kind[1]:,} at {kind[0]:,} Hz; train one by recipes/fsdd/train_classifier.py and give --classifier."
         )
     asked = contestants.Options(tuple(chosen.steps), tuple(chosen.samplers), tuple(chosen.guidance))
-    field = contestants.resolve_all(chosen.model or contestants.bundled(), classifier.labels, asked, chosen.device)
+    field = contestants.resolve_all(chosen.model or sorted(GENERATORS), classifier.labels, asked, chosen.device)
     other = [one for one in field if one.sample_rate not in (None, data.sample_rate)]
     if other:
         raise DiffvocError(f"{other[0].label} makes {other[0].sample_rate:,} Hz, {data.name} has {kind[0]:,} Hz.")

@@ -22,7 +22,6 @@ from systems import SAMPLER_NAMES, digest, safe
 
 from tts_diffvoc.errors import DiffvocError
 
-WEIGHTS = Path(__file__).resolve().parent / "weights"
 Make = Callable[[int, int, "list[int] | None"], Any]
 
 
@@ -71,15 +70,6 @@ class Contestant:
         return {name: getattr(self, name) for name in shown}
 
 
-def bundled() -> list[str]:
-    """Every trained generator and rival that comes with the project, by name."""
-    from generation import rivals
-    from tts_diffvoc import generators
-
-    folders = sorted(path for path in WEIGHTS.glob("*") if rivals.is_saved(path))
-    return [*sorted(generators.GENERATORS), *(path.name for path in folders)]
-
-
 def resolve_all(specs: Iterable[str], labels: Sequence[str], options: Options, device: str) -> list[Contestant]:
     """Every contestant that the words of ``--model`` stand for.
 
@@ -105,9 +95,9 @@ def resolve(spec: str, labels: Sequence[str], options: Options, device: str) -> 
 
     if re.fullmatch(r".+\.py:\w+", spec):
         return [from_file(spec)]
-    for folder in (Path(spec).expanduser(), WEIGHTS / spec):
-        if rivals.is_saved(folder):
-            return [rival(folder, device)]
+    folder = Path(spec).expanduser()
+    if rivals.is_saved(folder):
+        return [rival(folder, device)]
     return ours(spec, labels, options, device)
 
 
@@ -134,12 +124,15 @@ def from_file(spec: str) -> Contestant:
 
 
 def rival(folder: Path, device: str) -> Contestant:
-    """A WaveGAN or WaveNet in a folder."""
+    """A WaveGAN or WaveNet in a folder.
+
+    Raises: DiffvocError for a folder that holds none.
+    """
     from generation import rivals
 
     model = rivals.load(folder, device)
     return Contestant(
-        safe(folder.resolve().name),
+        folder_name(str(folder), folder),
         model.label,
         model.family,
         lambda count, seed, labels: model.generate(count, seed),

@@ -183,9 +183,8 @@ def _figure(picture: Picture) -> str:
     path, title = escape(picture.path), escape(picture.title)
     attributes = ' class="wide"' * picture.wide + f' data-metric="{escape(picture.metric)}"' * bool(picture.metric)
     return (
-        f'<figure{attributes}><a class="plot" href="{path}.svg"><img src="{path}.svg" alt="{title}" loading="lazy"></a>'
-        f"<figcaption><strong>{title}.</strong> {escape(picture.caption)} "
-        f'<a href="{path}.png">PNG</a> <a href="{path}.svg">SVG</a></figcaption></figure>'
+        f'<figure{attributes}><a class="plot" href="{path}.png"><img src="{path}.png" alt="{title}" loading="lazy"></a>'
+        f"<figcaption><strong>{title}.</strong> {escape(picture.caption)}</figcaption></figure>"
     )
 
 

@@ -49,8 +49,8 @@ STYLE = {
     "font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.color": "#e3e3e3", "grid.linewidth": 0.7, "axes.axisbelow": True,
     "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.edgecolor": "#555555",
-    "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 150, "figure.dpi": 150, "svg.fonttype": "path",
-    "svg.hashsalt": "diffvoc", "text.parse_math": False, "xtick.color": "#333333", "ytick.color": "#333333",
+    "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 150, "figure.dpi": 150,
+    "text.parse_math": False, "xtick.color": "#333333", "ytick.color": "#333333",
 }  # fmt: skip
 SIZE = (7.6, 5.2)  # inches: the width of a page in print
 TITLE_WIDTH = 11.0  # characters an inch
@@ -85,10 +85,10 @@ def family(name: str) -> tuple[str, str, str]:
 
 
 def draw(run: Path, board: Board) -> list[Picture]:
-    """All plots that the records allow, as PNG and SVG in ``plots/``; those of a former drawing go."""
+    """All plots that the records allow, as PNG in ``plots/``; those of a former drawing go."""
     folder = run / "plots"
     folder.mkdir(exist_ok=True)
-    for old in [*folder.glob("*.png"), *folder.glob("*.svg")]:
+    for old in folder.glob("*.png"):
         old.unlink()
     with style():
         pictures = [forest(run, board)]
@@ -111,7 +111,6 @@ def _save(
 ) -> Picture:
     settle(figure)
     figure.savefig(run / "plots" / f"{name}.png", metadata={"Software": None})
-    figure.savefig(run / "plots" / f"{name}.svg", metadata={"Date": None, "Creator": None})
     return Picture(f"plots/{name}", title, caption, wide, metric)
 
 
@@ -691,7 +690,7 @@ def _heat_maps(panels: list[tuple[float, Row, np.ndarray]], title: str, config: 
         axes.set_visible(False)
     for axes, (size, row, error) in zip(grid.ravel(), panels):
         seconds = error.shape[1] * config.hop_length / config.sample_rate
-        image = axes.imshow(error, origin="lower", aspect="auto", cmap="RdBu_r", vmin=-20, vmax=20, rasterized=True,
+        image = axes.imshow(error, origin="lower", aspect="auto", cmap="RdBu_r", vmin=-20, vmax=20,
                             extent=(0, seconds, -0.5, config.n_mels - 0.5), interpolation="nearest")  # fmt: skip
         axes.grid(False)
         axes.set_title(f"{_short(row.label, 30)}\n{size:.1f} dB", fontsize=7.5, fontweight="normal")

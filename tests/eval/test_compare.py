@@ -140,21 +140,30 @@ def test_what_is_heard_is_what_was_measured(whole):
     assert again["values"]["pesq_wb"] == pytest.approx(record["values"]["pesq_wb"], abs=1e-4)
 
 
-def test_every_bundled_system_is_there_and_the_untrained_say_so(tmp_path):
+def test_every_bundled_system_is_there(tmp_path):
     """``--quick`` with everything it brings, on one short clip."""
     less = "--threads 1 --clips 1 --seconds 0.5 --seeds 1 --workers 1 --lengths 0.3 --repeats 1 --cap 0.5"
     less += " --metrics lsd log_mel_l1"
     assert run(tmp_path / "run", "--quick", *less.split(), small=False) == 0
     table = records.table(tmp_path / "run", "quality")
     assert set(systems.default_names()) <= set(table.system) and table.error.isna().all()
-    board = (tmp_path / "run" / "leaderboard.md").read_text()
     entries = records.read(tmp_path / "run", "systems")
-    for name in systems.GANS + systems.AUTOREGRESSIVE:
-        if not (systems.WEIGHTS / name).is_dir():
-            assert entries[name]["training"] == "untrained" and entries[name]["label"] in board
-    families = {entry["family"] for entry in entries.values()}
-    assert families >= {"original", "diffusion", "gan", "autoregressive", "signal"}
+    assert {entry["family"] for entry in entries.values()} == {"original", "diffusion", "flow", "signal"}
+    assert not any(entry["training"] == "untrained" for entry in entries.values())
     assert set(records.table(tmp_path / "run", "speed").system) == set(entries) - {"original"}
+
+
+def test_baselines_by_folder_are_trained_and_by_name_are_not(tmp_path):
+    import baselines
+
+    trained = baselines.build("hifigan-v2", "small")
+    trained.training = "3 CPU minutes"
+    baselines.save(trained, tmp_path / "hifigan-v1" / "vocoder")
+    (found,) = systems.resolve(str(tmp_path / "hifigan-v1" / "vocoder"), "cpu")
+    assert (found.name, found.family, found.training) == ("hifigan-v1", "gan", "3 CPU minutes") and found.digest
+    for name in systems.GANS + systems.AUTOREGRESSIVE:
+        (found,) = systems.resolve(name, "cpu")
+        assert (found.name, found.training, found.digest) == (name, "untrained", None)
 
 
 def test_going_on_repeats_nothing(tmp_path, adapter, capsys):
@@ -229,7 +238,7 @@ def test_from_text_through_an_acoustic_model(tmp_path):
     assert "pesq_wb" not in table and table.dnsmos.notna().all()
     assert table[table.system == "diffwave"].wer.mean() < 60
     manifest = records.read(output, "manifest")
-    assert manifest["options"]["acoustic"] == {"model": "tts_models/en/diffvoc/slt"}
+    assert manifest["options"]["acoustic"] == {"model": "tts_models/en/diffvoc/ada"}
     assert manifest["options"]["acoustic_seconds_per_second"] > 0
 
 

@@ -16,7 +16,7 @@ import soundfile
 import torch
 import unconditional
 from generation import classifier as classifiers
-from generation import contestants, corpus, exhibits, players, rivals, standings
+from generation import corpus, exhibits, players, rivals, standings
 from generation.classifier import DIGITS
 from generation.wavegan import WaveGan, WaveGanConfig
 from PIL import Image
@@ -61,7 +61,7 @@ def models(tmp_path_factory):
     generator(folder / "spoken")
     generator(folder / "mute", ())
     torch.manual_seed(0)
-    rivals.save(WaveGan(WaveGanConfig(width=1)), folder / "weights" / "wavegan")
+    rivals.save(WaveGan(WaveGanConfig(width=1)), folder / "wavegan")
     return folder
 
 
@@ -69,7 +69,7 @@ def models(tmp_path_factory):
 def measured(data, models, tmp_path_factory):
     """A run of eval/unconditional.py, of three generators."""
     run = tmp_path_factory.mktemp("a run & more") / "made #1"
-    words = ["--model", models / "spoken", models / "mute", models / "weights" / "wavegan", "--output", run]
+    words = ["--model", models / "spoken", models / "mute", models / "wavegan", "--output", run]
     quick = ["--count", 20, "--bins", 4, "--resamples", 8, "--threads", 1]
     assert unconditional.main([str(word) for word in ["--data", data, *words, *quick]]) == 0
     return run
@@ -77,20 +77,13 @@ def measured(data, models, tmp_path_factory):
 
 def command(run, data, models, *more):
     few = ["--columns", COLUMNS, "--points", POINTS, "--noise", NOISE, "--seed", SEED, "--t", 50, "--threads", 1]
-    words = [run, "--data", data, "--model", models / "spoken", "--unlabelled", models / "mute", *few, *more]
+    words = [run, "--data", data, "--model", models / "spoken", "--unlabelled", models / "mute"]
+    words += ["--rivals", models / "wavegan", *few, *more]
     return [str(word) for word in words]
 
 
 @pytest.fixture(scope="module")
-def bundled(models):
-    """The tiny rival stands where bundled ones lie."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contestants, "WEIGHTS", models / "weights")
-        yield
-
-
-@pytest.fixture(scope="module")
-def run(measured, data, models, bundled):
+def run(measured, data, models):
     assert generation_page.main(command(measured, data, models)) == 0
     return measured
 
@@ -194,7 +187,7 @@ def test_samples_are_the_first_of_their_seeds(run, page, models, data):
             (card,) = cards(page, f"said-{label}-seed-{seed}.")
             assert np.abs(heard(run, card) - made[label]).max() <= 0.5 / 32768 + 1e-7
             assert card["label"] == f"Play “{label}”, seed {seed}"
-    gan = rivals.load(models / "weights" / "wavegan").generate(COLUMNS + 1, SEED).numpy()
+    gan = rivals.load(models / "wavegan").generate(COLUMNS + 1, SEED).numpy()
     for number, card in enumerate(cards(page, "wavegan-")):
         made = corpus.fit(gan[number], 8192)
         assert np.abs(heard(run, card) - made.clip(-1, 1)).max() <= 1 / 32768 + 1e-7

@@ -124,7 +124,7 @@ def test_families_and_columns_are_chosen(page):
 
 def test_every_plot_is_on_the_page(page, run):
     images = page.run("[...document.querySelectorAll('figure img')].map(image => image.getAttribute('src'))")
-    assert sorted(images) == sorted(f"plots/{path.name}" for path in (run / "plots").glob("*.svg"))
+    assert sorted(images) == sorted(f"plots/{path.name}" for path in (run / "plots").glob("*.png"))
     page.run("document.querySelectorAll('figure img').forEach(image => { image.loading = 'eager'; })")
     shown = "[...document.querySelectorAll('figure')].filter(figure => !figure.hidden)"
     page.wait(f"{shown}.every(figure => figure.querySelector('img').naturalWidth > 0)")

@@ -85,7 +85,7 @@ def test_one_line_a_checkpoint_and_sampler(crowd):
     }
 
 
-def test_every_plot_is_drawn_in_both_kinds(crowd):
+def test_every_plot_is_drawn(crowd):
     run, board = crowd
     pictures = plots.draw(run, board)
     names = {picture.path.removeprefix("plots/") for picture in pictures}
@@ -93,7 +93,6 @@ def test_every_plot_is_drawn_in_both_kinds(crowd):
     assert names == {"scores", "mel-error"} | {f"{kind}-{metric}" for kind in kinds for metric in board.primary}
     for picture in pictures:
         assert Image.open(run / f"{picture.path}.png").width > 900
-        assert "<svg" in (run / f"{picture.path}.svg").read_text(encoding="utf-8")[:2000]
         assert picture.title and picture.caption.endswith(".")
 
 
@@ -149,7 +148,6 @@ def test_quality_over_training(tmp_path, metric):
         picture = plots.quality_training(run, board, board.by_name[metric])
     assert picture.path == f"plots/quality-training-{metric}" and picture.metric == metric
     assert Image.open(run / f"{picture.path}.png").width > 900
-    assert "<svg" in (run / f"{picture.path}.svg").read_text(encoding="utf-8")[:2000]
     assert picture.title.startswith("After 20 minutes of CPU training each, DiffWave ")
 
 

@@ -279,8 +279,9 @@ def test_other_rates_are_refused(data, own, tmp_path, capsys):
 
 def test_a_rival_in_a_folder(data, tmp_path, capsys):
     torch.manual_seed(0)
-    rivals.save(WaveGan(WaveGanConfig(width=1)), tmp_path / "gan")
-    assert run(data, tmp_path / "run", "--model", tmp_path / "gan") == 0
+    folder = tmp_path / "gan" / "generator"  # as a run of train_seeds.py leaves it
+    rivals.save(WaveGan(WaveGanConfig(width=1)), folder)
+    assert run(data, tmp_path / "run", "--model", folder) == 0
     row = json.loads((tmp_path / "run" / "summary.json").read_text())["rows"][-1]
     assert (row["name"], row["family"], row["labelled"], row["training"]) == ("gan", "gan", False, "untrained")
     assert row["parameters"] > 1000 and row["values"]["fid"]["value"] > 0
