@@ -12,9 +12,10 @@ from runner import reason
 from speech import Clip
 from torch import Tensor
 
+from tts_diffvoc import voices
 from tts_diffvoc.errors import DiffvocError
 
-ACOUSTIC = "tts_models/en/diffvoc/slt"
+ACOUSTIC = voices.full_name(voices.DEFAULT_ACOUSTIC)
 
 
 @dataclass

@@ -116,6 +116,10 @@ def _hann_spectrum(distance: Tensor) -> Tensor:
 class AcousticModel(nn.Module):
     """Symbols to durations, prosody and log-mel."""
 
+    mel_mean: Tensor
+    mel_std: Tensor
+    harmonics: Tensor
+
     def __init__(self, config: AcousticConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or AcousticConfig()

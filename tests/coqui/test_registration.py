@@ -108,12 +108,14 @@ def test_models_are_listed_and_explained(tts, caplog):
     listed = [record.getMessage() for record in caplog.records]
     ours = [line for line in listed if "/diffvoc/" in line]
     assert [line.split()[1] for line in ours] == [
+        "tts_models/en/diffvoc/ada",
+        "tts_models/en/diffvoc/joe",
         "tts_models/en/diffvoc/slt",
         "vocoder_models/en/diffvoc/diffwave",
         "vocoder_models/en/diffvoc/waveglow",
         "vocoder_models/en/diffvoc/wavegrad",
     ]
-    number = ours[1].split(":")[0].strip()
+    number = ours[3].split(":")[0].strip()
     for query in (
         ["--model_info_by_name", "vocoder_models/en/diffvoc/diffwave"],
         ["--model_info_by_name", "diffwave"],
@@ -132,8 +134,10 @@ def test_nothing_is_downloaded_for_a_bundled_model():
     checkpoint, config, item = ModelManager().download_model("vocoder_models/en/diffvoc/wavegrad?steps=3")
     assert str(checkpoint) == f"{voices.VOCODERS['wavegrad']}?steps=3"
     assert config.parent == voices.VOCODERS["wavegrad"] and item["model_type"] == "vocoder_models"
-    checkpoint, config, item = ModelManager().download_model("tts_models/en/diffvoc/slt")
+    checkpoint, config, item = ModelManager().download_model("tts_models/en/diffvoc/joe")
     assert checkpoint.is_file() and config.is_file()
+    checkpoint, config, item = ModelManager().download_model("tts_models/en/diffvoc/joe?speed=2")
+    assert checkpoint.name == "model.safetensors?speed=2" and config.is_file()
     assert item["default_vocoder"] == "vocoder_models/en/diffvoc/diffwave"
 
 

@@ -17,7 +17,7 @@ import torch
 
 from tts_diffvoc import DiffvocError, voices
 
-SLT = voices.ACOUSTIC["slt"]
+ADA = voices.ACOUSTIC["ada"]
 FAST = "diffwave?steps=2&seed=1"
 
 
@@ -61,7 +61,7 @@ def test_tts_in_a_process_of_its_own(program, environment, tmp_path):
     command += ["--out_path", str(out)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    assert result.stderr.count("Using the bundled acoustic model tts_models/en/diffvoc/slt") == 1
+    assert result.stderr.count("Using the bundled acoustic model tts_models/en/diffvoc/ada") == 1
     samples, rate = soundfile.read(out)
     assert rate == 22050 and 0.6 < len(samples) / rate < 3.0 and np.abs(samples).max() > 0.5
     assert os.listdir(tmp_path) == ["hello.wav"]
@@ -91,6 +91,34 @@ def test_the_acoustic_model_alone_brings_its_vocoder(tts, tmp_path):
     assert "Using the bundled" not in error
 
 
+def test_speed_and_pitch_on_the_command_line(tts, tmp_path):
+    seconds = {}
+    for speed, name in ((0.5, ()), (2.0, ()), (2.0, ("--model_name", "tts_models/en/diffvoc/joe"))):
+        out = tmp_path / "out.wav"
+        arguments = ["--text", "Good morning.", *name, "--vocoder_name", FAST, "--out_path", str(out)]
+        status, _, error = tts(*arguments, "--speed", str(speed), "--pitch", "-1.5")
+        assert status == 0, error
+        seconds[speed, name] = soundfile.info(out).duration - 10000 / 22050  # Coqui's silence at the end
+    assert seconds[0.5, ()] == pytest.approx(4 * seconds[2.0, ()], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--speed", "99"], "a speed of 99.0 was asked for; give one from 0.25 to 4"),
+        (["--pitch", "nan"], "a pitch of nan semitones was asked for"),
+    ],
+)
+def test_impossible_speeds_and_pitches_are_refused(arguments, message, tts, tmp_path):
+    status, _, error = tts("--text", "hi", "--vocoder_name", FAST, *arguments, "--out_path", str(tmp_path / "out.wav"))
+    assert status == 2 and message in error
+
+
+def test_speed_is_refused_with_a_foreign_model(tts, other_acoustic):
+    status, _, error = tts("--text", "hi", *other_acoustic["decibel"], "--vocoder_name", FAST, "--speed", "2")
+    assert status == 2 and "--speed and --pitch are for the voices of tts-diffvoc" in error
+
+
 def test_a_model_that_the_user_names_is_respected_even_if_it_is_coquis_default(tts, monkeypatch, tmp_path):
     """Offline, the download of that model must be tried and fail; without the option it is not."""
     import requests
@@ -110,7 +138,7 @@ def test_a_model_that_the_user_names_is_respected_even_if_it_is_coquis_default(t
 def test_model_path_with_a_vocoder_name(tts, tmp_path, other_acoustic):
     out = tmp_path / "out.wav"
     for model in (
-        ["--model_path", str(SLT / "model.safetensors"), "--config_path", str(SLT / "config.json")],
+        ["--model_path", str(ADA / "model.safetensors"), "--config_path", str(ADA / "config.json")],
         other_acoustic["decibel"],
     ):
         status, _, error = tts("--text", "Hello.", *model, "--vocoder_name", FAST, "--out_path", str(out))
@@ -123,7 +151,7 @@ def test_paths_of_a_vocoder(tts, tmp_path):
     out, folder = tmp_path / "out.wav", voices.VOCODERS["diffwave"]
     paths = ["--vocoder_path", str(folder / "model.safetensors")]
     paths += ["--vocoder_config_path", str(folder / "config.json")]
-    model = ["--model_path", str(SLT / "model.safetensors"), "--config_path", str(SLT / "config.json")]
+    model = ["--model_path", str(ADA / "model.safetensors"), "--config_path", str(ADA / "config.json")]
     status, _, error = tts("--text", "Hello.", *model, *paths, "--out_path", str(out))
     assert status == 0 and out.is_file(), error
 
@@ -149,7 +177,7 @@ def test_python_api_gives_the_same_samples_for_the_same_seed(api):
 def test_python_api_takes_a_named_acoustic_model(api, tmp_path):
     from TTS.api import TTS
 
-    both = TTS("tts_models/en/diffvoc/slt", vocoder_name=FAST)
+    both = TTS("tts_models/en/diffvoc/ada", vocoder_name=FAST)
     path = both.tts_to_file("Hello there.", file_path=str(tmp_path / "x.wav"))
     assert soundfile.info(path).samplerate == 22050
     assert np.array_equal(both.tts("Hello there."), api.tts("Hello there."))

@@ -14,7 +14,7 @@ from TTS.tts.models.base_tts import BaseTTS
 
 from tts_diffvoc import voices
 from tts_diffvoc.acoustic import AcousticConfig, AcousticModel, expand
-from tts_diffvoc.english import phonemes
+from tts_diffvoc.english.phonemes import phonemes
 from tts_diffvoc.english.symbols import PAD, SYMBOL_IDS, SYMBOLS
 from tts_diffvoc.errors import DiffvocError
 

@@ -81,8 +81,7 @@ def settle(options: argparse.Namespace, named: bool) -> None:
     """
     ours = _is_our_vocoder(options.vocoder_name)
     if not ours and voices.bundled_acoustic(options.model_name) is None:
-        if set_options(options):
-            raise DiffvocError(f"--speed and --pitch are for the voices of tts-diffvoc; {options.model_name} is none.")
+        set_speed_and_pitch(options)
         return
     support.check()
     check_device("cuda" if options.use_cuda else options.device)
@@ -92,14 +91,19 @@ def settle(options: argparse.Namespace, named: bool) -> None:
         check_out_path(Path(options.out_path))
     if ours and not named and options.model_path is None:
         options.model_name = _bundled_acoustic_model()
-    query = "&".join(f"{name}={value:g}" for name, value in set_options(options).items())
-    if query:
-        options.model_name += ("&" if "?" in options.model_name else "?") + query
+    set_speed_and_pitch(options)
 
 
-def set_options(options: argparse.Namespace) -> dict[str, float]:
-    """Speed and pitch as far as the command line gives them."""
-    return {name: value for name in ("speed", "pitch") if (value := getattr(options, name, None)) is not None}
+def set_speed_and_pitch(options: argparse.Namespace) -> None:
+    """Put --speed and --pitch behind the name of the bundled voice. Raises DiffvocError for another model."""
+    given = {name: value for name in ("speed", "pitch") if (value := getattr(options, name, None)) is not None}
+    if not given:
+        return
+    name = options.model_path or options.model_name
+    if options.model_path or voices.bundled_acoustic(name) is None:
+        raise DiffvocError(f"--speed and --pitch are for the voices of tts-diffvoc; {name} is none.")
+    query = "&".join(f"{key}={value:g}" for key, value in given.items())
+    options.model_name += ("&" if "?" in name else "?") + query
 
 
 def _is_our_vocoder(spec: str | None) -> bool:

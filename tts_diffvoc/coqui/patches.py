@@ -16,6 +16,7 @@ from typing import Any
 
 from tts_diffvoc import voices
 from tts_diffvoc.coqui import arguments, support, zoo
+from tts_diffvoc.english import sentences
 from tts_diffvoc.errors import DiffvocError
 
 logger = logging.getLogger("TTS.diffvoc")
@@ -154,11 +155,11 @@ def _run_vocoder(original: Callable[..., Any], self: Any, mel_postnet_spec: Any,
 
 
 def _split_into_sentences(original: Callable[..., list[str]], self: Any, *args: Any, **kwargs: Any) -> list[str]:
-    """Leave out sentences of punctuation alone, from which an acoustic model makes noise."""
-    sentences = original(self, *args, **kwargs)
+    """Leave out sentences of punctuation alone, from which an acoustic model makes noise, and cut endless ones."""
+    found = original(self, *args, **kwargs)
     if not _uses_ours(self):
-        return sentences
-    return [s for s in sentences if any(character.isalnum() for character in s)]
+        return found
+    return [part for s in found for part in sentences.parts(s) if any(character.isalnum() for character in part)]
 
 
 def _tts(original: Callable[..., Any], self: Any, text: str = "", *args: Any, **kwargs: Any) -> Any:

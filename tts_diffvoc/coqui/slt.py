@@ -15,7 +15,7 @@ from TTS.tts.configs.forward_tts_config import ForwardTTSArgs
 from TTS.tts.models.forward_tts import ForwardTTS
 
 from tts_diffvoc.coqui.acoustic import EnglishTokenizer, read_weights
-from tts_diffvoc.english import phonemes
+from tts_diffvoc.english.phonemes import phonemes
 from tts_diffvoc.english.symbols import SYMBOL_IDS
 
 MODEL_ID = "diffvoc_forward_tts"

@@ -44,6 +44,6 @@ def acoustic_processor(synthesizer: Any) -> Any:
         kind = type(model or synthesizer.vc_model).__name__
         raise DiffvocError(
             f"the model {kind} predicts no mel spectrogram, so no vocoder fits behind it; "
-            f"choose an acoustic model such as {voices.ACOUSTIC_PREFIX}slt, or leave the vocoder out."
+            f"choose an acoustic model such as {voices.full_name(voices.DEFAULT_ACOUSTIC)}, or leave the vocoder out."
         )
     return processor

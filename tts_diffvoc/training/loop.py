@@ -112,7 +112,8 @@ class Loop:
     def _set_rate(self) -> None:
         config = self.config
         cosine = (1 + math.cos(math.pi * self.progress)) / 2
-        rate = min(1.0, (self.step + 1) / config.warmup_steps) * (config.final_share + (1 - config.final_share) * cosine)
+        share = config.final_share + (1 - config.final_share) * cosine
+        rate = share * min(1.0, (self.step + 1) / config.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * config.learning_rate
 
@@ -122,7 +123,7 @@ class Loop:
         self.model.train()
         device = torch.device(self.config.device).type
         with torch.autocast(device, torch.bfloat16, enabled=self.config.bf16):
-            losses = self.model.loss(batch)
+            losses: dict[str, Tensor] = self.model.loss(batch)  # type: ignore[operator]
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)

@@ -5,16 +5,18 @@ The teacher is `hibari` (package hibari-tts) or the ONNX file of an American Pip
 the teacher's graph is asked for the duration that it gives to each.
 
     python recipes/voices/acoustic/render.py --teacher hibari --texts texts.txt --hours 30 --output ada-data
-    python recipes/voices/acoustic/render.py --teacher en_US-joe-medium.onnx --texts texts.txt --hours 6 --output joe-data
+    python recipes/voices/acoustic/render.py --teacher joe --texts texts.txt --hours 4 --output joe-data
 
 Writes shards `00000.npz` with, one utterance after the other: `symbols`, `durations` in mel frames (fractions), and for
 each mel frame `mel` (natural log, Tacotron 2's) and `f0` in Hz, 0 where unvoiced; `lengths` [N, 2] counts both.
+With `--audio` also the sounds: `audio/00000-000.flac` is the first utterance of the first shard.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -23,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import soxr
 import torch
 
-from tts_diffvoc.english import phonemes
-from tts_diffvoc.english.symbols import BREAKS, GAP, PRIMARY, SECONDARY, START, STRESS, SYMBOL_IDS, VOWELS
+from tts_diffvoc.english.phonemes import phonemes
+from tts_diffvoc.english.symbols import PRIMARY, SECONDARY, START, STRESS, SYMBOL_IDS, VOWELS
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
 
@@ -193,13 +196,14 @@ def utterance(teacher: Hibari | Piper, text: str, gain: float) -> dict[str, np.n
     durations = seconds / FRAME
     cut = max(0, int(durations[0] - LEAD))  # whole frames of silence before the first sound
     durations[0] -= cut
-    mel, f0 = mel[cut:], f0[cut:]
+    mel, f0, samples = mel[cut:], f0[cut:], samples[cut * MEL.hop_length :]
     frames = min(len(mel), int(np.ceil(durations.sum())))
     return {
         "symbols": np.array([SYMBOL_IDS[s] for s in symbols], np.uint8),
         "durations": durations.astype(np.float32),
         "mel": mel[:frames].astype(np.float16),
         "f0": f0[:frames].astype(np.float16),
+        "samples": samples,
     }
 
 
@@ -217,14 +221,22 @@ def facts_of(teacher: Hibari | Piper, texts: list[str]) -> dict[str, Any]:
     return facts
 
 
-def render_shard(arguments: tuple[dict[str, Any], list[str], Path]) -> tuple[Path, int, int]:
-    """Render texts into one file; its path, utterances and frames."""
-    facts, texts, path = arguments
+def render_shard(arguments: tuple[dict[str, Any], list[str], Path, Path | None]) -> tuple[Path, int, int]:
+    """Render texts into one file, and their sounds into a folder if one is given; its path, utterances and frames."""
+    facts, texts, path, audio = arguments
     torch.set_num_threads(1)
     teacher = teacher_named(facts["teacher"])
     if isinstance(teacher, Piper):
         teacher.f0_range = facts["f0_range"]
-    rows = [row for text in texts if (row := utterance(teacher, text, facts["gain"])) is not None]
+    rows = []
+    for text in texts:
+        row = utterance(teacher, text, facts["gain"])
+        if row is None:
+            continue
+        samples = row.pop("samples")
+        if audio is not None:
+            soundfile.write(audio / f"{path.stem}-{len(rows):03d}.flac", samples, MEL.sample_rate)
+        rows.append(row)
     lengths = np.array([[len(row["symbols"]), len(row["mel"])] for row in rows])
     part = path.with_suffix(".part.npz")
     np.savez(part, lengths=lengths, **{key: np.concatenate([row[key] for row in rows]) for key in rows[0]})
@@ -242,10 +254,12 @@ def main() -> None:
     parser.add_argument("--teacher", default="hibari", help="hibari, joe, or the .onnx file of a Piper voice")
     parser.add_argument("--texts", type=Path, required=True, help="file with a text a line")
     parser.add_argument("--output", type=Path, required=True, help="folder to fill")
-    parser.add_argument("--hours", type=float, default=20.0)
+    parser.add_argument("--hours", type=float, help="hours of speech to stop after (default: all texts)")
+    parser.add_argument("--audio", action="store_true", help="write the sounds too, as FLAC at 22,050 Hz")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
+    audio = args.output / "audio" if args.audio else None
+    (audio or args.output).mkdir(parents=True, exist_ok=True)
     texts = args.texts.read_text("utf-8").splitlines()
     notes = args.output / "teacher.json"
     if not notes.exists():
@@ -259,13 +273,13 @@ def main() -> None:
         with np.load(path) as file:
             hours += file["lengths"][:, 1].sum() * FRAME / 3600
     todo = (
-        (facts, texts[start : start + SHARD], args.output / f"{index:05d}.npz")
+        (facts, texts[start : start + SHARD], args.output / f"{index:05d}.npz", audio)
         for index, start in enumerate(range(0, len(texts), SHARD))
         if index not in done
     )
     with ProcessPoolExecutor(args.jobs) as pool:
         running: set[Any] = set()
-        while hours < args.hours:
+        while hours < (args.hours or math.inf):
             while len(running) < args.jobs and (next_shard := next(todo, None)) is not None:
                 running.add(pool.submit(render_shard, next_shard))
             if not running:
@@ -275,7 +289,7 @@ def main() -> None:
             path, count, frames = finished.result()
             hours += frames * FRAME / 3600
             print(f"{path.name}: {count} utterances, {hours:.2f} h in all", flush=True)
-    if hours < args.hours:
+    if args.hours and hours < args.hours:
         sys.exit(f"the texts ended after {hours:.2f} h; write more of them.")
 
 

@@ -1,4 +1,4 @@
-"""Write texts to render speech from: sentences of WordNet's examples and of fortunes, and sentences made from templates.
+"""Write texts to render speech from: WordNet's examples, fortunes, and sentences made from templates.
 
 Needs the Debian packages wordnet-base, fortunes, fortunes-min and wamerican (no network).
 
@@ -16,12 +16,12 @@ FORTUNES = Path("/usr/share/games/fortunes")
 WORDNET = Path("/usr/share/wordnet")
 WORDS = Path("/usr/share/dict/words")
 
-NAMES = """Anna Peter Maria John Susan Michael Laura David Emma Robert Julia Thomas Alice George Sarah Henry Kate Daniel
-Olivia Simon Rachel Paul Linda Frank Nancy Walter Helen Jack Sophie Martin""".split()
-SURNAMES = """Smith Johnson Miller Brown Wilson Taylor Anderson Clark Lewis Walker Young Allen King Wright Scott Hill Baker
-Carter Mitchell Roberts Turner Phillips Campbell Parker Evans Edwards Collins""".split()
-CITIES = """London Paris Boston Chicago Berlin Madrid Tokyo Sydney Toronto Denver Seattle Dublin Rome Vienna Moscow Cairo
-Lisbon Atlanta Dallas Detroit Houston Miami Oslo Prague""".split()
+NAMES = """Anna Peter Maria John Susan Michael Laura David Emma Robert Julia Thomas Alice George Sarah
+Henry Kate Daniel Olivia Simon Rachel Paul Linda Frank Nancy Walter Helen Jack Sophie Martin""".split()
+SURNAMES = """Smith Johnson Miller Brown Wilson Taylor Anderson Clark Lewis Walker Young Allen King Wright Scott
+Hill Baker Carter Mitchell Roberts Turner Phillips Campbell Parker Evans Edwards Collins""".split()
+CITIES = """London Paris Boston Chicago Berlin Madrid Tokyo Sydney Toronto Denver Seattle Dublin Rome Vienna
+Moscow Cairo Lisbon Atlanta Dallas Detroit Houston Miami Oslo Prague""".split()
 NOUNS = """house garden river letter window teacher doctor morning evening market kitchen bridge train station
 ticket water coffee bread music picture story question answer number street corner school village
 mountain island forest weather winter summer journey machine engine computer keyboard printer

@@ -1,7 +1,7 @@
 """Train an acoustic model on a folder of render.py, and write the voice; the same line goes on.
 
     python recipes/voices/acoustic/train.py --data ada-data --output runs/ada --minutes 240
-    python recipes/voices/acoustic/train.py --data joe-data --init tts_diffvoc/voices/ada --output runs/joe --minutes 180
+    python recipes/voices/acoustic/train.py --data joe-data --init tts_diffvoc/voices/ada --output runs/joe --minutes 90
 
 `--minutes` counts all runs in the output folder together; the learning rate falls along a cosine over them. One core is
 enough; `--device cuda --bf16` trains on a GPU.
