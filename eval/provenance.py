@@ -14,7 +14,7 @@ import torch
 
 PACKAGES = (
     "tts-diffvoc", "torch", "torchaudio", "coqui-tts", "numpy", "scipy", "pandas", "librosa", "scikit-learn", "pesq",
-    "pystoi", "speechmos", "onnxruntime", "auraloss", "pyworld", "pocketsphinx", "jiwer",
+    "pystoi", "speechmos", "onnxruntime", "auraloss", "pyworld", "pocketsphinx", "jiwer", "pyloudnorm",
 )  # fmt: skip
 
 

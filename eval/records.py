@@ -25,6 +25,8 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return value
 
 
@@ -75,7 +77,7 @@ def read(run: Path, name: str) -> dict[str, Any]:
 
 
 def write(run: Path, name: str, values: dict[str, Any]) -> None:
-    """Write ``manifest`` or ``systems``, beside and renamed."""
+    """Write NAME.json, beside and renamed."""
     beside = run / f".{name}.json.part"
     beside.write_text(json.dumps(_plain(values), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(beside, run / f"{name}.json")
