@@ -1,0 +1,2 @@
+"""From written English to the symbols that the bundled acoustic models read."""
+
