@@ -83,4 +83,5 @@ SPOKEN = [
     ("Do you want one? No!", "du ju wˈɔnt wˈʌn? nˈoʊ!"),
     ("well… yes; no: maybe", "wˈɛl… jˈɛs; nˈoʊ: mˈeɪbi."),
     ("(yes) - no,", "jˈɛs, nˈoʊ."),
+    ("The new continent was crooked.", "ðə nˈu kˈɑntənənt wʌz kɹˈʊkɪd."),
 ]

@@ -25,7 +25,7 @@ WORDS = {
     "lah": "l ˈɑ", "shh": "ʃ ˈʊ ʃ", "tek": "t ˈɛ k", "tiktok": "t ˈɪ k t ˌɑ k", "tsk": "t ˈɪ s k",
     "whatsapp": "w ˈʌ t s ˌæ p", "lead": "l ˈi d", "number": "n ˈʌ m b ɚ", "polish": "p ˈɑ l ɪ ʃ",
     "Polish": "p ˈoʊ l ɪ ʃ", "used": "j ˈu z d", "bass": "b ˈeɪ s",
-    "i'd've": "aɪ d ə v", "y'all": "j ˈɔ l", "wicked": "w ˈɪ k ɪ d", "pfft": "p ˈʊ f t",
+    "i'd've": "aɪ d ə v", "y'all": "j ˈɔ l", "wicked": "w ˈɪ k ɪ d", "crooked": "k ɹ ˈʊ k ɪ d", "pfft": "p ˈʊ f t",
     "nth": "ˈɛ n θ",
 }  # fmt: skip
 HOMOGRAPHS = {
@@ -74,7 +74,8 @@ class Lexicon:
         )
         found: dict[str, list[str]] = {}
         for role, phonemes in rows:
-            found.setdefault(role.removeprefix("gruut:"), symbols(phonemes))
+            # "new" and "knew" without the y that Americans drop
+            found.setdefault(role.removeprefix("gruut:"), symbols(re.sub("^n j (?=[ˈˌ]u)", "n ", phonemes)))
         return found
 
 
