@@ -1,0 +1,68 @@
+"""The short-time Fourier transform: torch's forwards, exact backwards, and Griffin-Lim's step."""
+
+import pytest
+import torch
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.spectral.transform import Transform, magnitude, multiply, polar, project, unit
+
+
+def random_waveform(frames: int, hop: int = 256, rows: int = 2) -> torch.Tensor:
+    return torch.randn(rows, frames * hop, generator=torch.Generator().manual_seed(frames))
+
+
+def test_forward_is_torchs():
+    waveform = random_waveform(20)
+    expected = torch.stft(waveform, 1024, 256, window=torch.hann_window(1024), return_complex=True)[..., :20]
+    made = Transform()(waveform)
+    assert made.shape == (2, 2, 513, 20)
+    assert torch.allclose(made, torch.stack([expected.real, expected.imag], 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("n_fft, hop", [(1024, 256), (512, 64), (128, 32)])
+def test_the_inverse_is_exact(frames, n_fft, hop):
+    waveform, transform = random_waveform(frames, hop), Transform(n_fft, hop)
+    assert torch.allclose(transform.inverse(transform(waveform)), waveform, atol=1e-5)
+
+
+def test_the_inverse_is_the_nearest_waveform():
+    """Least squares: what is left over of a spectrum that no waveform has is orthogonal to those that one has."""
+    transform = Transform(128, 32)
+    wanted = torch.randn(1, 2, 65, 12, generator=torch.Generator().manual_seed(0))
+
+    def distance(waveform: torch.Tensor) -> torch.Tensor:
+        frames = torch.nn.functional.pad(waveform, (64, 32)).unfold(-1, 128, 32) * transform.window
+        target = torch.fft.irfft(torch.complex(*wanted.transpose(2, 3).unbind(1)), 128)
+        return (frames - target).square().sum()
+
+    waveform = transform.inverse(wanted).requires_grad_()
+    gradient = torch.autograd.grad(distance(waveform), waveform)[0]
+    assert gradient.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("n_fft, hop", [(1024, 300), (1024, 512), (1024, 0)])
+def test_hops_that_do_not_fit_are_refused(n_fft, hop):
+    with pytest.raises(DiffvocError, match="does not divide"):
+        Transform(n_fft, hop)
+
+
+def test_complex_arithmetic():
+    a, b = torch.randn(2, 1, 2, 5, 3).unbind(0)
+    product = torch.complex(*a.unbind(1)) * torch.complex(*b.unbind(1))
+    assert torch.allclose(torch.complex(*multiply(a, b).unbind(1)), product, atol=1e-6)
+    assert torch.allclose(magnitude(a), torch.complex(*a.unbind(1)).abs(), atol=1e-5)
+    angle = torch.complex(*a.unbind(1)).angle()
+    assert torch.allclose(unit(a), polar(angle), atol=1e-5)
+
+
+def test_a_projection_keeps_what_a_waveform_has_and_nears_what_it_has_not():
+    transform, waveform = Transform(), random_waveform(30)
+    spectrum = transform(waveform)
+    assert torch.allclose(project(spectrum, magnitude(spectrum), transform), spectrum, atol=1e-3)
+    wanted = magnitude(transform(random_waveform(31)[:, : 30 * 256]))
+    state, errors = spectrum, []
+    for _ in range(4):
+        state = project(state, wanted, transform)
+        errors.append((magnitude(state) - wanted).square().mean().item())
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.8 * errors[0]

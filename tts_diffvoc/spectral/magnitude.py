@@ -1,0 +1,120 @@
+"""Linear magnitudes from a log-mel and the source's level, and mels carried towards a wanted one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import MelConfig, expand, log_mel, mel_filters
+from tts_diffvoc.spectral.layers import ConvNeXtBlock, zero
+from tts_diffvoc.spectral.pitch import natural_mel
+from tts_diffvoc.spectral.source import LEVEL, source_level
+from tts_diffvoc.spectral.transform import Transform, magnitude
+
+LEAST, MOST = 1e-3, 512.0  # of a magnitude: -86 dBFS of noise, and a full-scale tone
+
+
+@dataclass(frozen=True)
+class MagnitudeConfig:
+    """Sizes of the magnitude network."""
+
+    channels: int = 256
+    blocks: int = 6
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.blocks) < 1:
+            raise DiffvocError(f"{self} has a size below one.")
+
+
+def match_mel(spectrum: Tensor, wanted: Tensor, filters: Tensor, iterations: int = 3) -> Tensor:
+    """Scale magnitudes [B, K, F] smoothly over frequency until their mel is ``wanted`` [B, M, F], magnitudes too.
+
+    Each pass multiplies every bin by the ratio of wanted to present mel, averaged over the bands that see it.
+    """
+    total = filters.sum(0)
+    weight = filters.T / total.clamp_min(1e-8).unsqueeze(1)
+    for _ in range(iterations):
+        ratio = wanted / (filters @ spectrum).clamp_min(1e-9)
+        spectrum = spectrum * torch.where((total > 0).unsqueeze(1), weight @ ratio.clamp(1e-2, 1e2), 1.0)
+    return spectrum
+
+
+def make_consistent(waveform: Tensor, mel: Tensor, config: MelConfig, transform: Transform, iterations: int) -> Tensor:
+    """Scale the spectrum of ``waveform`` [B, F * hop], phases kept, until its mel is nearer to ``mel`` [B, M, F].
+
+    A projection on the data (Wang et al. 2023, denoising diffusion null-space model), the mel being the measurement.
+    """
+    filters, wanted = mel_filters(config).to(waveform), expand(mel, config)
+    for _ in range(iterations):
+        spectrum = transform(waveform)
+        level = magnitude(spectrum)
+        gain = (match_mel(level, wanted, filters, 1) / level).clamp(0.1, 10.0)
+        waveform = transform.inverse(spectrum * gain.unsqueeze(1))
+    return waveform
+
+
+class MagnitudeNetwork(nn.Module):
+    """Log-mel and the source's level to linear magnitudes: the mel's envelope, corrected."""
+
+    filters: Tensor
+    spread: Tensor
+
+    def __init__(self, config: MagnitudeConfig, mel: MelConfig) -> None:
+        super().__init__()
+        self.config, self.mel = config, mel
+        self.transform = Transform(mel.n_fft, mel.hop_length)
+        bins = self.transform.bins
+        self.register_buffer("filters", mel_filters(mel), persistent=False)
+        self.register_buffer("spread", spread_bands(self.filters), persistent=False)
+        self.first = nn.Conv1d(mel.n_mels, config.channels, 3, padding=1)
+        self.source = nn.Conv1d(bins, config.channels, 3, padding=1)
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(config.channels) for _ in range(config.blocks)))
+        self.last = nn.Conv1d(config.channels, 2 * bins, 1)
+        zero(self.last)
+
+    def log_magnitude(self, mel: Tensor, level: Tensor) -> Tensor:
+        """Log-mel [B, M, F] and the source's log level [B, K, F] to log magnitudes [B, K, F]."""
+        x = self.first(natural_mel(mel, self.mel)) + self.source(level + 1.0)
+        correction, gain = self.last(self.blocks(x)).float().chunk(2, 1)
+        density = expand(mel, self.mel).clamp_min(1e-5) / self.filters.sum(1).unsqueeze(1)
+        return self.spread @ density.log() + correction + gain * level
+
+    def forward(self, mel: Tensor, level: Tensor) -> Tensor:
+        """Magnitudes [B, K, F] whose mel is ``mel`` [B, M, F]."""
+        guess = self.log_magnitude(mel, level).clamp(-16.0, 8.0).exp()
+        return match_mel(guess, expand(mel, self.mel).clamp_max(1e3), self.filters).clamp(LEAST, MOST)
+
+    def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Mean absolute error of the log magnitudes, quiet bins counting less, those beyond the bandwidth nothing.
+
+        Args:
+            batch: "waveform" and "source" [B, F * hop], "bandwidth" [B] in Hz.
+        """
+        waveform = batch["waveform"]
+        target = magnitude(self.transform(waveform)).clamp_min(1e-4).log()
+        mel = log_mel(waveform, self.mel)[..., : target.shape[-1]]
+        level = source_level(self.transform(batch["source"]) / LEVEL)
+        weight = ((target - target.amax((1, 2), keepdim=True)) / 2 + 4).clamp(0.15, 1)
+        weight = weight * within(batch["bandwidth"], self.mel)
+        error = ((self.log_magnitude(mel, level) - target).abs() * weight).sum() / weight.sum()
+        return {"loss": error}
+
+
+def within(bandwidth: Tensor, mel: MelConfig) -> Tensor:
+    """Bins below each recording's ``bandwidth`` [B] in Hz, with room for its filter: [B, K, 1]."""
+    frequency = torch.arange(mel.n_fft // 2 + 1, device=bandwidth.device) * (mel.sample_rate / mel.n_fft)
+    return (frequency < (bandwidth.unsqueeze(1) - 150)).unsqueeze(-1)
+
+
+def spread_bands(filters: Tensor) -> Tensor:
+    """The matrix [K, M] by which each bin takes the mean of the bands that see it, or the last band of all."""
+    weight = filters / filters.sum(1, keepdim=True)
+    total = weight.sum(0)
+    centre = (weight * torch.arange(filters.shape[1])).sum(1)
+    nearest = (torch.arange(filters.shape[1]).unsqueeze(1) - centre).abs().argmin(1)
+    alone = F.one_hot(nearest, filters.shape[0]).to(filters)
+    return torch.where((total > 0).unsqueeze(1), (weight / total.clamp_min(1e-8)).T, alone)

@@ -1,0 +1,103 @@
+"""The source of speech: band-limited pulses at the pitch, and noise; and the minimum phase that turns it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tts_diffvoc.spectral.transform import Transform, magnitude, multiply, polar, unit
+
+NOISE = 0.015  # deviation of the source's noise beside unit pulses
+LEVEL = 4.6  # of the spectrum of pulses at any pitch, about
+FLOOR = 0.02  # of a bin's power, below which the source says nothing
+TAPS = 4  # of a pulse, to each side
+
+
+def pulses(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int) -> Tensor:
+    """Band-limited pulses of area 220 / F0 at each period of ``f0`` [B, F] in Hz where ``voiced`` [B, F]: [B, F * hop].
+
+    A pulse lies between samples, where its period ends: a windowed sinc of eight taps.
+    """
+    frequency, on = _to_samples(f0, hop), _to_samples(voiced.float(), hop) > 0.5
+    step = torch.where(on, frequency / sample_rate, 0.0).double()
+    phase = step.cumsum(-1)
+    turns = phase.floor()
+    begins = (turns - F.pad(turns[:, :-1], (1, 0))) * on  # 1 at the first sample after the end of a period
+    late = ((phase - turns) / step.clamp_min(1e-9)).clamp(0, 1).float()
+    amplitude = begins.float() * 220.0 / frequency
+    out = F.pad(torch.zeros_like(amplitude), (TAPS, TAPS))
+    for tap in range(-TAPS, TAPS):
+        at = late + tap
+        value = amplitude * torch.sinc(at) * torch.cos(at * (math.pi / 2 / TAPS)).square()
+        out[:, TAPS + tap : TAPS + tap + value.shape[1]] += value
+    return out[:, TAPS:-TAPS]
+
+
+def _to_samples(values: Tensor, hop: int) -> Tensor:
+    """Values at frames [B, F], of which f lies at sample f * hop, interpolated linearly to [B, F * hop]."""
+    following = torch.cat([values[:, 1:], values[:, -1:]], 1)
+    share = torch.arange(hop, device=values.device, dtype=values.dtype) / hop
+    return torch.lerp(values.unsqueeze(-1), following.unsqueeze(-1), share).flatten(1)
+
+
+class MinimumPhase(nn.Module):
+    """Phases [B, K, F] of the minimum-phase filter with the smoothed log magnitudes [B, K, F].
+
+    The real cepstrum's first coefficients, doubled for positive times (Oppenheim and Schafer 1975, section 7.2):
+    phase = -2 sum_q c_q sin(2 pi q k / n_fft), two matrix products in all.
+    """
+
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, n_fft: int = 1024, quefrencies: int = 60) -> None:
+        super().__init__()
+        bins, quefrency = torch.arange(n_fft // 2 + 1), torch.arange(1, quefrencies)
+        angle = 2 * math.pi / n_fft * torch.outer(quefrency, bins).double()
+        twice = torch.full((len(bins),), 2.0).double()
+        twice[0] = twice[-1] = 1.0  # of a real signal's spectrum, only these two have no mirror image
+        self.register_buffer("cosines", (angle.cos() * twice / n_fft).float(), persistent=False)
+        self.register_buffer("sines", (-2.0 * angle.sin()).T.float().contiguous(), persistent=False)
+
+    def forward(self, log_magnitude: Tensor) -> Tensor:
+        return self.sines @ (self.cosines @ log_magnitude)
+
+
+def source_level(spectrum: Tensor) -> Tensor:
+    """Log level [B, K, F] of the source's spectrum [B, 2, K, F]."""
+    return 0.5 * (spectrum.square().sum(1) + FLOOR).log()
+
+
+class Source(NamedTuple):
+    """What the denoiser is told of the source: its phases turned by the filter, magnitudes one; with its magnitudes
+    too, at most about one; both [B, 2, K, F]; and its log level [B, K, F]."""
+
+    phases: Tensor
+    spectrum: Tensor
+    level: Tensor
+
+
+def turn(spectrum: Tensor, phase: Tensor) -> Source:
+    """The source's ``spectrum`` [B, 2, K, F] filtered by ``phase`` [B, K, F]."""
+    turned = multiply(spectrum, polar(phase))
+    size = (turned.square().sum(1, keepdim=True) + FLOOR).rsqrt()
+    return Source(unit(turned), turned * size, source_level(spectrum))
+
+
+def rebuild_phases(
+    waveform: Tensor, source: Tensor, transform: Transform, minimum_phase: MinimumPhase, iterations: int = 48
+) -> Tensor:
+    """``waveform`` [B, F * hop] with phases that follow from its ``source`` [B, F * hop], which a network can learn.
+
+    Its own magnitudes, phases of the source turned by their minimum phase, then Griffin-Lim without momentum.
+    """
+    wanted = magnitude(transform(waveform))
+    filtered = multiply(transform(source), polar(minimum_phase(wanted.clamp_min(1e-4).log())))
+    out = transform.inverse(unit(filtered) * wanted.unsqueeze(1))
+    for _ in range(iterations):
+        out = transform.inverse(unit(transform(out)) * wanted.unsqueeze(1))
+    return out
