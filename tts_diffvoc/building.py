@@ -6,14 +6,17 @@ from typing import Any
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.flow import FlowConfig, FlowVocoder
+from tts_diffvoc.spectral.vocoder import SPECTRAL, SpectralConfig, SpectralVocoder
 from tts_diffvoc.vocoder import NETWORKS, Vocoder, VocoderConfig
 
-AnyConfig = VocoderConfig | FlowConfig
-AnyVocoder = Vocoder | FlowVocoder
+AnyConfig = VocoderConfig | FlowConfig | SpectralConfig
+AnyVocoder = Vocoder | FlowVocoder | SpectralVocoder
 
 
 def config_from_dict(values: dict[str, Any]) -> AnyConfig:
     """The configuration in plain values; DiffvocError names what is missing or unknown."""
+    if values.get("kind") == SPECTRAL:
+        return SpectralConfig.from_dict(values)
     network = values.get("network")
     if network in NETWORKS:
         return VocoderConfig.from_dict(values)
@@ -26,4 +29,6 @@ def config_from_dict(values: dict[str, Any]) -> AnyConfig:
 
 def build(config: AnyConfig, name: str = "vocoder") -> AnyVocoder:
     """The vocoder of a configuration, its weights fresh."""
+    if isinstance(config, SpectralConfig):
+        return SpectralVocoder(config, name)
     return FlowVocoder(config, name) if isinstance(config, FlowConfig) else Vocoder(config, name)

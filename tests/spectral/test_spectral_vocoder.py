@@ -1,0 +1,191 @@
+"""The spectral vocoders whole: shapes, seeds, rows, learning, folders, and mels that are no speech."""
+
+import json
+
+import pytest
+import torch
+
+from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc.spectral.magnitude import MagnitudeConfig
+from tts_diffvoc.spectral.network import DiffWaveSizes, WaveGradSizes
+from tts_diffvoc.spectral.pitch import PitchConfig
+from tts_diffvoc.spectral.transform import magnitude, project
+from tts_diffvoc.spectral.vocoder import LIMIT, SCALE, SpectralConfig, SpectralVocoder
+
+SMALL = {"pitch": PitchConfig(8, 1), "magnitude": MagnitudeConfig(8, 1)}
+CONFIGS = {
+    "diffwave": SpectralConfig("diffwave", DiffWaveSizes(16, 2, 2), **SMALL, defaults={"steps": 2}),
+    "wavegrad": SpectralConfig("wavegrad", WaveGradSizes(16, (2, 1)), **SMALL),
+}
+
+
+def build(kind: str, trained: bool = True) -> SpectralVocoder:
+    """A small vocoder; ``trained`` gives its output layers something to say."""
+    torch.manual_seed(0)
+    vocoder = SpectralVocoder(CONFIGS[kind]).eval()
+    if trained:
+        torch.nn.init.normal_(vocoder.denoiser.output.weight, std=0.02)
+        torch.nn.init.normal_(vocoder.magnitude.last.weight, std=0.02)
+    return vocoder
+
+
+@pytest.fixture(params=CONFIGS)
+def spectral(request) -> SpectralVocoder:
+    return build(request.param)
+
+
+def mel_of(speech: torch.Tensor, frames: int = 40) -> torch.Tensor:
+    return log_mel(speech, MelConfig())[..., :frames]
+
+
+def test_shapes(spectral, speech):
+    made = spectral.generate(mel_of(speech, 21), seed=0)
+    assert made.shape == (1, 21 * 256) and made.dtype == torch.float32 and made.abs().max() <= 1
+
+
+def test_an_untrained_vocoder_is_griffin_lim_from_the_prior(speech):
+    vocoder, mel = build("diffwave", trained=False), mel_of(speech)
+    states = []
+    vocoder.generate(mel, steps=1, seed=0, callback=lambda step, z, x0: states.append((z, x0)))
+    noise = torch.randn(1, 40 * 256, generator=torch.Generator().manual_seed(0))
+    wanted = vocoder.conditions(mel, vocoder.excitation(vocoder.pitch(mel), noise)).magnitude
+    z, x0 = states[0]
+    step = project(z, wanted, vocoder.transform)
+    near = (magnitude(step) < LIMIT * wanted).unsqueeze(1).expand_as(step)
+    assert near.float().mean() > 0.9
+    assert torch.allclose((x0 * wanted.unsqueeze(1) / SCALE)[near], step[near], atol=1e-3)
+    assert not torch.allclose(z * wanted.unsqueeze(1) / SCALE, step, atol=1e-3)
+
+
+def test_one_seed_gives_one_result(spectral, speech):
+    mel = mel_of(speech)
+    one, again, other = (spectral.generate(mel, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(one, again) and not torch.allclose(one, other, atol=1e-3)
+    assert not torch.equal(spectral.generate(mel), spectral.generate(mel))
+
+
+def test_a_row_does_not_depend_on_its_batch(spectral, speech):
+    mels = torch.cat([mel_of(speech), mel_of(speech.flip(1))])
+    both = spectral.generate(mels, seed=[5, 6])
+    for row in (0, 1):
+        assert torch.allclose(both[row], spectral.generate(mels[row : row + 1], seed=5 + row)[0], atol=2e-4)
+    with pytest.raises(DiffvocError, match="1 seeds were given for 2 mels"):
+        spectral.generate(mels, seed=[1])
+
+
+def test_steps_and_consistency_do_something(spectral, speech):
+    mel = mel_of(speech)
+    one, three, consistent = (
+        spectral.generate(mel, seed=0, **o) for o in ({"steps": 1}, {"steps": 3}, {"steps": 1, "consistency": 4})
+    )
+    assert not torch.allclose(one, three, atol=1e-3)
+    errors = [(log_mel(wave, MelConfig())[..., :40] - mel).abs().mean() for wave in (one, consistent)]
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_training_lowers_the_loss_and_leaves_pitch_and_magnitudes(spectral, speech):
+    waveform, source = (x for x in spectral.targets(speech[:, : 32 * 256].repeat(2, 1), seed=0, iterations=4))
+    batch = {"waveform": waveform, "source": source, "bandwidth": torch.tensor([8000.0, 11025.0])}
+    before = {name: value.clone() for name, value in spectral.state_dict().items()}
+    optimizer = torch.optim.Adam(spectral.denoiser.parameters(), lr=3e-3)
+    losses = []
+    for step in range(16):
+        loss = spectral.loss(batch, torch.Generator().manual_seed(step % 2))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-2:]) < 0.85 * sum(losses[:2])
+    changed = {
+        name.split(".")[0] for name, value in spectral.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert changed == {"denoiser"}
+
+
+def test_a_loss_is_the_generators_alone(spectral, speech):
+    batch = {"waveform": speech[:, : 20 * 256], "source": speech[:, : 20 * 256], "bandwidth": torch.tensor([8000.0])}
+    one, again, other = (spectral.loss(batch, torch.Generator().manual_seed(seed))["loss"] for seed in (1, 1, 2))
+    assert one == again != other
+
+
+def test_folders_of_both_kinds_load(spectral, speech, tmp_path, vocoder):
+    save_checkpoint(spectral, tmp_path / "new", "card", torch.float32)
+    save_checkpoint(vocoder, tmp_path / "old", "card")
+    again = load_vocoder(f"{tmp_path}/new?steps=1")
+    assert isinstance(again, SpectralVocoder) and again.config == spectral.config
+    assert torch.equal(again.generate(mel_of(speech), seed=0), spectral.generate(mel_of(speech), seed=0, steps=1))
+    assert not isinstance(load_vocoder(tmp_path / "old"), SpectralVocoder)
+
+
+def pure_tone(frames: int) -> torch.Tensor:
+    return 0.5 * torch.sin(2 * torch.pi * 1000 / 22050 * torch.arange(frames * 256)).unsqueeze(0)
+
+
+def test_silence_stays_silent(spectral):
+    made = spectral.generate(log_mel(torch.zeros(1, 40 * 256), MelConfig())[..., :40], seed=0)
+    assert made.square().mean().sqrt() < 10 ** (-70 / 20)
+
+
+@pytest.mark.parametrize("kind", ["tone", "noise", "loud"])
+def test_what_is_no_speech_makes_no_burst(spectral, kind):
+    noise = 0.1 * torch.randn(1, 40 * 256, generator=torch.Generator().manual_seed(0))
+    waveform = {"tone": pure_tone(40), "noise": noise, "loud": 30 * noise.clamp(-0.03, 0.03)}[kind]
+    made = spectral.generate(log_mel(waveform, MelConfig())[..., :40], seed=0)
+    assert torch.isfinite(made).all()
+    assert made.square().mean().sqrt() < 2 * waveform.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("level", [-40.0, -4.0, 30.0])
+def test_a_few_frames_of_any_level_are_finite(frames, level):
+    made = build("diffwave").generate(torch.full((1, 80, frames), level), seed=0, consistency=2)
+    assert made.shape == (1, frames * 256) and torch.isfinite(made).all()
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"steps": 0}, "at least"),
+        ({"steps": "six"}, "whole number"),
+        ({"seed": -1}, "seed"),
+        ({"consistency": -1}, "0"),
+    ],
+)
+def test_bad_options_are_refused(options, says):
+    with pytest.raises(DiffvocError, match=says):
+        build("diffwave").generate(torch.zeros(1, 80, 3), **options)
+
+
+def test_unknown_options_in_a_name_are_refused(tmp_path):
+    save_checkpoint(build("diffwave"), tmp_path, "card")
+    with pytest.raises(DiffvocError, match="unknown option 'sampler'; the options are steps, seed, consistency"):
+        load_vocoder(f"{tmp_path}?sampler=ddim")
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_configurations_survive_json(kind):
+    config = CONFIGS[kind]
+    assert SpectralConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"network": "wavegrad"}, "does not go with"),
+        ({"mel": MelConfig(power=2)}, "power 2"),
+        ({"mel": MelConfig(win_length=800)}, "win_length 800"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(change, says):
+    with pytest.raises(DiffvocError, match=says):
+        SpectralConfig(**{"network": "diffwave", "sizes": DiffWaveSizes(), **change})
+
+
+@pytest.mark.parametrize(
+    "change, says", [({"sizes": {"width": 3}}, "width"), ({"start": 1}, "start"), ({"network": 1}, "unknown")]
+)
+def test_unknown_entries_are_named(change, says):
+    with pytest.raises(DiffvocError, match=says):
+        SpectralConfig.from_dict({**CONFIGS["diffwave"].to_dict(), **change})

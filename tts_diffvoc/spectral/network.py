@@ -1,0 +1,191 @@
+"""The denoisers: a DiffWave and a WaveGrad that see a frame of the spectrum at a position, in place of a sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.networks.wavegrad import Conditioning, WaveGrad, WaveGradConfig
+from tts_diffvoc.spectral.layers import LevelEmbedding, zero
+from tts_diffvoc.spectral.source import Source
+from tts_diffvoc.spectral.transform import multiply
+
+BLOCKS = ("gated", "convnext")
+
+
+@dataclass(frozen=True)
+class DiffWaveSizes:
+    """Sizes of a DiffWave over frames.
+
+    ``block`` "gated" is the paper's residual layer, a dilated convolution of three frames. "convnext" keeps its gated
+    unit, dilations, step embedding and skips, and takes a depthwise convolution of seven frames and a layer norm
+    before dense layers instead (Liu et al. 2022).
+    """
+
+    residual_channels: int = 288
+    residual_layers: int = 8
+    dilation_cycle: int = 2
+    block: str = "convnext"
+    embedding_channels: int = 128
+
+    def __post_init__(self) -> None:
+        sizes = (self.residual_channels, self.residual_layers, self.dilation_cycle, self.embedding_channels)
+        if min(sizes) < 1:
+            raise DiffvocError(f"{self} has a size below one; every size of a network must be positive.")
+        if self.block not in BLOCKS:
+            raise DiffvocError(f"block is {self.block!r}; it must be one of {', '.join(BLOCKS)}.")
+
+    @property
+    def channels(self) -> int:
+        return self.residual_channels
+
+
+@dataclass(frozen=True)
+class WaveGradSizes:
+    """Sizes of a WaveGrad over frames: ``channels`` of all, and ``factors`` of the U-net from its narrow middle out."""
+
+    channels: int = 192
+    factors: tuple[int, ...] = (2, 2, 1)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factors", tuple(self.factors))
+        if not self.factors or min(self.channels, *self.factors) < 1:
+            raise DiffvocError(f"{self} has a size below one; every size of a network must be positive.")
+
+
+Sizes = DiffWaveSizes | WaveGradSizes
+NETWORKS: dict[str, type] = {"diffwave": DiffWaveSizes, "wavegrad": WaveGradSizes}
+
+
+class GatedLayer(nn.Module):
+    """DiffWave's residual layer (Kong et al. 2021, figure 2): [B, C, F] to the next state and a skip."""
+
+    def __init__(self, sizes: DiffWaveSizes, dilation: int) -> None:
+        super().__init__()
+        channels = sizes.residual_channels
+        self.dilated = nn.Conv1d(channels, 2 * channels, 3, padding=dilation, dilation=dilation)
+        self.level = nn.Linear(sizes.embedding_channels, channels)
+        self.output = nn.Conv1d(channels, 2 * channels, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        gate, value = self.dilated(x + self.level(embedding).unsqueeze(-1)).chunk(2, 1)
+        residual, skip = self.output(gate.sigmoid() * value.tanh()).chunk(2, 1)
+        return (x + residual) * math.sqrt(0.5), skip
+
+
+class GatedConvNeXtLayer(nn.Module):
+    """The same with a depthwise convolution, and a norm that the level modulates: see :class:`DiffWaveSizes`."""
+
+    def __init__(self, sizes: DiffWaveSizes, dilation: int) -> None:
+        super().__init__()
+        channels = sizes.residual_channels
+        reach = 3 * dilation
+        self.depthwise = nn.Conv1d(channels, channels, 7, padding=reach, dilation=dilation, groups=channels)
+        self.norm = nn.LayerNorm(channels, elementwise_affine=False)
+        self.level = nn.Linear(sizes.embedding_channels, 2 * channels)
+        zero(self.level)
+        self.widen = nn.Linear(channels, 2 * channels)
+        self.output = nn.Linear(channels, 2 * channels)
+        self.gain = nn.Parameter(torch.full((channels, 1), 0.2))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        scale, shift = self.level(embedding).unsqueeze(1).chunk(2, -1)
+        y = self.norm(self.depthwise(x).transpose(1, 2)) * (1 + scale) + shift
+        gate, value = self.widen(y).chunk(2, -1)
+        residual, skip = self.output(gate.sigmoid() * value.tanh()).transpose(1, 2).chunk(2, 1)
+        return x + self.gain * residual, skip
+
+
+class DiffWaveTrunk(nn.Module):
+    """Residual layers in dilation cycles, each told the level, and the sum of their skips."""
+
+    def __init__(self, sizes: DiffWaveSizes) -> None:
+        super().__init__()
+        layer: Any = GatedLayer if sizes.block == "gated" else GatedConvNeXtLayer
+        dilations = (2 ** (i % sizes.dilation_cycle) for i in range(sizes.residual_layers))
+        self.embedding = LevelEmbedding(sizes.embedding_channels)
+        self.layers = nn.ModuleList(layer(sizes, dilation) for dilation in dilations)
+
+    def forward(self, signal: Tensor, condition: Tensor, noise_level: Tensor) -> Tensor:
+        """Signal and condition [B, C, F] at ``noise_level`` [B] to [B, C, F]."""
+        embedding = self.embedding(noise_level)
+        x = skips = signal + condition
+        for layer in self.layers:
+            x, skip = layer(x, embedding)
+            skips = skips + skip
+        return skips / math.sqrt(len(self.layers))
+
+
+class WaveGradTrunk(nn.Module):
+    """The U-net of :class:`WaveGrad`: the signal goes down it, the condition up, FiLM by the level in between."""
+
+    def __init__(self, sizes: WaveGradSizes) -> None:
+        super().__init__()
+        count, channels = len(sizes.factors), sizes.channels
+        config = WaveGradConfig(
+            factors=sizes.factors,
+            channels=(channels,) * count,
+            dilations=((1, 2, 1, 2),) * count,
+            first_channels=channels,
+            down_channels=(channels,) * count,
+            n_mels=channels,
+            in_channels=channels,
+            level_scale=5000.0,
+        )
+        self.net, self.factor = WaveGrad(config), config.positions_per_frame
+
+    def forward(self, signal: Tensor, condition: Tensor, noise_level: Tensor) -> Tensor:
+        """Signal and condition [B, C, F] at ``noise_level`` [B] to [B, C, F]."""
+        frames = signal.shape[-1]
+        missing = -frames % self.factor
+        signal, condition = F.pad(signal + condition, (0, missing)), F.pad(condition, (0, missing))
+        coarse = self.net.first_conv(F.avg_pool1d(condition, self.factor))
+        return self.net(signal, noise_level, Conditioning(coarse, self.factor))[..., :frames]
+
+
+class Denoiser(nn.Module):
+    """A latent z, the short-time spectrum divided by its magnitudes, at a noise level -> the clean latent x0.
+
+    The network sees z, what one Griffin-Lim step makes of z (as in deep Griffin-Lim iteration, Masuyama et al. 2019),
+    their log powers, the magnitudes and the source. Its output corrects z's projection, which an untrained network
+    returns as it is: x0 = correction + gain z + complex gain * source + (1 + complex gain) * projection.
+    """
+
+    def __init__(self, sizes: Sizes, bins: int) -> None:
+        super().__init__()
+        self.bins = bins
+        self.signal = nn.Conv1d(6 * bins, sizes.channels, 1)
+        self.known = nn.Conv1d(4 * bins, sizes.channels, 1)
+        self.trunk = DiffWaveTrunk(sizes) if isinstance(sizes, DiffWaveSizes) else WaveGradTrunk(sizes)
+        self.norm = nn.LayerNorm(sizes.channels)
+        self.output = nn.Linear(sizes.channels, 7 * bins)
+        zero(self.output)
+
+    def condition(self, log_magnitude: Tensor, source: Source) -> Tensor:
+        """What does not depend on z: log magnitudes [B, K, F] and source to [B, C, F]; once an utterance."""
+        level = (log_magnitude.unsqueeze(1) + 4.0) / 2.0
+        return self.known(torch.cat([level, source.spectrum, source.level.unsqueeze(1)], 1).flatten(1, 2))
+
+    def forward(self, z: Tensor, projected: Tensor, noise_level: Tensor, condition: Tensor, source: Source) -> Tensor:
+        """Predict x0.
+
+        Args:
+            z: [B, 2, K, F]; projected: of z, likewise.
+            noise_level: [B], from 0, the noised prior, to 1, clean.
+            condition: from :meth:`condition`.
+
+        Returns: x0 [B, 2, K, F], float32.
+        """
+        powers = [(x.square().sum(1, keepdim=True) + 0.01).log() for x in (z, projected)]
+        signal = self.signal(torch.cat([z, projected, *powers], 1).flatten(1, 2))
+        hidden = self.norm(self.trunk(signal, condition, noise_level).transpose(1, 2))
+        out = self.output(hidden).transpose(1, 2).float().unflatten(1, (7, self.bins))
+        correction, gain, to_source, to_projected = out.split([2, 1, 2, 2], 1)
+        corrected = correction + gain * z + multiply(to_source, source.spectrum)
+        return corrected + projected + multiply(to_projected, projected)

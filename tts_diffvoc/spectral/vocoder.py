@@ -1,0 +1,256 @@
+"""A vocoder of the package's parts: mel -> pitch -> source and magnitudes -> prior -> denoiser -> waveform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tts_diffvoc.base import MelVocoder, parse_iterations, parse_seed, parse_steps
+from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import MelConfig, check_mel, log_mel
+from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, make_consistent, within
+from tts_diffvoc.spectral.network import NETWORKS, Denoiser, DiffWaveSizes, Sizes
+from tts_diffvoc.spectral.pitch import F0, PitchConfig, PitchNetwork
+from tts_diffvoc.spectral.source import LEVEL, NOISE, MinimumPhase, Source, pulses, rebuild_phases, source_level, turn
+from tts_diffvoc.spectral.transform import Transform, magnitude, project, unit
+
+SPECTRAL = "spectral"
+SCALE = 1.12  # brings a spectrum divided by its magnitudes to unit variance, real and imaginary part each
+SHARE = 0.9  # of its magnitudes that the prior has, and an estimate that is handed on
+NOISE_SCALE = 0.3  # deviation of the noise on the prior
+LIMIT = 4.0  # of a divided spectrum's magnitude
+RESOLUTIONS = (1024, 256)  # windows of the spectral loss
+
+
+@dataclass(frozen=True)
+class SpectralConfig:
+    """Everything but the weights.
+
+    Attributes:
+        network: "diffwave" or "wavegrad", the kind of ``sizes``.
+        pitch, magnitude: sizes of the networks that see the mel alone.
+        defaults: what ``generate`` does unless told otherwise (steps, seed, consistency).
+    """
+
+    network: str = "diffwave"
+    sizes: Sizes = field(default_factory=DiffWaveSizes)
+    pitch: PitchConfig = field(default_factory=PitchConfig)
+    magnitude: MagnitudeConfig = field(default_factory=MagnitudeConfig)
+    mel: MelConfig = field(default_factory=MelConfig)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if NETWORKS.get(self.network) is not type(self.sizes):
+            known = ", ".join(NETWORKS)
+            raise DiffvocError(f"network {self.network!r} does not go with {self.sizes}; this version has {known}.")
+        if self.mel.power != 1:
+            raise DiffvocError(f"a spectral vocoder takes a mel of magnitudes; this one has power {self.mel.power}.")
+        if self.mel.win_length != self.mel.n_fft:
+            raise DiffvocError(f"win_length {self.mel.win_length} must be n_fft, {self.mel.n_fft}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"kind": SPECTRAL, **asdict(self), "mel": self.mel.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SpectralConfig:
+        """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
+        values = {name: value for name, value in values.items() if name != "kind"}
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise DiffvocError(f"the vocoder's configuration has unknown entries {sorted(unknown)}.")
+        network = values.get("network")
+        if network not in NETWORKS:
+            raise DiffvocError(f"network {network!r} is unknown; this version has {', '.join(NETWORKS)}.")
+        try:
+            return cls(
+                network=network,
+                sizes=NETWORKS[network](**values.get("sizes", {})),
+                pitch=PitchConfig(**values.get("pitch", {})),
+                magnitude=MagnitudeConfig(**values.get("magnitude", {})),
+                mel=MelConfig.from_dict(values.get("mel", {})),
+                defaults=dict(values.get("defaults", {})),
+            )
+        except TypeError as error:
+            raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
+
+
+class Conditions(NamedTuple):
+    """What depends on the mel and the source alone: magnitudes [B, K, F], the source, the denoiser's part [B, C, F]."""
+
+    magnitude: Tensor
+    source: Source
+    hidden: Tensor
+
+
+class SpectralVocoder(MelVocoder):
+    """Diffusion of the complex short-time spectrum divided by its magnitudes, from a source-filter prior."""
+
+    GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
+        "steps": parse_steps,
+        "seed": parse_seed,
+        "consistency": parse_iterations("consistency"),
+    }
+
+    def __init__(self, config: SpectralConfig, name: str = "vocoder") -> None:
+        super().__init__(config, name)
+        self.transform = Transform(config.mel.n_fft, config.mel.hop_length)
+        self.minimum_phase = MinimumPhase(config.mel.n_fft)
+        self.pitch = PitchNetwork(config.pitch, config.mel)
+        self.magnitude = MagnitudeNetwork(config.magnitude, config.mel)
+        self.denoiser = Denoiser(config.sizes, self.transform.bins)
+        self.steps = 4
+
+    def excitation(self, f0: F0, noise: Tensor) -> Tensor:
+        """Pulses at the pitch and unit ``noise`` [B, F * hop], to the source's waveform [B, F * hop]."""
+        mel = self.config.mel
+        return pulses(f0.f0, f0.voiced, mel.hop_length, mel.sample_rate) + NOISE * noise
+
+    def conditions(self, mel: Tensor, excitation: Tensor) -> Conditions:
+        """All that a denoiser is told of an utterance, from its log-mel [B, M, F] and source [B, F * hop]."""
+        with torch.no_grad():
+            spectrum = self.transform(excitation) / LEVEL
+            wanted = self.magnitude(mel, source_level(spectrum))
+            source = turn(spectrum, self.minimum_phase(wanted.log()))
+        with self._mixed():
+            return Conditions(wanted, source, self.denoiser.condition(wanted.log(), source))
+
+    def prior(self, conditions: Conditions, noise: Tensor) -> Tensor:
+        """The noised prior [B, 2, K, F], from which sampling starts: the source's phases on the magnitudes."""
+        return SCALE * SHARE * conditions.source.phases + NOISE_SCALE * noise
+
+    def encode(self, waveform: Tensor, wanted: Tensor) -> Tensor:
+        """Waveform [B, F * hop] to its spectrum divided by ``wanted`` [B, K, F]: x0 [B, 2, K, F]."""
+        return SCALE * limited(self.transform(waveform) / wanted.unsqueeze(1))
+
+    def decode(self, x0: Tensor, wanted: Tensor) -> Tensor:
+        """The inverse of :meth:`encode`."""
+        return self.transform.inverse(x0 * wanted.unsqueeze(1) / SCALE)
+
+    def denoise(self, z: Tensor, noise_level: Tensor, conditions: Conditions) -> Tensor:
+        """Predict x0 [B, 2, K, F] from z, likewise, at ``noise_level`` [B]."""
+        wanted = conditions.magnitude
+        projected = SCALE * limited(project(z, wanted, self.transform) / wanted.unsqueeze(1))
+        with self._mixed():
+            return self.denoiser(z, projected, noise_level, conditions.hidden, conditions.source)
+
+    def degrade(self, x0: Tensor) -> Tensor:
+        """An estimate as the next step gets it: its phases, on a share of the magnitudes."""
+        return SCALE * SHARE * unit(x0)
+
+    @torch.no_grad()
+    def targets(self, waveform: Tensor, seed: int, iterations: int = 48) -> tuple[Tensor, Tensor]:
+        """``waveform`` [B, F * hop] with phases that can be learnt, and the source that they follow from."""
+        mel = log_mel(waveform, self.config.mel)[..., : waveform.shape[-1] // self.config.mel.hop_length]
+        source = self.excitation(self.pitch(mel), rows_of_noise(waveform.shape, [seed] * len(waveform)).to(waveform))
+        return rebuild_phases(waveform, source, self.transform, self.minimum_phase, iterations), source
+
+    def loss(self, batch: dict[str, Tensor], generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Error of the predicted x0 plus 0.15 of that of its log spectra.
+
+        Half of the batches are states of the bridge; the others are states that the sampler meets, made by one to four
+        evaluations without gradient.
+
+        Args:
+            batch: "waveform", the target, and "source", [B, F * hop], and "bandwidth" [B] in Hz.
+            generator: on the CPU; draws noise, levels and the kind of the batch.
+        """
+        waveform, mel = batch["waveform"], self.config.mel
+        frames = waveform.shape[-1] // mel.hop_length
+        conditions = self.conditions(log_mel(waveform, mel)[..., :frames], batch["source"])
+        wanted = conditions.magnitude
+        with torch.no_grad():
+            x0 = self.encode(waveform, wanted)
+            z, noise_level = self._draw_state(x0, conditions, generator)
+        estimate = self.denoise(z, noise_level, conditions)
+        audible = within(batch["bandwidth"], mel).float()
+        weight = (wanted / wanted.mean((1, 2), keepdim=True)).clamp(1e-3, 30).sqrt() * audible
+        error = ((estimate - x0).square().mean(1) * weight).mean() / weight.mean()
+        spectral = spectral_error(self.decode(estimate, wanted), waveform, batch["bandwidth"], mel.sample_rate)
+        return {"loss": error + 0.15 * spectral, "error": error, "spectral": spectral}
+
+    def _draw_state(
+        self, x0: Tensor, conditions: Conditions, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """States z to learn from and their noise levels: of the bridge, or of the sampler on its way."""
+        z = self.prior(conditions, torch.randn(x0.shape, generator=generator).to(x0))
+        if torch.rand((), generator=generator) < 0.5:
+            passes = int(torch.randint(1, 5, (), generator=generator))
+            levels = restart_levels(passes + 1)
+            estimate = restarts(lambda z, t: self.denoise(z, t, conditions), z, levels[:-1], self.degrade)
+            return self.degrade(estimate), torch.full((len(x0),), levels[-1], device=x0.device)
+        noise_level = 0.95 * torch.rand(len(x0), generator=generator)
+        noise_level[torch.rand(len(x0), generator=generator) < 0.25] = 0.0
+        noise_level = noise_level.to(x0)
+        return interpolate(z, x0, noise_level), noise_level
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        mel: Tensor,
+        steps: int | None = None,
+        seed: int | Sequence[int] | None = None,
+        consistency: int | None = None,
+        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
+
+        Args:
+            steps: evaluations of the denoiser.
+            seed: the same seed gives the same samples on one device; one for all rows, or one a row; None draws anew.
+            consistency: iterations that carry the waveform's own mel towards ``mel`` at the end; 0 for none.
+            callback: called as (step, z, x0) after each step.
+
+        Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
+        """
+        mel = check_mel(mel, self.config.mel).to(self.device)
+        steps = self._option("steps", steps, self.steps)
+        iterations = self._option("consistency", consistency, 0)
+        seeds = self._seeds(seed, len(mel))
+        samples, shape = mel.shape[-1] * self.config.mel.hop_length, (mel.shape[-1], self.transform.bins, 2)
+        noise = rows_of_noise((len(mel), samples), seeds).to(mel)
+        conditions = self.conditions(mel, self.excitation(self.pitch(mel), noise))
+        # Frame after frame, so that a longer utterance begins like a shorter one.
+        noise = rows_of_noise((len(mel), *shape), [seed + 1 for seed in seeds]).to(mel).permute(0, 3, 2, 1)
+        z = self.prior(conditions, noise)
+        x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, restart_levels(steps), self.degrade, callback)
+        waveform = self.decode(x0, conditions.magnitude)
+        waveform = make_consistent(waveform, mel, self.config.mel, self.transform, iterations)
+        return waveform.clamp(-1.0, 1.0)
+
+    def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
+        if isinstance(seed, Sequence):
+            if len(seed) != rows:
+                raise DiffvocError(f"{len(seed)} seeds were given for {rows} mels; give one, or one for each.")
+            return [self._option("seed", one, None) for one in seed]
+        one = self._option("seed", seed, None)
+        return torch.randint(2**31, (rows,)).tolist() if one is None else [one] * rows
+
+
+def rows_of_noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
+    """Unit noise [B, ...], each row drawn from its own seed, so that it does not depend on its batch."""
+    return torch.stack([torch.randn(*shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def limited(spectrum: Tensor) -> Tensor:
+    """A divided spectrum [B, 2, K, F] with magnitudes of at most ``LIMIT``, where magnitudes were guessed too low."""
+    return spectrum * (LIMIT / magnitude(spectrum)).clamp_max(1.0).unsqueeze(1)
+
+
+def spectral_error(made: Tensor, waveform: Tensor, bandwidth: Tensor, sample_rate: int) -> Tensor:
+    """Mean absolute difference of log magnitudes of [B, T] at two resolutions, below ``bandwidth`` [B] in Hz."""
+    total = torch.zeros((), device=made.device)
+    for size in RESOLUTIONS:
+        window = torch.hann_window(size, device=made.device)
+        a, b = (torch.stft(x, size, size // 4, window=window, return_complex=True).abs() for x in (made, waveform))
+        floor = 0.03 * b.mean((1, 2), keepdim=True) + 1e-5
+        frequency = torch.arange(size // 2 + 1, device=made.device) * sample_rate / size
+        heard = (frequency < bandwidth.unsqueeze(1) - 150).unsqueeze(-1).float()
+        error = (((a + floor) / (b + floor)).log().abs() * heard).mean()
+        total = total + error / heard.mean()
+    return total
