@@ -13,14 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "eval"))
-
 import torch
-from baselines.training import find, train
 
 from tts_diffvoc.checkpoint import write_beside
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.corpus import Recording, read_header
+from tts_diffvoc_eval.baselines.training import find, train
 
 RESULT = "result.json"
 SETTINGS = ("minutes", "steps", "size", "device", "seed", "gain_db", "bf16", "compiled", "batch", "frames", "estimator")

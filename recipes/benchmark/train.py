@@ -20,20 +20,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "eval"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "voices"))
-
-from baselines import NAMES
-from baselines.mels import CONTRACT
-from baselines.ours import ABLATIONS
-from baselines.ours import SYSTEMS as OURS
-from baselines.training import checked_device, find
-from held_back import held_back
-
 from tts_diffvoc.checkpoint import write_beside
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.corpus import Corpus, scan
 from tts_diffvoc.voices import read_json
+from tts_diffvoc_eval.baselines import NAMES
+from tts_diffvoc_eval.baselines.mels import CONTRACT
+from tts_diffvoc_eval.baselines.ours import ABLATIONS
+from tts_diffvoc_eval.baselines.ours import SYSTEMS as OURS
+from tts_diffvoc_eval.baselines.training import checked_device, find
+from tts_diffvoc_eval.held_back import held_back
 
 HERE = Path(__file__).resolve().parent
 SYSTEMS = (*OURS, *NAMES)

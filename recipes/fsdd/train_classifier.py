@@ -20,12 +20,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "eval"))
-
-from generation import corpus, metrics
-from generation.classifier import Classifier, ClassifierConfig, mel_for, save
-
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval.generation import corpus, metrics
+from tts_diffvoc_eval.generation.classifier import Classifier, ClassifierConfig, mel_for, save
 
 SMOOTHING = 0.05  # of labels: probabilities stay away from 0 and 1, of whose logarithms mIS is made
 WARM_UP = 0.03  # share of the training in which the rate rises

@@ -26,12 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "eval"))
 
-from baselines.learners import WARM_UP, fall
-from baselines.training import RESULT, Budget, checked_device
-from generation import corpus
-from generation.corpus import Corpus
 from train_seeds import FOLDER, Learner, Plan, RivalRun, Settings
 
 from tts_diffvoc.checkpoint import save_generator, write_beside
@@ -40,6 +35,10 @@ from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.networks.diffwave import SC09, SC09_DEEP_THIN, SC09_LABELS, DiffWaveConfig
+from tts_diffvoc_eval.baselines.learners import WARM_UP, fall
+from tts_diffvoc_eval.baselines.training import RESULT, Budget, checked_device
+from tts_diffvoc_eval.generation import corpus
+from tts_diffvoc_eval.generation.corpus import Corpus
 
 KINDS = ("unconditional", "conditional")
 SIZES = ("small", "published", "deep-thin")

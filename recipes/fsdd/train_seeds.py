@@ -27,18 +27,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "eval"))
-
-from baselines.learners import WARM_UP, fall
-from baselines.training import CHECKPOINT, RESULT, Budget, Run, checked_device
-from generation import corpus, wavegan, wavenet
-from generation.corpus import Corpus
-from generation.rivals import SIZES, Rival, save
-
 from tts_diffvoc.checkpoint import write_beside
 from tts_diffvoc.coqui.training import save_whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.crops import CropBatches, CropKey
+from tts_diffvoc_eval.baselines.learners import WARM_UP, fall
+from tts_diffvoc_eval.baselines.training import CHECKPOINT, RESULT, Budget, Run, checked_device
+from tts_diffvoc_eval.generation import corpus, wavegan, wavenet
+from tts_diffvoc_eval.generation.corpus import Corpus
+from tts_diffvoc_eval.generation.rivals import SIZES, Rival, save
 
 FOLDER = "generator"  # of the result
 CLIP = 1.0  # most that a WaveNet's gradient may be long

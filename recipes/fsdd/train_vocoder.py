@@ -15,7 +15,6 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # for recipes.fsdd, wherever this is started
 
-from recipes.fsdd import digits
 from tts_diffvoc.coqui.configs import DiffvocDiffwaveConfig, audio_config, from_core
 from tts_diffvoc.coqui.training import train_from_recipe
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
@@ -24,6 +23,7 @@ from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.training.corpus import Corpus, Recording
 from tts_diffvoc.vocoder import VocoderConfig
+from tts_diffvoc_eval.generation import fsdd as digits
 
 # Windows of 32 ms, 8 ms apart; the hop is 8 x 8 for the Base network's upsampling.
 MEL = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_mels=40, fmin=0.0, fmax=4000.0)

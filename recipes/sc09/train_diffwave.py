@@ -15,8 +15,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # for recipes.fsdd, wherever this is started
 
 from recipes.fsdd import train_diffwave as recipe
-from recipes.sc09 import digits
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval.generation import sc09 as digits
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # the sibling's module has the same name
 
 from recipes.fsdd import train_vocoder as recipe
-from recipes.sc09 import digits
 from tts_diffvoc.coqui.configs import audio_config, from_core
 from tts_diffvoc.coqui.training import train_from_recipe
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.training.corpus import Corpus, Recording
+from tts_diffvoc_eval.generation import sc09 as digits
 
 # Windows of 32 ms, 8 ms apart; the hop is 8 x 16 for the Base network's upsampling.
 MEL = MelConfig(sample_rate=16000, n_fft=512, win_length=512, hop_length=128, n_mels=80, fmin=0.0, fmax=8000.0)

@@ -10,10 +10,10 @@ import librosa
 import numpy as np
 import soundfile
 import torch
-from held_back import held_back
 from torch import Tensor
 
 from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc_eval.held_back import held_back
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A made-up run for tests of the report: records of a benchmark that nobody ran, with short tones as audio.
 
-    PYTHONPATH=eval python tests/eval/make_run.py FOLDER [--many | --trained]
+    python tests/eval/make_run.py FOLDER [--many | --trained]
 
 It has what a report must cope with: a clip that failed, a metric without a value, a network without training, a
 deterministic system, two systems that tie, a system that could not be timed, and one checkpoint at several steps.
@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import records
 import soundfile
-from diversity import MEASURES
+
+from tts_diffvoc_eval import records
+from tts_diffvoc_eval.diversity import MEASURES
 
 RATE = 22050
 CLIPS = ("bell-01", "bell-02", "bell-03", "bell-04")

@@ -1,8 +1,8 @@
 """agree.py: two runs beside each other."""
 
-import agree
 import pytest
-import records
+
+from tts_diffvoc_eval import agree, records
 
 
 def write(run, value, error=None, clip="a"):

@@ -8,21 +8,21 @@ import sys
 import time
 from pathlib import Path
 
-import baselines
 import numpy as np
 import pytest
 import torch
-from baselines import catalogue, discriminators, learners, wavernn
-from baselines.mels import CONTRACT, convert, differences
-from baselines.training import Budget, train
 
 from tts_diffvoc import voices
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
 from tts_diffvoc.training.corpus import scan
 from tts_diffvoc.training.crops import read_clip
+from tts_diffvoc_eval import baselines
+from tts_diffvoc_eval.baselines import catalogue, discriminators, learners, wavernn
+from tts_diffvoc_eval.baselines.mels import CONTRACT, convert, differences
+from tts_diffvoc_eval.baselines.training import Budget, train
 
-EVAL = Path(__file__).resolve().parents[2] / "eval"
+CLIPS = Path(__file__).resolve().parents[2] / "eval" / "tts_diffvoc_eval" / "clips"
 GANS = [name for name in baselines.NAMES if name != "wavernn"]
 FLOOR = math.log(CONTRACT.floor)
 
@@ -30,7 +30,7 @@ FLOOR = math.log(CONTRACT.floor)
 @pytest.fixture(scope="module")
 def clips():
     """Recordings to train on, and two held back, with other sentences."""
-    return scan(EVAL / "clips", CONTRACT).split(2)
+    return scan(CLIPS, CONTRACT).split(2)
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,7 @@ def test_training_beats_the_first_weights(name, clips, tmp_path):
     """A few hundred steps bring the mels of held-back clips nearer than the random weights do."""
     start = time.process_time()
     steps = 150 if name == "wavernn" else 200
-    result = quick(name, clips, tmp_path, steps, data="eval/clips")
+    result = quick(name, clips, tmp_path, steps, data="eval/tts_diffvoc_eval/clips")
     first, last = result.scores[0], result.scores[-1]
     print(f"{name}: {time.process_time() - start:.1f} s, log-mel L1 {first.mel_l1:.3f} to {last.mel_l1:.3f}")
     assert (result.steps, first.steps, last.steps) == (steps, 0, steps)
@@ -336,8 +336,8 @@ def test_training_says_what_is_wrong(clips, tmp_path):
 
 def test_command_trains(tmp_path):
     """The script by itself, from another folder: a budget in minutes, two folders of data, and its ending."""
-    command = [sys.executable, EVAL / "baselines" / "train.py"]
-    data = ["--data", EVAL / "clips", "--data", EVAL / "clips", "--held", "1"]
+    command = [sys.executable, "-m", "tts_diffvoc_eval.baselines.train"]
+    data = ["--data", CLIPS, "--data", CLIPS, "--held", "1"]
     rest = ["--output", "run", "--minutes", "0.02", "--batch", "1", "--frames", "8"]
     done = subprocess.run([*command, "melgan", *data, *rest], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

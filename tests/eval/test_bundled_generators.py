@@ -2,12 +2,12 @@
 
 import pytest
 import soundfile
-from generation import denoising
-from generation.classifier import load as load_classifier
-from generation.metrics import accuracy
 
 import tts_diffvoc
 from tts_diffvoc import cli, generators
+from tts_diffvoc_eval.generation import denoising
+from tts_diffvoc_eval.generation.classifier import load as load_classifier
+from tts_diffvoc_eval.generation.metrics import accuracy
 
 NAMES = ("digits", "digits-unconditional")
 

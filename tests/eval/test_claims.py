@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 
-import claims
-import intervals
 import numpy as np
 import pytest
-import records
 from small_vocoders import random_vocoder
 
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
+from tts_diffvoc_eval import claims, intervals, records
 
 METRICS = {
     "pesq_wb": {"label": "PESQ-WB", "better": "higher", "unit": "", "description": "", "decimals": 2},

@@ -9,19 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import compare
 import numpy as np
 import pandas as pd
 import pytest
-import records
-import runner
 import soundfile
-import speech
-import systems
 import torch
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import log_mel
+from tts_diffvoc_eval import compare, records, runner, speech, systems
 
 EVAL = Path(__file__).parents[2] / "eval"
 SMALL = (
@@ -154,7 +150,7 @@ def test_every_bundled_system_is_there(tmp_path):
 
 
 def test_baselines_by_folder_are_trained_and_by_name_are_not(tmp_path):
-    import baselines
+    from tts_diffvoc_eval import baselines
 
     trained = baselines.build("hifigan-v2", "small")
     trained.training = "3 CPU minutes"
@@ -333,7 +329,7 @@ def test_held_back_clips_are_those_that_no_recipe_trains_on(tmp_path):
 
 
 def test_without_git_and_without_optional_packages_a_manifest_is_still_made(monkeypatch):
-    import provenance
+    from tts_diffvoc_eval import provenance
 
     monkeypatch.setenv("PATH", os.devnull)
     assert provenance.commit() is None

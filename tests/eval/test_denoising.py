@@ -5,17 +5,17 @@ import json
 import math
 from dataclasses import replace
 
-import denoising as command
 import numpy as np
 import pytest
 import soundfile
 import torch
-from generation import denoising
 from small_generators import CONFIGS, HOP, falling, gaussian, random_generator
 
 from tts_diffvoc.checkpoint import save_generator
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
+from tts_diffvoc_eval import denoising as command
+from tts_diffvoc_eval.generation import denoising
 
 CARD = "---\nlicense: MIT\nauthor: us\ntraining: none\n---\n# test\n"
 

@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
-from generation import judging, metrics
-from generation.judging import Judged, Reference
-from generation.metrics import Bins, Estimate, Gaussian
 from scipy import linalg, special, stats
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval.generation import judging, metrics
+from tts_diffvoc_eval.generation.judging import Judged, Reference
+from tts_diffvoc_eval.generation.metrics import Bins, Estimate, Gaussian
 
 UNIFORM = np.full(10, 0.1)
 

@@ -8,23 +8,21 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import browser
-import generation_page
 import numpy as np
 import pytest
-import records
 import soundfile
 import torch
-import unconditional
-from generation import classifier as classifiers
-from generation import corpus, exhibits, players, rivals, standings
-from generation.classifier import DIGITS
-from generation.wavegan import WaveGan, WaveGanConfig
 from PIL import Image
 from small_generators import FOLDED, HOP, falling, sizes
 
 from tts_diffvoc.checkpoint import load_generator, save_generator
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator, GeneratorConfig
+from tts_diffvoc_eval import generation_page, records, unconditional
+from tts_diffvoc_eval.generation import classifier as classifiers
+from tts_diffvoc_eval.generation import corpus, exhibits, players, rivals, standings
+from tts_diffvoc_eval.generation.classifier import DIGITS
+from tts_diffvoc_eval.generation.wavegan import WaveGan, WaveGanConfig
 
 COLUMNS, POINTS, NOISE, SEED = 2, 3, 0.05, 7
 VOID = {"meta", "img", "source", "link", "br"}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from generation import rivals, wavegan, wavenet
-from generation.corpus import Corpus, Digits
 from torch.nn.functional import cross_entropy
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval.generation import rivals, wavegan, wavenet
+from tts_diffvoc_eval.generation.corpus import Corpus, Digits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "recipes" / "fsdd"))
 
@@ -301,7 +301,7 @@ def test_a_saved_rival_is_loaded_as_it_was(kind, tmp_path):
     for parameter in model.network.parameters():
         parameter.data = parameter.data.half().float()
     rivals.save(model, tmp_path / "one", "3 minutes", "tones")
-    loaded = sys.modules[f"generation.{kind}"].load(tmp_path / "one", "cpu")
+    loaded = sys.modules[f"tts_diffvoc_eval.generation.{kind}"].load(tmp_path / "one", "cpu")
     assert torch.equal(loaded.generate(2, 7), model.generate(2, 7))
     same = ("label", "family", "sample_rate", "parameters", "config", "size", "length")
     assert all(getattr(loaded, name) == getattr(model, name) for name in same)

@@ -2,13 +2,13 @@
 
 import time
 
-import intervals
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval import intervals
 
 
 def gaussian(clips=40, **means):

@@ -5,17 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import metrics
 import numpy as np
 import pytest
 import soundfile
-from metrics import BUNDLED, METRICS, Metric, MetricError, measure, plug_in, select
 from scipy.signal import get_window, resample_poly, stft
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval import metrics
+from tts_diffvoc_eval.metrics import BUNDLED, METRICS, Metric, MetricError, measure, plug_in, select
 
 ROOT = Path(__file__).resolve().parents[2]
-CLIPS = ROOT / "eval" / "clips"
+CLIPS = ROOT / "eval" / "tts_diffvoc_eval" / "clips"
 RATE = 22050
 NAMES = [metric.name for metric in BUNDLED]
 TEXT = "Fresh bread and cheese are all we need for lunch."
@@ -250,7 +250,7 @@ def freqt(cepstrum: np.ndarray, order: int, alpha: float) -> np.ndarray:
 
 
 def test_mel_cepstrum_by_recursion():
-    from metrics.voice import ALPHA, ORDER, _warped
+    from tts_diffvoc_eval.metrics.voice import ALPHA, ORDER, _warped
 
     decay = np.exp(-np.arange(60) / 8)
     cepstrum = np.random.default_rng(0).standard_normal(60) * decay
@@ -261,7 +261,7 @@ def test_mel_cepstrum_by_recursion():
 
 def test_mcd_of_a_known_filter():
     """log|H| = a cos(w~) moves coefficient 1 by a, which is 10 / ln 10 sqrt(2) a dB; a gain moves none of 1 to 24."""
-    from metrics.voice import ALPHA
+    from tts_diffvoc_eval.metrics.voice import ALPHA
 
     sound, a = noise(3 * 16000).astype(np.float64), 0.5
     angle = np.pi * np.arange(len(sound) // 2 + 1) / (len(sound) // 2)
@@ -292,8 +292,8 @@ def test_vuv_of_known_parts():
 @pytest.mark.parametrize("pitch", [80, 313.7])
 @pytest.mark.parametrize("decibels", [20, 5])
 def test_harmonic_strength_is_the_share_of_power(pitch, decibels):
-    from metrics.periodicity import harmonic_strength
-    from metrics.sound import Sound
+    from tts_diffvoc_eval.metrics.periodicity import harmonic_strength
+    from tts_diffvoc_eval.metrics.sound import Sound
 
     voice = tone(pitch)
     mixed = voice + noise(len(voice), voice.std() * 10 ** (-decibels / 20))
@@ -327,8 +327,8 @@ def edits(said: list[str], heard: list[str]) -> int:
 
 
 def test_word_error_by_edit_distance(speech):
-    from metrics.recogniser import heard, words
-    from metrics.sound import Sound
+    from tts_diffvoc_eval.metrics.recogniser import heard, words
+    from tts_diffvoc_eval.metrics.sound import Sound
 
     found = heard(Sound(speech, RATE))
     assert "bread and cheese" in found
@@ -340,7 +340,7 @@ def test_word_error_by_edit_distance(speech):
 
 
 def test_the_recogniser_forgets_what_it_heard_before(speech):
-    from metrics.recogniser import Recogniser
+    from tts_diffvoc_eval.metrics.recogniser import Recogniser
 
     recogniser, other = Recogniser(forget=True, maxhmmpf=3000), read("kal16-07")
     first = recogniser(speech, RATE)
@@ -385,7 +385,7 @@ def test_reasons_of_single_metrics(speech, monkeypatch):
     hiss = noise(len(speech))
     assert reason("wer", speech, speech) == "there is no transcript."
     assert reason("wer", speech, speech, text="Привет") == "there is no transcript in English letters."
-    monkeypatch.setattr("metrics.recogniser.heard", lambda sound: "")
+    monkeypatch.setattr("tts_diffvoc_eval.metrics.recogniser.heard", lambda sound: "")
     assert reason("wer_original", hiss, speech) == "the recogniser hears no word in the original."
     assert reason("vuv_f1", speech, hiss) == "the reference has no voiced frame."
     assert reason("f0_rmse", hiss, speech) == "no frame is voiced in both sounds."
@@ -406,8 +406,8 @@ def test_a_missing_library_is_named(speech, monkeypatch):
 
 
 def test_importing_the_registry_is_light():
-    code = "import metrics, sys; print(len(metrics.METRICS)); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "eval", capture_output=True, text=True, check=True)
+    code = "import sys; from tts_diffvoc_eval import metrics; print(len(metrics.METRICS)); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     count, modules = done.stdout.splitlines()
     assert int(count) == len(NAMES) >= 15
     heavy = {m.split(".")[0] for m in modules.split()} & {"numpy", "scipy", "torch", "pandas", "librosa", "TTS"}
@@ -467,9 +467,10 @@ def test_a_plug_in_that_lacks_a_module(registry, speech):
 
 
 def test_the_readme_shows_the_registry():
-    from metrics.__main__ import table
+    from tts_diffvoc_eval.metrics.__main__ import table
 
-    assert table() in (ROOT / "results" / "README.md").read_text(encoding="utf-8"), "run `cd eval; python -m metrics`"
+    readme = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert table() in readme, "run `python -m tts_diffvoc_eval.metrics`"
 
 
 def test_the_readme_shows_a_plug_in_that_works(tmp_path, registry):

@@ -6,7 +6,8 @@ import re
 import browser
 import make_run
 import pytest
-import report
+
+from tts_diffvoc_eval import report
 
 pytestmark = pytest.mark.skipif(
     browser.find() is None, reason="no Chromium is installed; on Debian: apt-get install chromium"

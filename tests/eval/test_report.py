@@ -6,16 +6,14 @@ import re
 import shutil
 from pathlib import Path
 
-import intervals
 import make_run
 import numpy as np
 import pandas as pd
 import pytest
-import records
-import report
-from reporting import build, tables
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval import intervals, records, report
+from tts_diffvoc_eval.reporting import build, tables
 
 FEW = {name: make_run.SYSTEMS[name] for name in ("original", "griffin-lim", "hifigan-v2", "diffwave-6", "diffwave-50")}
 TABLES = [f"leaderboard.{ending}" for ending in ("md", "csv", "json", "tex")]

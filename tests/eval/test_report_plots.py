@@ -10,8 +10,9 @@ from make_run import TRAININGS, make, many, trained
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from reporting import build, labels, plots, spectrograms
-from reporting.labels import Name
+
+from tts_diffvoc_eval.reporting import build, labels, plots, spectrograms
+from tts_diffvoc_eval.reporting.labels import Name
 
 
 @pytest.mark.parametrize("higher", [True, False])

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import threadpoolctl
-import timing
 import torch
 from small_vocoders import random_vocoder
-from timing import Setting, measure, summarise
 from torch import nn
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval import timing
+from tts_diffvoc_eval.timing import Setting, measure, summarise
 
 MEL = torch.zeros(1, 80, 86)
 FRAME = 256 / 22050

@@ -8,22 +8,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import records
 import soundfile
 import torch
-import unconditional
-from generation import classifier as classifiers
-from generation import contestants, corpus, rivals, tables
-from generation.classifier import BUNDLED, DIGITS, Classifier, ClassifierConfig, mel_for
-from generation.contestants import Options
-from generation.metrics import Estimate
-from generation.wavegan import WaveGan, WaveGanConfig
 
 from tts_diffvoc.checkpoint import load_generator, save_generator
 from tts_diffvoc.diffusion.schedules import linear_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc_eval import records, unconditional
+from tts_diffvoc_eval.generation import classifier as classifiers
+from tts_diffvoc_eval.generation import contestants, corpus, rivals, tables
+from tts_diffvoc_eval.generation.classifier import BUNDLED, DIGITS, Classifier, ClassifierConfig, mel_for
+from tts_diffvoc_eval.generation.contestants import Options
+from tts_diffvoc_eval.generation.metrics import Estimate
+from tts_diffvoc_eval.generation.wavegan import WaveGan, WaveGanConfig
 
 TAKES = (0, 1, 9, 10, 11)  # of which two are held back
 OWN = """
@@ -160,7 +159,7 @@ def test_records_and_manifest(finished, data):
 
 def test_what_is_measured_is_the_metric_of_the_kept_clips(finished, data):
     """FID of the record, from the clips in ``sets``, the corpus and the classifier alone."""
-    from generation import metrics
+    from tts_diffvoc_eval.generation import metrics
 
     clips = np.concatenate(
         [np.load(path)["waveforms"] for path in sorted((finished / "sets/own-tone").glob("0-*.npz"))]

@@ -6,19 +6,19 @@ from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
-import prosody
 import pysbd
 import pytest
 import soundfile
 import torch
-import voices as command
-from metrics.recogniser import words
-from prosody import Utterance
 
 from tts_diffvoc.english.normalize import normalize
 from tts_diffvoc.english.phonemes import phonemes
 from tts_diffvoc.english.symbols import SYMBOL_IDS
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval import prosody
+from tts_diffvoc_eval import voices as command
+from tts_diffvoc_eval.metrics.recogniser import words
+from tts_diffvoc_eval.prosody import Utterance
 
 SENTENCES = command.read_sentences(command.SENTENCES)
 

@@ -4,5 +4,4 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "eval"))
 sys.path.insert(0, str(ROOT / "recipes" / "voices"))

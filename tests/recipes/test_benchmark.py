@@ -9,14 +9,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import baselines
 import pytest
-import systems
 import torch
-from baselines import ours
-from baselines.mels import CONTRACT
-from baselines.training import train
-from held_back import held_back
 from small_vocoders import CONFIGS
 
 from tts_diffvoc import voices
@@ -26,6 +20,11 @@ from tts_diffvoc.estimator import EstimatorConfig
 from tts_diffvoc.flow import FlowConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.training.corpus import scan
+from tts_diffvoc_eval import baselines, systems
+from tts_diffvoc_eval.baselines import ours
+from tts_diffvoc_eval.baselines.mels import CONTRACT
+from tts_diffvoc_eval.baselines.training import train
+from tts_diffvoc_eval.held_back import held_back
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "recipes" / "benchmark" / "train.py"
@@ -51,7 +50,7 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def clips():
-    return scan(ROOT / "eval" / "clips", CONTRACT).split(2)
+    return scan(ROOT / "eval" / "tts_diffvoc_eval" / "clips", CONTRACT).split(2)
 
 
 @pytest.fixture
@@ -230,7 +229,7 @@ def test_whole_speakers_are_held_back():
 
 
 def test_split_is_kept(recipe, tmp_path, capsys):
-    parts = recipe.split([str(ROOT / "eval" / "clips")])
+    parts = recipe.split([str(ROOT / "eval" / "tts_diffvoc_eval" / "clips")])
     assert parts[0]["held"] == ["slt-01.flac", "slt-04.flac", "slt-08.flac"] and len(parts[0]["train"]) == 5
     recipe.keep_split(tmp_path, parts)
     recipe.keep_split(tmp_path, parts)
@@ -267,7 +266,7 @@ def test_bad_words(recipe, words, message):
 
 
 def command(output, *more):
-    data = ["--data", ROOT / "eval" / "clips"]
+    data = ["--data", ROOT / "eval" / "tts_diffvoc_eval" / "clips"]
     words = [*data, "--output", output, "--threads", "1", "--batch", "1", "--frames", "8", *more]
     return [sys.executable, SCRIPT, *map(str, words)]
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from generation import classifier as classifiers
-from generation import corpus
+
+from tts_diffvoc_eval.generation import classifier as classifiers
+from tts_diffvoc_eval.generation import corpus
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "recipes" / "fsdd"))
 
 import train_classifier as recipe  # noqa: E402
 
-from recipes.fsdd import digits as fsdd  # noqa: E402
-from recipes.sc09 import digits as sc09  # noqa: E402
 from tts_diffvoc.errors import DiffvocError  # noqa: E402
+from tts_diffvoc_eval.generation import fsdd, sc09  # noqa: E402
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 

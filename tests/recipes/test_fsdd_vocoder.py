@@ -18,15 +18,15 @@ import tts_diffvoc  # noqa: E402
 
 tts_diffvoc.register()
 
-from recipes.fsdd import digits as fsdd_digits  # noqa: E402
 from recipes.fsdd import train_vocoder as fsdd  # noqa: E402
-from recipes.sc09 import digits as sc09_digits  # noqa: E402
 from recipes.sc09 import train_vocoder as sc09  # noqa: E402
 from tts_diffvoc.checkpoint import load_generator, load_vocoder  # noqa: E402
 from tts_diffvoc.cli import main as cli  # noqa: E402
 from tts_diffvoc.coqui.configs import learn_speakers, to_core  # noqa: E402
 from tts_diffvoc.coqui.training import split_corpus, train_from_recipe  # noqa: E402
 from tts_diffvoc.networks.diffwave import DiffWaveConfig  # noqa: E402
+from tts_diffvoc_eval.generation import fsdd as fsdd_digits  # noqa: E402
+from tts_diffvoc_eval.generation import sc09 as sc09_digits  # noqa: E402
 
 # What makes a step small, whatever the recipe says.
 TINY = ["batch_size=2", "num_loader_workers=0", "run_eval=false", "data_check=true"]

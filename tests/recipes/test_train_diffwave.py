@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from generation.corpus import Corpus, Digits
 from small_generators import sizes
+
+from tts_diffvoc_eval.generation.corpus import Corpus, Digits
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "recipes" / "fsdd"))

@@ -1,0 +1,43 @@
+"""Draw the report of a run again, from its records; no model is run.
+
+    python eval/report.py results/<run>
+
+Writes leaderboard.md, .csv, .json and .tex, index.html, plots/ and spectrograms/ into the folder of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval.reporting import build, page, plots, spectrograms, tables
+from tts_diffvoc_eval.reporting.board import Board
+
+
+def redraw(run: Path) -> Board:
+    """Tables, plots, spectrograms and the page of the run in the folder ``run``; returns the numbers shown.
+
+    Raises: DiffvocError where the folder is no run, or one without any record.
+    """
+    board = build.load(run)
+    tables.write(run, board)
+    pictures = plots.draw(run, board)
+    made = spectrograms.draw(run, board)
+    page.write(run, board, pictures, made)
+    return board
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], prog="report.py")
+    parser.add_argument("run", type=Path, help="the folder of a run, as compare.py wrote it")
+    run = parser.parse_args(arguments).run
+    try:
+        board = redraw(run)
+    except DiffvocError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return 1
+    print(tables.overview(board))
+    print(f"\nDrawn in {run}: open {run / 'index.html'}")
+    return 0

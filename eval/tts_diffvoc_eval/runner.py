@@ -1,0 +1,278 @@
+"""From systems and clips to records: synthesis here, metrics in processes beside it, timing alone at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import log_mel
+from tts_diffvoc_eval import diversity, metrics, records, timing
+from tts_diffvoc_eval.progress import Progress
+from tts_diffvoc_eval.speech import Clip
+from tts_diffvoc_eval.systems import MEL, System
+
+RATE = MEL.sample_rate
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        metrics: names, of ``metrics.METRICS``.
+        seeds: of the systems that have a choice.
+        listen: how many clips are kept as audio files.
+        workers: processes that compute metrics.
+        device: of synthesis.
+        batch_sizes, lengths: clips at once, and seconds of each, that are timed.
+        repeats: timed calls of each.
+        cap: seconds that one system may take in timing.
+        threads: of PyTorch while timing.
+        plugins: ``file.py:function`` of each metric that is no bundled one.
+    """
+
+    metrics: tuple[str, ...]
+    seeds: tuple[int, ...]
+    listen: int
+    workers: int
+    device: str
+    batch_sizes: tuple[int, ...]
+    lengths: tuple[float, ...]
+    repeats: int
+    cap: float
+    threads: int
+    plugins: tuple[str, ...] = ()
+
+
+# Synthesis
+
+
+def reason(error: BaseException) -> str:
+    """What a record says of a failure: our own sentences as they are, others with their kind."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+    return text if isinstance(error, DiffvocError) else f"{type(error).__name__}: {text}"
+
+
+def mel_for(system: System, clip: Clip, device: str) -> torch.Tensor:
+    """The mel that a system is given: the benchmark's, or of its own kind when it takes no other."""
+    if system.contract == MEL:
+        return clip.mel.to(device)
+    if clip.samples is None or not clip.aligned:
+        raise DiffvocError("it takes mels of another kind, which can only be made of a recording.")
+    return log_mel(torch.from_numpy(clip.samples)[None], system.contract)[..., : clip.mel.shape[-1]].to(device)
+
+
+def rounded(waveform: np.ndarray) -> np.ndarray:
+    """``waveform`` as a 16-bit file holds it: what is measured is what can be heard."""
+    return (np.round(np.clip(waveform, -1, 1) * 32767) / 32767).astype(np.float32)
+
+
+def synthesise(system: System, clip: Clip, seed: int, device: str) -> np.ndarray:
+    """One waveform [T], T = F * hop_length, float32.
+
+    Raises: DiffvocError for another length or values that are not finite, and whatever the system raises.
+    """
+    if system.family == "original":
+        if clip.samples is None:
+            raise DiffvocError("there is no recording of this text.")
+        return rounded(clip.samples)
+    with torch.inference_mode():
+        made = system.synthesise(mel_for(system, clip, device), seed)[0].float().cpu().numpy()
+    wanted = clip.mel.shape[-1] * MEL.hop_length
+    if abs(len(made) - wanted) >= MEL.hop_length:
+        raise DiffvocError(f"it made {len(made)} samples for a mel of {wanted}.")
+    if not np.isfinite(made).all():
+        raise DiffvocError("it made NaN or infinite samples.")
+    return rounded(np.pad(made, (0, max(0, wanted - len(made))))[:wanted])
+
+
+def keep_audio(run: Path, system: System, clip: Clip, seed: int, waveform: np.ndarray) -> str:
+    """Write a FLAC file and give its path in the run."""
+    path = Path("audio") / system.name / f"{clip.name}-{seed}.flac"
+    (run / path).parent.mkdir(parents=True, exist_ok=True)
+    beside = (run / path).with_suffix(".part")
+    soundfile.write(beside, waveform, RATE, format="FLAC", subtype="PCM_16")
+    os.replace(beside, run / path)
+    return path.as_posix()
+
+
+# Metrics, in processes of their own
+
+
+def _begin(plugins: Sequence[str]) -> None:
+    """A worker knows the metrics of the run, and keeps to one thread: there are as many workers as cores."""
+    torch.set_num_threads(1)
+    for place in plugins:
+        metrics.plug_in(place)
+
+
+def score(names: Sequence[str], made: np.ndarray, original: np.ndarray | None, text: str | None) -> dict[str, Any]:
+    """``values`` and ``reasons`` of a quality record; without an original, ``names`` are metrics that need none."""
+    values, reasons = metrics.measure(names, made, made if original is None else original, RATE, text=text)
+    return {"values": values, "reasons": reasons}
+
+
+@contextmanager
+def workers(plan: Plan) -> Iterator[ProcessPoolExecutor]:
+    """Processes that compute metrics."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    context = get_context("spawn")
+    with ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_begin, initargs=(plan.plugins,)) as pool:
+        yield pool
+
+
+# Quality and diversity
+
+
+def seeds_of(system: System, plan: Plan) -> tuple[int, ...]:
+    """One for the original; a system that calls itself deterministic proves it with two."""
+    return plan.seeds[:1] if system.family == "original" else plan.seeds
+
+
+def scored_seeds(system: System, plan: Plan) -> tuple[int, ...]:
+    return plan.seeds[:1] if system.deterministic else plan.seeds
+
+
+class Quality:
+    """Quality and diversity of every system on every clip, whatever of it a run does not hold yet."""
+
+    def __init__(self, run: Path, systems: Sequence[System], clips: Sequence[Clip], plan: Plan) -> None:
+        self.run, self.systems, self.clips, self.plan = run, systems, clips, plan
+        self.scored = {(r["system"], r["clip"], r["seed"]) for r in records.lines(run, "quality")}
+        self.compared = {(r["system"], r["clip"]) for r in records.lines(run, "diversity")}
+        self.heard = {clip.name for clip in clips[: plan.listen]}
+        self.pending: list[tuple[str, dict[str, Any], Future[Any]]] = []
+
+    def _missing(self, system: System, clip: Clip) -> tuple[list[int], bool]:
+        """Seeds without a record, and whether the spread of all has none."""
+        seeds = [s for s in scored_seeds(system, self.plan) if (system.name, clip.name, s) not in self.scored]
+        several = len(self.plan.seeds) > 1 and clip.aligned and clip.samples is not None
+        return seeds, several and (system.name, clip.name) not in self.compared
+
+    def measure(self) -> None:
+        """Append a record for each sound; the first that fails is a record too."""
+        todo = [(clip, system, *self._missing(system, clip)) for clip in self.clips for system in self.systems]
+        todo = [item for item in todo if item[2] or item[3]]
+        if not todo:
+            return
+        progress = Progress("quality", len(todo))
+        with workers(self.plan) as pool:
+            for clip, system, seeds, spread in todo:
+                self._measure(pool, clip, system, seeds, spread)
+                self._collect(4 * self.plan.workers)
+                progress.step(system.label)
+            self._collect(0)
+
+    def _measure(self, pool: ProcessPoolExecutor, clip: Clip, system: System, seeds: list[int], spread: bool) -> None:
+        made: dict[int, np.ndarray | str] = {}
+        for seed in seeds_of(system, self.plan) if spread else seeds:
+            try:
+                made[seed] = synthesise(system, clip, seed, self.plan.device)
+            except Exception as error:  # any system may fail in any way; the record says how
+                made[seed] = reason(error)
+            if seed in seeds:
+                self._score(pool, clip, system, seed, made[seed])
+        if spread:
+            job = pool.submit(diversity.record, system.name, clip.name, made, clip.samples, RATE)
+            self.pending.append(("diversity", {}, job))
+
+    def _score(self, pool: ProcessPoolExecutor, clip: Clip, system: System, seed: int, made: np.ndarray | str) -> None:
+        record = {"system": system.name, "clip": clip.name, "seed": seed, "seconds": clip.seconds}
+        if isinstance(made, str):
+            records.append(self.run, "quality", {**record, "error": made, "audio": None, "values": {}, "reasons": {}})
+            return
+        heard = clip.name in self.heard and seed == self.plan.seeds[0]
+        audio = keep_audio(self.run, system, clip, seed, made) if heard else None
+        original = rounded(clip.samples) if clip.samples is not None and clip.aligned else None
+        job = pool.submit(score, self.plan.metrics, made, original, clip.text)
+        self.pending.append(("quality", {**record, "error": None, "audio": audio}, job))
+
+    def _collect(self, leave: int) -> None:
+        """Write what is done, waiting until ``leave`` are left."""
+        while len(self.pending) > leave:
+            kind, record, job = self.pending.pop(0)
+            try:
+                record = {**record, **job.result()}
+            except Exception as error:
+                record = {**record, "error": f"its metrics failed: {reason(error)}", "values": {}, "reasons": {}}
+            records.append(self.run, kind, record)
+
+
+# Speed
+
+
+def timed(system: System, plan: Plan, clips: Sequence[Clip]) -> Any:
+    """A system as ``timing`` calls it; one with mels of its own kind gets as many frames of those."""
+    if system.contract == MEL:
+        return system.synthesise
+    own = torch.cat([mel_for(system, clip, plan.device) for clip in clips], dim=-1)
+
+    def synthesise(mel: torch.Tensor, seed: int) -> torch.Tensor:
+        batch, _, frames = mel.shape
+        repeated = own.repeat(1, 1, -(-frames // own.shape[-1]))[..., :frames]
+        return system.synthesise(repeated.expand(batch, -1, -1), seed)
+
+    return synthesise
+
+
+def count(systems: Sequence[System], clips: Sequence[Clip], plan: Plan) -> None:
+    """Operations for a second of audio, into each system's facts.
+
+    They are counted over a quarter of a second; over less for an autoregressive system, which the counter slows down.
+    """
+    mel = torch.cat([clip.mel for clip in clips], dim=-1).to(plan.device)
+    with timing.plain_paths():
+        for system in systems:
+            if system.family == "original":
+                continue
+            piece = mel[..., : 6 if system.family == "autoregressive" else 22]
+            found = timing.count_flops(timed(system, plan, clips), piece)
+            seconds = piece.shape[-1] * MEL.hop_length / RATE
+            system.facts["flops_per_second"] = None if found.total is None else found.total / seconds
+            system.facts["flops_reason"] = found.reason
+
+
+def is_timed(run: Path, system: str, setting: timing.Setting) -> bool:
+    """Whether a run holds every repetition, or the failure, of a system in a setting."""
+    lines = [r for r in records.lines(run, "speed") if (r["system"], r["batch"], r["asked"]) == (system, *setting)]
+    return bool(lines) and (len(lines) >= lines[-1]["repeats"] or lines[-1]["error"] is not None)
+
+
+def measure_speed(run: Path, systems: Sequence[System], clips: Sequence[Clip], plan: Plan) -> None:
+    """Append the records of every setting; they must be taken side by side, so all are taken anew or none."""
+    settings = timing.settings(plan.batch_sizes, plan.lengths)
+    contestants = [system for system in systems if system.family != "original"]
+    if all(is_timed(run, system.name, setting) for system in contestants for setting in settings):
+        return
+    (run / "speed.jsonl").unlink(missing_ok=True)
+    progress = Progress("speed", len(contestants) * len(settings) * plan.repeats)
+
+    def write(record: dict[str, Any]) -> None:
+        records.append(run, "speed", record)
+        progress.step(record["system"])
+
+    mel = torch.cat([clip.mel for clip in clips], dim=-1)
+    calls = {system.name: timed(system, plan, clips) for system in contestants}
+    with torch.inference_mode():
+        timing.measure(
+            calls,
+            mel,
+            settings,
+            device=plan.device,
+            repeats=plan.repeats,
+            cap=plan.cap,
+            threads=plan.threads,
+            write=write,
+        )

@@ -1,0 +1,240 @@
+"""The bundled acoustic voices as a user hears them, beside the teachers that they learnt from.
+
+    cut -d "|" -f 2 eval/sentences.txt > texts.txt
+    python recipes/voices/acoustic/render.py --teacher hibari --texts texts.txt --audio --output ada-teacher
+    python recipes/voices/acoustic/render.py --teacher joe --texts texts.txt --audio --output joe-teacher
+    python eval/voices.py --voices ada joe slt --teachers ada=ada-teacher joe=joe-teacher --output results/voices
+
+Coqui TTS speaks each sentence with the voice and the vocoder, as `tts` does; the sound is measured without the digital
+silence that Coqui adds. DNSMOS is P.835's overall score, words are recognised by pocketsphinx, loudness is that of all
+sentences in a row (ITU-R BS.1770). Speed is the acoustic model's alone, from symbols to mel: seconds of speech for each
+second of CPU time on one thread. With a teacher's folder come the teacher's own scores, and, from mels, durations and
+F0 of the same symbols:
+
+- F0 correlation: Pearson's, of log F0 over the symbols that both voice throughout, each resampled to the teacher's
+  frames;
+- duration error: mean absolute difference in mel frames, over all symbols but the first and the last;
+- mel contrast: mean absolute difference of neighbouring bands of the log-mel over the frames of phones, divided by the
+  teacher's. Blur lowers it.
+
+Writes voices.md, and every sentence's values to voices.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+
+import tts_diffvoc
+from tts_diffvoc import voices
+from tts_diffvoc.acoustic import AcousticModel
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval import provenance, records
+from tts_diffvoc_eval.intervals import interval
+from tts_diffvoc_eval.metrics.listeners import dnsmos
+from tts_diffvoc_eval.metrics.recogniser import heard, wer
+from tts_diffvoc_eval.metrics.sound import Pair, Sound
+from tts_diffvoc_eval.progress import Progress
+from tts_diffvoc_eval.prosody import compared, predicted, read_teacher
+from tts_diffvoc_eval.systems import digest
+
+SENTENCES = Path(__file__).resolve().parent / "sentences.txt"
+SEED = 0
+# Key of the values, row of the table, decimals.
+ROWS = (
+    ("dnsmos", "DNSMOS ↑", 2),
+    ("teacher_dnsmos", "teacher's DNSMOS", 2),
+    ("word_error", "words wrong, % ↓", 1),
+    ("teacher_word_error", "teacher's words wrong, %", 1),
+    ("f0_correlation", "F0 correlation with the teacher ↑", 3),
+    ("duration_error", "duration error, frames a symbol ↓", 2),
+    ("contrast", "mel contrast, share of the teacher's", 3),
+    ("speed", "acoustic model, times real time ↑", 0),
+    ("loudness", "loudness, LUFS", 1),
+)
+
+
+class Sentence(NamedTuple):
+    """A text as it is written, and its words as they are spoken."""
+
+    kind: str
+    text: str
+    spoken: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A voice to measure, and how."""
+
+    voice: str
+    vocoder: str
+    teacher: Path | None
+    sentences: Sequence[Sentence]
+    audio: Path | None  # folder to keep the sounds in
+
+    @property
+    def name(self) -> str:
+        return Path(self.voice).name
+
+
+# Measures
+
+
+def scored(audio: np.ndarray, rate: int, spoken: str) -> dict[str, Any]:
+    """DNSMOS, word error in percent, and the words that the recogniser hears."""
+    sound = Sound(audio, rate)
+    pair = Pair(sound, sound, spoken)
+    return {"dnsmos": dnsmos(pair), "word_error": wer(pair), "heard": heard(sound)}
+
+
+def speed(model: Any, text: str) -> float:
+    """Seconds of speech that the acoustic model makes mels of in a second of CPU time."""
+    symbols = torch.tensor([model.tokenizer.text_to_ids(text)])
+    given = {"x_lengths": torch.tensor([symbols.shape[1]]), "speaker_ids": None, "d_vectors": None}
+    start = time.process_time()
+    mel = model.inference(symbols, given)["model_outputs"]
+    spent = time.process_time() - start
+    return mel.shape[1] * model.config.audio["hop_length"] / model.config.audio["sample_rate"] / spent
+
+
+def loudness(sounds: Sequence[np.ndarray], rate: int) -> float:
+    """Integrated loudness of the sounds in a row, in LUFS."""
+    import pyloudnorm
+
+    return float(pyloudnorm.Meter(rate).integrated_loudness(np.concatenate(sounds).astype(np.float64)))
+
+
+# Voices and teachers
+
+
+def load(voice: str, vocoder: str) -> Any:
+    """Coqui's Synthesizer of a voice, by its name or folder, and a vocoder; "griffin_lim" is Coqui's own."""
+    tts_diffvoc.register()
+    from TTS.api import TTS
+
+    folder = voices.bundled_acoustic(voice) or Path(voice)
+    if not (folder / voices.WEIGHTS).is_file():
+        raise voices.unknown(voice, [*voices.ACOUSTIC], "voice")
+    seeded = vocoder if "seed=" in vocoder else f"{vocoder}{'&' if '?' in vocoder else '?'}seed={SEED}"
+    return TTS(
+        model_path=str(folder / voices.WEIGHTS),
+        config_path=str(folder / "config.json"),
+        vocoder_name=None if vocoder == "griffin_lim" else seeded,
+        progress_bar=False,
+    ).synthesizer
+
+
+def measure(task: Task) -> dict[str, Any]:
+    """Speak all sentences and measure them: the loudness, and a row a sentence."""
+    torch.set_num_threads(1)
+    synthesizer = load(task.voice, task.vocoder)
+    model, rate = synthesizer.tts_model, synthesizer.output_sample_rate
+    teacher = read_teacher(task.teacher, [one.text for one in task.sentences]) if task.teacher else None
+    if teacher and not isinstance(getattr(model, "network", None), AcousticModel):
+        raise DiffvocError(f"{task.name} is not an AcousticModel and cannot be compared with a teacher; leave it out.")
+    speed(model, task.sentences[0].text)  # the first call is slower
+    progress, rows, sounds = Progress(task.name, len(task.sentences)), [], []
+    for index, sentence in enumerate(task.sentences):
+        sounds.append(np.trim_zeros(np.asarray(synthesizer.tts(sentence.text), np.float32)))
+        row = {**sentence._asdict(), **scored(sounds[-1], rate, sentence.spoken), "speed": speed(model, sentence.text)}
+        if teacher:
+            utterance, sound = teacher[index]
+            row |= compared(predicted(model.network, sentence.text), utterance)
+            scores = scored(*soundfile.read(sound, dtype="float32"), sentence.spoken)
+            row |= {f"teacher_{key}": value for key, value in scores.items()}
+        if task.audio:
+            soundfile.write(task.audio / f"{task.name}-{index:02d}.wav", sounds[-1], rate)
+        rows.append(row)
+        progress.step()
+    return {"loudness": loudness(sounds, rate), "weights": digest(synthesizer.tts_checkpoint), "sentences": rows}
+
+
+# Output
+
+
+def cell(result: dict[str, Any], key: str, decimals: int) -> str:
+    """A mean with its interval over sentences, the median speed, the loudness, or a dash."""
+    rows = result["sentences"]
+    if key == "loudness":
+        return f"{result[key]:.{decimals}f}"
+    if key not in rows[0]:
+        return "–"
+    values = np.array([row[key] for row in rows])
+    if key == "speed":
+        return f"{np.median(values):.{decimals}f}"
+    if key.endswith("word_error"):  # of all words, not of sentences
+        words = np.array([len(row["spoken"].split()) for row in rows])
+        values = values * words / words.mean()
+    low, high = interval(values) or (np.nan, np.nan)
+    return f"{np.nanmean(values):.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Markdown with a column a voice."""
+    columns = {name: [cell(result, key, decimals) for key, _, decimals in ROWS] for name, result in results.items()}
+    return pd.DataFrame(columns, [label for _, label, _ in ROWS]).to_markdown(disable_numparse=True)
+
+
+def page(results: dict[str, dict[str, Any]], sentences: Sequence[Sentence], vocoder: str) -> str:
+    """voices.md."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(one.kind for one in sentences).items())
+    return (
+        f"{len(sentences)} sentences ({kinds}) through Coqui TTS with the vocoder `{vocoder}`. Mean over sentences,\n"
+        f"or over words, with its 95 % bootstrap interval over sentences; speed is a median, on one thread of\n"
+        f"{provenance.processor()}. `python eval/voices.py --help` defines the measures.\n\n{table(results)}\n"
+    )
+
+
+def read_sentences(path: Path) -> list[Sentence]:
+    """The lines `kind|text|as spoken` of a file."""
+    rows = [line.split("|") for line in path.read_text("utf-8").splitlines() if line.strip()]
+    wrong = next((row for row in rows if len(row) != 3), None)
+    if wrong or not rows:
+        raise DiffvocError(f"{path} has the line {'|'.join(wrong or [])!r}; give lines like kind|text|as spoken.")
+    return [Sentence(*row) for row in rows]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", nargs="+", default=["ada", "joe", "slt"], help="names or folders")
+    parser.add_argument("--teachers", nargs="*", default=[], metavar="VOICE=FOLDER", help="of render.py --audio")
+    parser.add_argument("--vocoder", default="diffwave", help="name or folder, or griffin_lim (default: diffwave)")
+    parser.add_argument("--sentences", type=Path, default=SENTENCES, help="file with lines kind|text|as spoken")
+    parser.add_argument("--output", type=Path, default=Path("results/voices"), help="default: results/voices")
+    parser.add_argument("--audio", action="store_true", help="keep the sounds in OUTPUT/audio")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, a voice each (default: 1)")
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    args = parser.parse_args(typed)
+    audio = args.output / "audio" if args.audio else None
+    (audio or args.output).mkdir(parents=True, exist_ok=True)
+    try:
+        sentences = read_sentences(args.sentences)
+        teachers = {name: Path(folder) for name, _, folder in (one.partition("=") for one in args.teachers)}
+        tasks = [Task(one, args.vocoder, teachers.get(Path(one).name), sentences, audio) for one in args.voices]
+        if args.jobs > 1:
+            with ProcessPoolExecutor(args.jobs) as pool:
+                measured = list(pool.map(measure, tasks))
+        else:
+            measured = [measure(task) for task in tasks]
+    except DiffvocError as error:
+        sys.exit(f"error: {error}")
+    results = {task.name: result for task, result in zip(tasks, measured)}
+    command = ["python", "eval/voices.py", *(re.sub(r"(^|=)/.*/", r"\1", word) for word in typed)]
+    made = provenance.manifest(command, "cpu", 1, [SEED], 22050, {args.sentences.name: digest(args.sentences)}, {}, {})
+    text = page(results, sentences, args.vocoder)
+    (args.output / "voices.md").write_text(text, "utf-8")
+    records.write(args.output, "voices", {"manifest": made, "voices": results})
+    print(text)
