@@ -1,6 +1,9 @@
 """The training loop: AdamW, warm-up and cosine over a budget of time or steps, moving average, checkpoints.
 
-A model says what its loss is; batches come from an iterator that never ends. Nothing here knows audio.
+A model says what its loss is, by ``loss(batch)``: a dictionary of scalars of which "loss" is minimised. One of several
+parts that learn in turns, such as the two of a GAN, has ``parts()`` instead, lists of parameters by name, and
+``losses(batch)``, which yields a part's name and its losses and goes on when that part has made its step. Batches come
+from an iterator that never ends. Nothing here knows audio.
 """
 
 from __future__ import annotations
@@ -71,13 +74,19 @@ class Loop:
     def __init__(self, model: nn.Module, config: LoopConfig, folder: Path) -> None:
         self.model, self.config, self.folder = model.to(config.device), config, folder
         self.average = AveragedModel(model, multi_avg_fn=_averaged(config.ema_decay), use_buffers=False)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.learning_rate,
-            betas=config.betas,
-            weight_decay=config.weight_decay,
-            fused=config.device.startswith("cuda") or None,
+        self.parts: dict[str, list[nn.Parameter]] = (
+            model.parts() if hasattr(model, "parts") else {"model": list(model.parameters())}  # type: ignore[operator]
         )
+        self.optimizers = {
+            name: torch.optim.AdamW(
+                parameters,
+                lr=config.learning_rate,
+                betas=config.betas,
+                weight_decay=config.weight_decay,
+                fused=config.device.startswith("cuda") or None,
+            )
+            for name, parameters in self.parts.items()
+        }
         self.step, self.seconds = 0, 0.0
         self._mark = self._clock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,15 +95,23 @@ class Loop:
 
     def _restore(self) -> None:
         state = torch.load(self.folder / CHECKPOINT, map_location=self.config.device, weights_only=True)
-        for name in ("model", "average", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
         self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
-        state = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "step": self.step,
+            "seconds": self.seconds,
+        }
         part = self.folder / f"{CHECKPOINT}.part"
-        torch.save({**state, "step": self.step, "seconds": self.seconds}, part)
+        torch.save(state, part)
         part.replace(self.folder / CHECKPOINT)
 
     def _clock(self) -> float:
@@ -114,25 +131,39 @@ class Loop:
         cosine = (1 + math.cos(math.pi * self.progress)) / 2
         share = config.final_share + (1 - config.final_share) * cosine
         rate = share * min(1.0, (self.step + 1) / config.warmup_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * config.learning_rate
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate * config.learning_rate
 
     def update(self, batch: Any) -> dict[str, Tensor]:
-        """One optimiser step on a batch; the model's losses, still on its device."""
+        """One step of each part on a batch; the model's losses, still on its device."""
         self._set_rate()
         self.model.train()
-        device = torch.device(self.config.device).type
-        with torch.autocast(device, torch.bfloat16, enabled=self.config.bf16):
-            losses: dict[str, Tensor] = self.model.loss(batch)  # type: ignore[operator]
-        self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.optimizer.step()
+        shown: dict[str, Tensor] = {}
+        for part, losses in self._losses(batch):
+            self.optimizers[part].zero_grad(set_to_none=True)
+            losses["loss"].backward()
+            nn.utils.clip_grad_norm_(self.parts[part], self.config.clip_norm)
+            self.optimizers[part].step()
+            prefix = f"{part}_" if len(self.parts) > 1 else ""
+            shown |= {prefix + name: value.detach() for name, value in losses.items()}
         self.average.update_parameters(self.model)
         self.step += 1
         now = self._clock()
         self.seconds, self._mark = self.seconds + now - self._mark, now
-        return {name: value.detach() for name, value in losses.items()}
+        return shown
+
+    def _losses(self, batch: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Each part's losses, computed when the part before has made its step."""
+        model: Any = self.model
+        device = torch.device(self.config.device).type
+        waiting = model.losses(batch) if hasattr(model, "losses") else (("model", model.loss(b)) for b in (batch,))
+        while True:
+            with torch.autocast(device, torch.bfloat16, enabled=self.config.bf16):
+                one = next(waiting, None)
+            if one is None:
+                return
+            yield one
 
     def log(self, **values: Any) -> None:
         """Print values, and add them to the folder's log."""
