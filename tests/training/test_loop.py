@@ -52,7 +52,8 @@ def test_steps_are_a_budget_and_the_average_follows(tmp_path):
     assert rows[-1]["held"] == pytest.approx(3, abs=0.1) and rows[0]["loss"] > rows[4]["loss"]
 
 
-def test_a_run_goes_on_where_it_stopped_as_if_it_had_not(tmp_path):
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_goes_on_where_it_stopped_as_if_it_had_not(kind, tmp_path):
     whole, halves = Line(), Line()
     options = {"learning_rate": 0.01, "warmup_steps": 5, "weight_decay": 0.0}
     train(whole, repeat(torch.ones(4)), LoopConfig(steps=40, **options), tmp_path / "whole")
@@ -60,12 +61,12 @@ def test_a_run_goes_on_where_it_stopped_as_if_it_had_not(tmp_path):
     def interrupted():
         for step in range(100):
             if step == 19:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), kind)
             yield torch.ones(4)
 
     with pytest.raises(SystemExit) as stop:
         train(halves, interrupted(), LoopConfig(steps=40, **options), tmp_path / "halves")
-    assert stop.value.code == 143 and (tmp_path / "halves" / CHECKPOINT).is_file()
+    assert stop.value.code == 128 + kind and (tmp_path / "halves" / CHECKPOINT).is_file()
     again = Line()
     average = train(again, repeat(torch.ones(4)), LoopConfig(steps=40, **options), tmp_path / "halves")
     torch.testing.assert_close(again.slope, whole.slope)
@@ -99,3 +100,21 @@ def test_parts_learn_in_turns(tmp_path):
 def test_a_budget_is_minutes_or_steps_above_zero(budget):
     with pytest.raises(DiffvocError, match="training budget"):
         LoopConfig(**budget)
+
+
+def test_checks_at_shares_of_the_budget(tmp_path):
+    seen = []
+    config = LoopConfig(steps=40, checks=(0.25, 0.5), log_steps=100)
+    train(Line(), repeat(torch.ones(4)), config, tmp_path, lambda one: {"calls": seen.append(one)})
+    rows = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [row["step"] for row in rows] == [10, 20, 40] and len(seen) == 3
+
+
+def test_what_is_wrong_is_said(tmp_path):
+    with pytest.raises(DiffvocError, match="no device 'nowhere'"):
+        LoopConfig(steps=1, device="nowhere")
+    with pytest.raises(DiffvocError, match="no longer finite after 1 step"):
+        train(Line(), repeat(torch.full((4,), torch.nan)), LoopConfig(steps=1), tmp_path)
+    (tmp_path / CHECKPOINT).write_bytes(b"nothing")
+    with pytest.raises(DiffvocError, match="delete it to begin again"):
+        train(Line(), repeat(torch.ones(4)), LoopConfig(steps=1), tmp_path)

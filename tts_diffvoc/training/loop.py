@@ -34,6 +34,7 @@ class LoopConfig:
 
     The budget is ``minutes`` of training or ``steps`` optimiser steps, all runs in a folder together. On a CPU the
     minutes are the process's own computing time over its threads, so that other work on the machine costs nothing.
+    The run is saved and checked every ``save_minutes``, after each share of the budget in ``checks``, and at the end.
     """
 
     minutes: float | None = None
@@ -47,6 +48,7 @@ class LoopConfig:
     ema_decay: float = 0.999
     log_steps: int = 50
     save_minutes: float = 5.0
+    checks: tuple[float, ...] = ()
     device: str = "cpu"
     bf16: bool = False
 
@@ -55,6 +57,15 @@ class LoopConfig:
             raise DiffvocError("a training budget is either minutes or steps; give one of them.")
         if not (self.minutes or self.steps or 0) > 0:
             raise DiffvocError(f"a training budget of {self.minutes or self.steps} is none; give more than zero.")
+        check_device(self.device)
+
+
+def check_device(device: str) -> None:
+    """Raises: DiffvocError for a device that is not here."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise DiffvocError(f"there is no device {device!r} here; use cpu, or cuda where there is a GPU.") from None
 
 
 def _averaged(decay: float) -> Callable[..., None]:
@@ -94,8 +105,13 @@ class Loop:
             self._restore()
 
     def _restore(self) -> None:
-        state = torch.load(self.folder / CHECKPOINT, map_location=self.config.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        path = self.folder / CHECKPOINT
+        try:
+            state = torch.load(path, map_location=self.config.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+        except Exception as error:  # a damaged file, or one of another model, raises many kinds
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
+            raise DiffvocError(f"{path} cannot be read ({reason}); delete it to begin again.") from None
         self.average.load_state_dict(state["average"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
@@ -165,6 +181,42 @@ class Loop:
                 return
             yield one
 
+    def run(self, batches: Iterator[Any], held_out: Callable[[nn.Module], dict[str, float]] | None = None) -> None:
+        """Train until the budget is spent; SIGTERM and Ctrl+C save and exit.
+
+        Raises: DiffvocError when the loss is no longer finite.
+        """
+        sums: dict[str, Tensor] = {}
+        saved = time.monotonic()
+        self._mark = self._clock()
+        with _stopping() as stopped:
+            while self.progress < 1 and not stopped:
+                before = self.progress
+                for name, value in self.update(next(batches)).items():
+                    sums[name] = sums.get(name, 0) + value / self.config.log_steps
+                due = any(before < share <= self.progress for share in (*self.config.checks, 1.0))
+                due = due or time.monotonic() - saved > 60 * self.config.save_minutes
+                if due or stopped or self.step % self.config.log_steps == 0:
+                    self._check_finite(sums)
+                if self.step % self.config.log_steps == 0:
+                    self.log(**{name: float(value) for name, value in sums.items()})
+                    sums = {}
+                if due or stopped:
+                    self.save()
+                    if held_out is not None and not stopped:
+                        self.log(**held_out(self.average.module.eval()))
+                    saved = time.monotonic()
+                    self._mark = self._clock()  # checks and saving are not training
+        if stopped and self.progress < 1:
+            sys.exit(128 + stopped[0])
+
+    def _check_finite(self, sums: dict[str, Tensor]) -> None:
+        if not all(math.isfinite(float(value)) for name, value in sums.items() if name.endswith("loss")):
+            raise DiffvocError(
+                f"the loss is no longer finite after {self.step:,} steps; the checkpoint in {self.folder} is from "
+                "before: try a lower learning rate or another seed."
+            )
+
     def log(self, **values: Any) -> None:
         """Print values, and add them to the folder's log."""
         row = {"step": self.step, "minutes": round(self.seconds / 60, 2), **values}
@@ -183,35 +235,21 @@ def train(
     """Train ``model`` in ``folder`` until the budget is spent, and return its moving average in evaluation mode.
 
     ``model.loss(batch)`` gives a dictionary of scalars, of which "loss" is minimised. ``held_out`` takes the moving
-    average and gives figures for the log. A folder with a checkpoint goes on from it; SIGTERM saves and stops.
+    average and gives figures for the log. A folder with a checkpoint goes on from it; SIGTERM and Ctrl+C save and stop.
     """
     loop = Loop(model, config, folder)
-    with _stopping() as stopped:
-        sums: dict[str, Tensor] = {}
-        saved = time.monotonic()
-        while loop.progress < 1 and not stopped:
-            for name, value in loop.update(next(batches)).items():
-                sums[name] = sums.get(name, 0) + value / config.log_steps
-            if loop.step % config.log_steps == 0:
-                loop.log(**{name: float(value) for name, value in sums.items()})
-                sums = {}
-            if time.monotonic() - saved > 60 * config.save_minutes or loop.progress >= 1 or stopped:
-                loop.save()
-                if held_out is not None:
-                    loop.log(**held_out(loop.average.module.eval()))
-                saved = time.monotonic()
-                loop._mark = loop._clock()  # checks and saving are not training
-    if stopped and loop.progress < 1:
-        sys.exit(143)
+    loop.run(batches, held_out)
     return loop.average.module.eval()
 
 
 @contextmanager
 def _stopping() -> Iterator[list[int]]:
-    """While inside, SIGTERM is noted in the list instead of ending the process."""
+    """While inside, SIGTERM and Ctrl+C are noted in the list instead of ending the process."""
     signals: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    before = {kind: signal.signal(kind, lambda number, frame: signals.append(number)) for kind in kinds}
     try:
         yield signals
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
