@@ -21,6 +21,7 @@ from tts_diffvoc.mel import MelConfig, mel_filters
 F0_MIN, F0_MAX, F0_REFERENCE = 50.0, 600.0, 150.0
 ENERGY_MEAN, ENERGY_STD = -5.0, 2.0
 WORD_PLACES = 8
+LAST = 14.0  # frames of silence that end an utterance at most; the teachers leave 40
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,8 @@ class AcousticModel(nn.Module):
             raise DiffvocError(f"a pitch of {semitones} semitones was asked for; give one from -12 to 12.")
         lengths = lengths if lengths is not None else symbols.new_full((len(symbols),), symbols.shape[1])
         hidden, durations = self.encode(symbols, lengths)
-        durations = durations / speed
+        last = (lengths - 1)[:, None]
+        durations = durations.scatter(1, last, durations.gather(1, last).clamp_max(LAST)) / speed
         frames = durations.sum(1).ceil().long().clamp_min(1)
         x, place = expand(hidden, durations, int(frames.max()))
         mask = (torch.arange(x.shape[1], device=x.device) < frames[:, None]).unsqueeze(2)

@@ -1,6 +1,6 @@
 """The bundled acoustic voices as a user hears them, beside the teachers that they learnt from.
 
-    cut -d "|" -f 2 eval/sentences.txt > texts.txt
+    cut -d "|" -f 2 eval/tts_diffvoc_eval/sentences.txt > texts.txt
     python recipes/voices/acoustic/render.py --teacher hibari --texts texts.txt --audio --output ada-teacher
     python recipes/voices/acoustic/render.py --teacher joe --texts texts.txt --audio --output joe-teacher
     python eval/voices.py --voices ada joe slt --teachers ada=ada-teacher joe=joe-teacher --output results/voices
