@@ -14,7 +14,9 @@ diffwave, wavegrad   the denoiser                                    OUTPUT/NAME
 from __future__ import annotations
 
 import argparse
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clips
@@ -131,10 +133,15 @@ def export(average: nn.Module, place: Path, checked: dict[str, float]) -> None:
 
 
 def to_device(batches: Iterator[dict[str, Tensor]], device: str) -> Iterator[dict[str, Tensor]]:
-    """The batches on ``device``; a GPU gets each while it works on the last."""
-    pinned = device.startswith("cuda")
-    for batch in batches:
-        yield {k: (v.pin_memory() if pinned else v).to(device, non_blocking=True) for k, v in batch.items()}
+    """The batches on ``device``; a thread draws two ahead for a GPU, which never waits for one."""
+    if device == "cpu":
+        yield from batches
+    with ThreadPoolExecutor(1) as pool:
+        ahead = deque(pool.submit(next, batches) for _ in range(2))
+        while True:
+            ahead.append(pool.submit(next, batches))
+            batch = ahead.popleft().result()
+            yield {name: value.pin_memory().to(device, non_blocking=True) for name, value in batch.items()}
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ class DiffWaveSizes:
     before dense layers instead (Liu et al. 2022).
     """
 
-    residual_channels: int = 288
+    residual_channels: int = 256
     residual_layers: int = 8
     dilation_cycle: int = 2
     block: str = "convnext"
@@ -64,18 +64,19 @@ NETWORKS: dict[str, type] = {"diffwave": DiffWaveSizes, "wavegrad": WaveGradSize
 
 
 class GatedLayer(nn.Module):
-    """DiffWave's residual layer (Kong et al. 2021, figure 2): [B, C, F] to the next state and a skip."""
+    """DiffWave's residual layer (Kong et al. 2021, figure 2): [B, F, C] to the next state and a skip."""
 
     def __init__(self, sizes: DiffWaveSizes, dilation: int) -> None:
         super().__init__()
         channels = sizes.residual_channels
         self.dilated = nn.Conv1d(channels, 2 * channels, 3, padding=dilation, dilation=dilation)
         self.level = nn.Linear(sizes.embedding_channels, channels)
-        self.output = nn.Conv1d(channels, 2 * channels, 1)
+        self.output = nn.Linear(channels, 2 * channels)
 
     def forward(self, x: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        gate, value = self.dilated(x + self.level(embedding).unsqueeze(-1)).chunk(2, 1)
-        residual, skip = self.output(gate.sigmoid() * value.tanh()).chunk(2, 1)
+        told = x + self.level(embedding).unsqueeze(1)
+        gate, value = self.dilated(told.transpose(1, 2)).chunk(2, 1)
+        residual, skip = self.output((gate.sigmoid() * value.tanh()).transpose(1, 2)).chunk(2, -1)
         return (x + residual) * math.sqrt(0.5), skip
 
 
@@ -92,13 +93,13 @@ class GatedConvNeXtLayer(nn.Module):
         zero(self.level)
         self.widen = nn.Linear(channels, 2 * channels)
         self.output = nn.Linear(channels, 2 * channels)
-        self.gain = nn.Parameter(torch.full((channels, 1), 0.2))
+        self.gain = nn.Parameter(torch.full((channels,), 0.2))
 
     def forward(self, x: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift = self.level(embedding).unsqueeze(1).chunk(2, -1)
-        y = self.norm(self.depthwise(x).transpose(1, 2)) * (1 + scale) + shift
+        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2)) * (1 + scale) + shift
         gate, value = self.widen(y).chunk(2, -1)
-        residual, skip = self.output(gate.sigmoid() * value.tanh()).transpose(1, 2).chunk(2, 1)
+        residual, skip = self.output(gate.sigmoid() * value.tanh()).chunk(2, -1)
         return x + self.gain * residual, skip
 
 
@@ -115,11 +116,11 @@ class DiffWaveTrunk(nn.Module):
     def forward(self, signal: Tensor, condition: Tensor, noise_level: Tensor) -> Tensor:
         """Signal and condition [B, C, F] at ``noise_level`` [B] to [B, C, F]."""
         embedding = self.embedding(noise_level)
-        x = skips = signal + condition
+        x = skips = (signal + condition).transpose(1, 2).contiguous()
         for layer in self.layers:
             x, skip = layer(x, embedding)
             skips = skips + skip
-        return skips / math.sqrt(len(self.layers))
+        return (skips / math.sqrt(len(self.layers))).transpose(1, 2)
 
 
 class WaveGradTrunk(nn.Module):
@@ -164,7 +165,7 @@ class Denoiser(nn.Module):
         self.known = nn.Conv1d(4 * bins, sizes.channels, 1)
         self.trunk = DiffWaveTrunk(sizes) if isinstance(sizes, DiffWaveSizes) else WaveGradTrunk(sizes)
         self.norm = nn.LayerNorm(sizes.channels)
-        self.output = nn.Linear(sizes.channels, 7 * bins)
+        self.output = nn.Conv1d(sizes.channels, 7 * bins, 1)
         zero(self.output)
 
     def condition(self, log_magnitude: Tensor, source: Source) -> Tensor:
@@ -184,8 +185,8 @@ class Denoiser(nn.Module):
         """
         powers = [(x.square().sum(1, keepdim=True) + 0.01).log() for x in (z, projected)]
         signal = self.signal(torch.cat([z, projected, *powers], 1).flatten(1, 2))
-        hidden = self.norm(self.trunk(signal, condition, noise_level).transpose(1, 2))
-        out = self.output(hidden).transpose(1, 2).float().unflatten(1, (7, self.bins))
+        hidden = self.norm(self.trunk(signal, condition, noise_level).transpose(1, 2)).transpose(1, 2)
+        out = self.output(hidden).float().unflatten(1, (7, self.bins))
         correction, gain, to_source, to_projected = out.split([2, 1, 2, 2], 1)
         corrected = correction + gain * z + multiply(to_source, source.spectrum)
         return corrected + projected + multiply(to_projected, projected)
