@@ -17,6 +17,7 @@ test: $(VENV)/.tested
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/mypy tts_diffvoc
+	$(BIN)/lint-imports --no-cache
 
 install: $(VENV)/.installed
 
