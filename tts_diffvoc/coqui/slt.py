@@ -4,6 +4,7 @@ Durations were learnt from a synthesiser that tells them, so there is no aligner
 is changed here; the duration and pitch predictors, the expansion by durations and the inference are Coqui's.
 """
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,7 @@ class DiffvocForwardTTS(ForwardTTS):
         **other: Any,
     ) -> None:
         """Read safetensors (float16 or float32); raises DiffvocError when the file is not this model's."""
+        logging.getLogger("TTS.diffvoc").warning("The voice slt goes with the next release; ada and joe take its place.")
         read_weights(self, Path(checkpoint_path or other.get("checkpoint_dir", "")), strict)
         if eval:
             self.eval()
