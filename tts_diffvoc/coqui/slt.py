@@ -190,7 +190,7 @@ class DiffvocForwardTTS(ForwardTTS):
         **other: Any,
     ) -> None:
         """Read safetensors (float16 or float32); raises DiffvocError when the file is not this model's."""
-        logging.getLogger("TTS.diffvoc").warning("The voice slt goes with the next release; ada and joe take its place.")
+        logging.getLogger("TTS.diffvoc").warning("The voice slt goes with the next release; ada and joe stay.")
         read_weights(self, Path(checkpoint_path or other.get("checkpoint_dir", "")), strict)
         if eval:
             self.eval()
