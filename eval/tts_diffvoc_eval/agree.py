@@ -18,41 +18,36 @@ from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import records
 
 KEYS = {"quality": ("system", "clip", "seed"), "diversity": ("system", "clip")}
-# Near zero a share means nothing; these are far below what any metric's decimals show.
-LEAST = 0.01
+LEAST = 0.01  # near zero a share means nothing; this is far below what any metric's decimals show
 
 
-def values(run: Path, kind: str) -> dict[tuple[str, ...], dict[str, Any]]:
-    """Values and failures of a run's records by their keys."""
-    found = {}
-    for record in records.lines(run, kind):
-        key = tuple(str(record[name]) for name in KEYS[kind])
-        found[key] = {**record["values"], "error": record["error"]}
-    return found
+def values(run: Path, kind: str) -> dict[str, dict[str, Any]]:
+    """Values and failures of a run's records by system, clip and seed."""
+    return {
+        " ".join(str(record[name]) for name in KEYS[kind]): {**record["values"], "error": record["error"]}
+        for record in records.lines(run, kind)
+    }
 
 
-def differ(one: Any, other: Any, tolerance: float) -> bool:
+def close(one: Any, other: Any, tolerance: float) -> bool:
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return not math.isclose(one, other, rel_tol=tolerance, abs_tol=LEAST)
-    return one != other
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=LEAST)
+    return one == other
 
 
 def compare(one: Path, other: Path, tolerance: float) -> list[str]:
-    """What differs, a sentence each.
-
-    Raises: DiffvocError for a folder without records.
-    """
-    said = []
+    """What differs, a sentence each. Raises DiffvocError for a folder without records."""
+    differences = []
     for kind in KEYS:
         first, second = values(one, kind), values(other, kind)
         if kind == "quality" and not (first and second):
-            raise DiffvocError(f"{one if not first else other} holds no records; give two folders of compare.py's.")
-        said += [f"{kind} of {' '.join(key)} is only in one run" for key in sorted(first.keys() ^ second.keys())]
+            raise DiffvocError(f"{other if first else one} holds no records; give two folders that compare.py wrote.")
+        differences += [f"{kind} of {key} is only in one run" for key in sorted(first.keys() ^ second.keys())]
         for key in sorted(first.keys() & second.keys()):
-            names = sorted(first[key].keys() | second[key].keys())
-            pairs = [(name, first[key].get(name), second[key].get(name)) for name in names]
-            said += [f"{name} of {' '.join(key)}: {a} and {b}" for name, a, b in pairs if differ(a, b, tolerance)]
-    return said
+            for name in sorted(first[key].keys() | second[key].keys()):
+                a, b = first[key].get(name), second[key].get(name)
+                differences += [] if close(a, b, tolerance) else [f"{name} of {key}: {a} and {b}"]
+    return differences
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,9 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tolerance", type=float, default=0.02, help="share of the larger value (default: 0.02)")
     options = parser.parse_args(arguments)
     try:
-        said = compare(options.one, options.other, options.tolerance)
+        differences = compare(options.one, options.other, options.tolerance)
     except DiffvocError as error:
         print(f"agree.py: {error}", file=sys.stderr)
         return 2
-    print("\n".join(said) or "The runs agree in everything but timings.")
-    return 1 if said else 0
+    print("\n".join(differences) or "The runs agree in everything but timings.")
+    return 1 if differences else 0

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from tts_diffvoc.errors import DiffvocError
 
@@ -27,18 +28,13 @@ Ranks = dict[str, tuple[int, int]]
 
 
 class Difference(NamedTuple):
-    """Mean of a - b over the clips that both have, its interval, and p, both corrected; NaN with under two clips."""
+    """Mean of a - b over the clips that both have, its interval, and p; NaN with fewer than two clips."""
 
     mean: float
     low: float
     high: float
     p: float
     clips: int
-
-    @property
-    def sure(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
 
 
 # Tables and means
@@ -56,7 +52,7 @@ def by_clip(records: pd.DataFrame, column: str) -> pd.DataFrame:
     return values.groupby([records["clip"], records["system"]], sort=False).mean().unstack("system")
 
 
-def interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int = 0) -> tuple[float, float] | None:
+def interval(values: Sequence[float]) -> tuple[float, float] | None:
     """(low, high) of the mean of one value a clip; NaN left out, None with fewer than two clips.
 
     Bias-corrected and accelerated bootstrap (Efron 1987, "Better bootstrap confidence intervals"). Its level is raised
@@ -71,11 +67,11 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int 
         return None
     if np.ptp(known) == 0:
         return float(known[0]), float(known[0])
-    half = stats.t.ppf((1 + confidence) / 2, count - 1) * stats.sem(known)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * stats.sem(known)
     student = float(known.mean() - half), float(known.mean() + half)
-    if 1 - 2.0 ** (1 - count) < confidence:
+    if 1 - 2.0 ** (1 - count) < CONFIDENCE:
         return student
-    quantile = np.sqrt(count / (count - 1)) * stats.t.ppf((1 + confidence) / 2, count - 1)
+    quantile = np.sqrt(count / (count - 1)) * stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
     with warnings.catch_warnings():  # of almost equal values it makes NaN, which Student's interval replaces
         warnings.simplefilter("ignore")
         found = stats.bootstrap(
@@ -85,7 +81,7 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int 
             confidence_level=1 - 2 * stats.norm.sf(quantile),
             method="BCa",
             vectorized=True,
-            random_state=np.random.default_rng(seed),
+            random_state=np.random.default_rng(0),
         ).confidence_interval
     return (float(found.low), float(found.high)) if np.isfinite(found).all() else student
 
@@ -93,94 +89,52 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int 
 # Pairs
 
 
-def _student(differences: np.ndarray) -> tuple[float, float, float]:
-    """Mean of differences [n], its standard error, and the two-sided p of Student's test.
+def _differences(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Student's test of each pair of columns: ``mean`` of a - b, ``low``, ``high``, ``p`` (uncorrected), ``clips``.
 
-    Differences that are all the same, and not zero, have no spread to test by: the sign test's 2^(1-n), error 0.
+    Differences that are all the same, and not zero, have no spread to test by: the sign test's 2^(1-n) instead.
     """
-    count = len(differences)
-    if count < 2:
-        return float(differences.mean()) if count else np.nan, np.nan, np.nan
-    mean, error = float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(count))
-    if error > 1e-12 * np.abs(differences).max():
-        return mean, error, float(2 * special.stdtr(count - 1, -abs(mean) / error))
-    return mean, 0.0, 2.0 ** (1 - count) if mean else 1.0
+    a, b = ([pair[place] for pair in pairs] for place in (0, 1))
+    values = (table[a].to_numpy(float) - table[b].to_numpy(float)).T
+    count = np.isfinite(values).sum(1)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # of pairs without clips in common
+        mean = np.nanmean(values, axis=1)
+        error = np.nanstd(values, axis=1, ddof=1) / np.sqrt(count)
+        constant = error <= 1e-12 * np.nanmax(np.abs(values), axis=1, initial=0)
+        sign_test = np.where(mean == 0, 1.0, 2.0 ** (1 - count))
+        p = np.where(constant, sign_test, 2 * stats.t.sf(abs(mean) / error, count - 1))
+        half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * error
+    half = np.where(constant, np.where(p < 1 - CONFIDENCE, 0.0, abs(mean)), half)
+    few = count < 2
+    numbers = {"mean": mean, "low": mean - half, "high": mean + half, "p": p}
+    numbers = {name: np.where(few & (name != "mean"), np.nan, value) for name, value in numbers.items()}
+    return pd.DataFrame({"a": a, "b": b, **numbers, "clips": count})
 
 
-def _common(table: pd.DataFrame, a: str, b: str) -> np.ndarray:
-    """Values of ``a`` less those of ``b`` on the clips that have both."""
+def paired(table: pd.DataFrame, a: str, b: str) -> Difference:
+    """How far ``a`` lies above ``b`` on the clips that both have: Student's interval of the paired difference.
+
+    A system and its copy differ by exactly 0, with p = 1.
+    """
     for name in (a, b):
         if name not in table:
             raise DiffvocError(f"there is no system {name!r} to compare; the table has {', '.join(map(str, table))}.")
-    difference = table[a].to_numpy(float) - table[b].to_numpy(float)
-    return difference[np.isfinite(difference)]
+    return Difference(*_differences(table, [(a, b)]).iloc[0][list(Difference._fields)])
 
 
-def _at(level: float, mean: float, error: float, p: float, clips: int) -> tuple[float, float]:
-    """The interval of a difference at 1 - ``level``; it excludes zero where p < level."""
-    if clips < 2:
-        return np.nan, np.nan
-    half = -special.stdtrit(clips - 1, level / 2) * error if error else abs(mean) * (p >= level)
-    return float(mean - half), float(mean + half)
+def compare_all(table: pd.DataFrame) -> pd.DataFrame:
+    """Every pair of systems: ``a``, ``b``, ``mean`` of a - b, ``low``, ``high``, ``p``, ``clips`` and ``sure``.
 
-
-def paired(table: pd.DataFrame, a: str, b: str, comparisons: int = 1, confidence: float = CONFIDENCE) -> Difference:
-    """How far ``a`` lies above ``b`` on the clips that both have: Student's interval of the paired difference.
-
-    With ``comparisons`` the interval is widened, and p multiplied, by Bonferroni's correction: all such intervals
-    together cover with ``confidence``. A system and its copy differ by exactly 0, with p = 1.
+    ``p`` is corrected for the number of pairs by Holm's procedure (Holm 1979, "A simple sequentially rejective
+    multiple test procedure"), the interval is not. ``sure`` is p < 0.05: the chance that any pair of equal systems is
+    called sure is at most 5 %. A pair with fewer than two common clips has NaN and is never sure.
     """
-    if comparisons < 1:
-        raise DiffvocError(f"comparisons={comparisons} was given; it must be at least 1.")
-    differences = _common(table, a, b)
-    mean, error, p = _student(differences)
-    low, high = _at((1 - confidence) / comparisons, mean, error, p, len(differences))
-    return Difference(mean, low, high, min(1.0, p * comparisons) if p == p else np.nan, len(differences))
-
-
-def holm(p: Sequence[float]) -> np.ndarray:
-    """Corrected p values [m] (Holm 1979, "A simple sequentially rejective multiple test procedure").
-
-    The i-th smallest is multiplied by m - i + 1, and is no smaller than the one before. NaN stays, and counts as no
-    comparison.
-    """
-    values = np.asarray(p, dtype=float)
-    order = np.argsort(values)[: np.isfinite(values).sum()]
-    corrected = np.full(len(values), np.nan)
-    steps = values[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
-    return corrected
-
-
-def _levels(p: np.ndarray, alpha: float) -> np.ndarray:
-    """The level at which Holm's procedure tests each p [m]; what comes after the first that fails shares its level."""
-    order = np.argsort(p)
-    count = int(np.isfinite(p).sum())
-    levels = np.full(len(p), np.nan)
-    if count:
-        steps = alpha / np.arange(count, 0, -1)
-        failed = np.flatnonzero(p[order[:count]] >= steps)
-        levels[order[:count]] = np.minimum(steps, steps[failed[0]] if len(failed) else alpha)
-    return levels
-
-
-def compare_all(table: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:
-    """Every pair of systems, corrected for the number of pairs by Holm's procedure.
-
-    Returns one row a pair: ``a``, ``b``, ``mean`` of a - b, ``low`` and ``high`` at the level at which Holm's
-    procedure tests the pair, ``p`` corrected, ``clips`` that both have, and ``sure``: the interval excludes zero. The
-    chance that any pair of equal systems is called sure is at most 1 - ``confidence``. A pair with fewer than two
-    common clips has NaN and is never sure.
-    """
-    pairs = list(combinations(table.columns, 2))
-    found = [_common(table, a, b) for a, b in pairs]
-    means, errors, p = np.array([_student(one) for one in found], dtype=float).reshape(-1, 3).T
-    clips = [len(one) for one in found]
-    bounds = [_at(*one) for one in zip(_levels(p, 1 - confidence), means, errors, p, clips)]
-    low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
-    names = {"a": [a for a, _ in pairs], "b": [b for _, b in pairs]}
-    numbers = {"mean": means, "low": low, "high": high, "p": holm(p), "clips": clips, "sure": (low > 0) | (high < 0)}
-    return pd.DataFrame({**names, **numbers})
+    found = _differences(table, list(combinations(table.columns, 2)))
+    known = found["p"].notna()
+    if known.any():
+        found.loc[known, "p"] = multipletests(found.loc[known, "p"], method="holm")[1]
+    return found.assign(sure=found["p"] < 1 - CONFIDENCE)
 
 
 # Ranks
@@ -192,7 +146,7 @@ def _sign(better: str) -> int:
     return 1 if better == "higher" else -1
 
 
-def ranks(table: pd.DataFrame, better: str = "higher", confidence: float = CONFIDENCE) -> Ranks:
+def ranks(table: pd.DataFrame, better: str = "higher") -> Ranks:
     """The places that each system may hold, (first, last), best is 1.
 
     One system stands before another only where :func:`compare_all` is sure of it: first is 1 + the number of systems
@@ -201,7 +155,7 @@ def ranks(table: pd.DataFrame, better: str = "higher", confidence: float = CONFI
     """
     sign = _sign(better)
     ahead, behind = dict.fromkeys(table.columns, 0), dict.fromkeys(table.columns, 0)
-    for pair in compare_all(table, confidence).itertuples():
+    for pair in compare_all(table).itertuples():
         if pair.sure:
             winner, loser = (pair.a, pair.b) if sign * pair.mean > 0 else (pair.b, pair.a)
             behind[winner] += 1
