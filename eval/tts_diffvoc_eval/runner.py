@@ -233,15 +233,14 @@ def count(systems: Sequence[System], clips: Sequence[Clip], plan: Plan) -> None:
     They are counted over a quarter of a second; over less for an autoregressive system, which the counter slows down.
     """
     mel = torch.cat([clip.mel for clip in clips], dim=-1).to(plan.device)
-    with timing.plain_paths():
-        for system in systems:
-            if system.family == "original":
-                continue
-            piece = mel[..., : 6 if system.family == "autoregressive" else 22]
-            found = timing.count_flops(timed(system, plan, clips), piece)
-            seconds = piece.shape[-1] * MEL.hop_length / RATE
-            system.facts["flops_per_second"] = None if found.total is None else found.total / seconds
-            system.facts["flops_reason"] = found.reason
+    for system in systems:
+        if system.family == "original":
+            continue
+        piece = mel[..., : 6 if system.family == "autoregressive" else 22]
+        found = timing.count_flops(timed(system, plan, clips), piece)
+        seconds = piece.shape[-1] * MEL.hop_length / RATE
+        system.facts["flops_per_second"] = None if found.total is None else found.total / seconds
+        system.facts["flops_reason"] = found.reason
 
 
 def is_timed(run: Path, system: str, setting: timing.Setting) -> bool:
