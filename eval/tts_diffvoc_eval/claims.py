@@ -122,7 +122,7 @@ class Finding:
     verdict: str
 
 
-def judge(difference: intervals.Difference, sign: int, margin: float | None) -> str:
+def verdict_of(difference: intervals.Difference, sign: int, margin: float | None) -> str:
     """Whether a paired difference a - b, better upwards where ``sign`` is 1, bears a claim out."""
     low, high = sorted((sign * difference.low, sign * difference.high))
     if difference.clips < 2 or math.isnan(low):
@@ -171,7 +171,7 @@ def check(claim: Claim, runs: Runs) -> Finding | None:
     a, b = (f"{runs.label(claim.run, name)}: {means[name]:.2f}" for name in (claim.a, claim.b))
     range_ = f"{found.mean:+.2f} \\[{found.low:+.2f}, {found.high:+.2f}\\]"
     measured = f"{runs.metric_label(claim.run, claim.metric)}. {a}. {b}. Difference {range_}, {found.clips} clips"
-    verdict = judge(found, runs.sign(claim.run, claim.metric), claim.margin)
+    verdict = verdict_of(found, runs.sign(claim.run, claim.metric), claim.margin)
     note = claim.note if claim.margin is None else f'{claim.note}; "nearly" is {claim.margin:g}'
     return Finding(claim.source, claim.says, note, measured, verdict)
 
@@ -231,7 +231,7 @@ def make_schedules(vocoder: str, output: Path) -> None:
     folder = Path(vocoder)
     wavegrad = load_vocoder(vocoder)
     if not isinstance(wavegrad, Vocoder) or wavegrad.config.network != "wavegrad":
-        raise DiffvocError(f"{vocoder} is no WaveGrad; give a checkpoint folder of one.")
+        raise DiffvocError(f"{vocoder} is not a WaveGrad; give the checkpoint folder of one.")
     config = replace(wavegrad.config, inference={50: BROKEN.betas})
     copy = Vocoder(config, "broken")
     copy.load_state_dict(wavegrad.state_dict())
@@ -246,7 +246,7 @@ def make_schedules(vocoder: str, output: Path) -> None:
 def markdown(findings: Sequence[Finding], missing: Sequence[Claim], about: str) -> str:
     head = ["paper", "claim", "compared here", "measured", "verdict"]
     rows = [[f.source, f.says, f.note, f.measured, f"**{f.verdict}**"] for f in findings]
-    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    table = pd.DataFrame(rows, columns=head).to_markdown(index=False, disable_numparse=True)
     counts = ", ".join(f"{sum(f.verdict == v for f in findings)} {v}" for v in (AGREES, DIFFERS, OPEN))
     text = [
         "# The papers' claims, checked",
@@ -254,7 +254,7 @@ def markdown(findings: Sequence[Finding], missing: Sequence[Claim], about: str) 
         "WaveGlow: Prenger et al. 2019. The papers report listeners' opinions of networks trained for days; here small "
         "networks were trained for minutes, and scores stand in for listeners, so that a verdict is about these.",
         f"{about} A difference has Student's paired 95 % interval over clips. Of {len(findings)}: {counts}.",
-        "\n".join(lines),
+        table,
     ]
     if missing:
         text.append("Not measured: " + "; ".join(sorted({claim.says for claim in missing})) + ".")
@@ -281,7 +281,7 @@ def run(options: argparse.Namespace) -> str:
     given = {name: getattr(options, name) for name in RUNS if getattr(options, name)}
     for name, folder in given.items():
         if not (folder / "manifest.json").is_file():
-            raise DiffvocError(f"{folder} is no run of compare.py; give one to --{name}.")
+            raise DiffvocError(f"{folder} is not a run of compare.py; give one to --{name}.")
     options.output.mkdir(parents=True, exist_ok=True)
     runs = Runs(given)
     pairs = [(claim, check(claim, runs)) for claim in CLAIMS]

@@ -52,7 +52,7 @@ def difference(mean, half, clips=10):
     ],
 )
 def test_a_verdict_follows_the_interval(found, sign, margin, verdict):
-    assert claims.judge(found, sign, margin) == verdict
+    assert claims.verdict_of(found, sign, margin) == verdict
 
 
 def test_the_table_says_what_the_records_say(tmp_path, capsys):
@@ -70,15 +70,15 @@ def test_the_table_says_what_the_records_say(tmp_path, capsys):
 
 
 def test_diversity_is_read_from_its_own_records(tmp_path, capsys):
-    board = write_run(tmp_path / "board", {"diffwave": 2.0, "hifigan-v1": 0.0}, "spread_lsd", kind="diversity")
-    assert claims.main(["--leaderboard", str(board), "--output", str(tmp_path / "out"), "--no-speed"]) == 0
+    run = write_run(tmp_path / "run", {"diffwave": 2.0, "hifigan-v1": 0.0}, "spread_lsd", kind="diversity")
+    assert claims.main(["--leaderboard", str(run), "--output", str(tmp_path / "out"), "--no-speed"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if claims.DIVERSE in line)
     assert f"**{claims.AGREES}**" in line
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path, capsys):
     assert claims.main(["--steps", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
-    assert "no run of compare.py" in capsys.readouterr().err
+    assert "not a run of compare.py" in capsys.readouterr().err
 
 
 def test_the_broken_schedule_is_coquis_and_ends_far_from_noise(tmp_path):
