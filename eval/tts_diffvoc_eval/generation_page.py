@@ -1,196 +1,247 @@
-"""A page on which to see and hear what DiffWave without a mel can do: digits from noise, between voices, noise off.
+"""Make a page to see and hear a DiffWave without a mel: samples, interpolation, denoising.
 
     python eval/generation_page.py results/digits --model digits --data FSDD
 
-Writes index.html and the folder page/ into a run of eval/unconditional.py: its tables; samples of every digit, with
-what the classifier hears; spectrograms; a film of the reverse process; interpolation and denoising of held-back
-recordings (Kong et al. 2021, sections 5.2 to 5.4). The page needs no network and works from file://. The same line
+Writes index.html and the folder page/ into a run of eval/unconditional.py: its tables; samples of every digit, each
+with the classifier's verdict; spectrograms; a film of the reverse process; interpolation and denoising of held-back
+recordings (Kong et al. 2021, sections 5.2 to 5.4). The page needs no network and works from file://. The same command
 makes the same page.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
-import torch
+import jinja2
+import numpy as np
+import soundfile
 
 import tts_diffvoc
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.generator import Generator
 from tts_diffvoc_eval import provenance, records
-from tts_diffvoc_eval.generation import contestants, corpus, exhibits, page, standings
-from tts_diffvoc_eval.generation.classifier import BUNDLED, Classifier
-from tts_diffvoc_eval.generation.classifier import load as load_classifier
-from tts_diffvoc_eval.generation.contestants import Contestant, Options
+from tts_diffvoc_eval.generation import classifier as classifiers
+from tts_diffvoc_eval.generation import datasets, plots, systems, tables
+from tts_diffvoc_eval.generation.samples import Film, Sample, SampleMaker
+from tts_diffvoc_eval.generation.systems import GeneratorSystem
+from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
+from tts_diffvoc_eval.unconditional import add_common, check_classifier, check_common, check_rate, command_line
 
+TEMPLATES = Path(__file__).parent / "generation"
+TITLE = "DiffWave without a mel: spoken digits"
 MOST = 3_000_000  # bytes that a page in a repository should not exceed
+FILM_BYTES = 600_000
+PAIR, DENOISED, FILM = (4.6, 2.8), (3.1, 2.5), (6.4, 4.0)  # inches of plots
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("run", type=Path, help="a run of eval/unconditional.py; the page goes there")
-    add("--data", type=Path, required=True, metavar="FOLDER", help="folder of FSDD, or of Speech Commands")
     add("--model", default="digits", help="a generator with labels, by name or folder (default: digits)")
     add("--unlabelled", metavar="MODEL", help="a generator without labels, for a row of its samples")
-    add("--rivals", nargs="*", default=[], metavar="DIR", help="WaveGAN or WaveNet, each for a row of its samples")
-    add("--classifier", type=Path, default=BUNDLED, metavar="DIR", help="the run's; default: the bundled one, of FSDD")
+    add("--baselines", nargs="*", default=[], metavar="DIR", help="WaveGAN or WaveNet, each for a row of its samples")
+    add("--rivals", dest="baselines", nargs="*", help=argparse.SUPPRESS)
     add("--columns", type=int, default=5, help="seeds of each digit (default: 5)")
     add("--seed", type=int, default=0, help="the first seed, which also draws the recordings (default: 0)")
     add("--t", type=int, default=60, help="step of the schedule at which voices are mixed (default: 60)")
-    add("--points", type=int, default=11, help="between two voices, the ends with them (default: 11)")
-    add("--noise", type=float, default=0.1, help="deviation of the noise to take off, full scale 1 (default: 0.1)")
-    add("--device", default="cpu", help="cpu, cuda or cuda:N")
-    add("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch on the CPU")
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = parser.parse_args(typed)
-    chosen.typed = typed
-    return chosen
+    add("--points", type=int, default=11, help="of the interpolation, both ends included (default: 11)")
+    add("--noise", type=float, default=0.1, help="deviation of the noise to remove, full scale 1 (default: 0.1)")
+    return add_common(parser, arguments)
 
 
-def check(chosen: argparse.Namespace) -> None:
-    """Raises: DiffvocError for numbers that make no page."""
-    for name, least, most in (("columns", 1, 12), ("seed", 0, math.inf), ("threads", 1, math.inf), ("points", 2, 21)):
-        if not least <= getattr(chosen, name) <= most:
-            limits = f"at least {least}" if most == math.inf else f"{least} to {most}"
-            raise DiffvocError(f"--{name} {getattr(chosen, name)} was given; it must be {limits}.")
-    if chosen.device.startswith("cuda") and not torch.cuda.is_available():
-        raise DiffvocError("there is no CUDA device here; use --device cpu.")
+def check(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of the run's tables. Raises: DiffvocError for bad numbers, or a run that is missing or damaged."""
+    check_common(options, {"columns": 1, "seed": 0, "points": 2})
+    for name, most in (("columns", 12), ("points", 21)):
+        if getattr(options, name) > most:
+            raise DiffvocError(f"--{name} {getattr(options, name)} was given; it must be at most {most}.")
+    try:
+        rows = records.read(options.run, "summary").get("rows", [])
+        tables.generation(rows)
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise DiffvocError(f"{options.run}/summary.json is not as unconditional.py writes it ({error!r}).") from None
+    if not rows:
+        raise DiffvocError(f"{options.run} has no summary.json; give the --output of eval/unconditional.py.")
+    before = records.read(options.run, "manifest").get("options", {}).get("classifier", {}).get("digest")
+    if before not in (None, digest(options.classifier / "model.safetensors")):
+        raise DiffvocError(f"{options.run} was measured with another classifier; give the run's as --classifier.")
+    return rows
 
 
-def labelled(spec: str, labels: tuple[str, ...], device: str) -> tuple[Contestant, Generator]:
-    """The generator with labels as a contestant, and the same to be asked for more than clips.
-
-    Raises: DiffvocError for one without labels or with others.
-    """
-    (one,) = contestants.ours(spec, labels, Options(), device)
-    if not one.labelled:
-        raise DiffvocError(f"{spec} has no labels, so it cannot be asked for a digit; give it as --unlabelled.")
-    return one, tts_diffvoc.load_generator(spec, device)
-
-
-def without_labels(chosen: argparse.Namespace, labels: tuple[str, ...]) -> list[Contestant]:
-    """The generator of --unlabelled, and those of --rivals.
-
-    Raises: DiffvocError where --unlabelled has labels, or a folder holds no rival.
-    """
-    found = contestants.ours(chosen.unlabelled, labels, Options(), chosen.device) if chosen.unlabelled else []
-    if any(one.labelled for one in found):
-        raise DiffvocError(f"{chosen.unlabelled} has labels; give a generator without as --unlabelled.")
-    return [*found, *(contestants.rival(Path(folder).expanduser(), chosen.device) for folder in chosen.rivals)]
+def unlabelled_systems(options: argparse.Namespace, labels: tuple[str, ...]) -> list[GeneratorSystem]:
+    """The generator of --unlabelled, and the baselines. Raises: DiffvocError where one has labels."""
+    specs = [*([options.unlabelled] if options.unlabelled else []), *options.baselines]
+    found = systems.load_all(specs, labels, options.device)
+    for one in found:
+        if one.labelled:
+            raise DiffvocError(f"{one.label} has labels; give a generator without as --unlabelled.")
+    return found
 
 
-def same_rate(data: corpus.Corpus, classifier: Classifier, field: list[Contestant], run: Path) -> None:
-    """Raises: DiffvocError where a model, the classifier, the run and the corpus do not go together."""
-    if (data.sample_rate, data.length) != (classifier.sample_rate, classifier.length):
-        raise DiffvocError(
-            f"the classifier takes {classifier.length:,} samples at {classifier.sample_rate:,} Hz, and {data.name} has "
-            f"{data.length:,} at {data.sample_rate:,} Hz; give the run's --classifier and --data."
-        )
-    for one in field:
-        if one.sample_rate != data.sample_rate:
-            raise DiffvocError(f"{one.label} makes {one.sample_rate:,} Hz, {data.name} has {data.sample_rate:,} Hz.")
-    before = records.read(run, "manifest").get("sample_rate", data.sample_rate)
-    if before != data.sample_rate:
-        raise DiffvocError(f"the run {run} has {before:,} Hz, {data.name} has {data.sample_rate:,} Hz; give its data.")
-
-
-def same_judge(run: Path, folder: Path) -> None:
-    """Raises: DiffvocError where the run was judged by another classifier."""
-    judge = records.read(run, "manifest").get("options", {}).get("classifier", {}).get("digest")
-    if judge not in (None, digest(folder / "model.safetensors")):
-        raise DiffvocError(f"{run} was judged by another classifier than {folder}; give the run's as --classifier.")
-
-
-def words_of(typed: list[str]) -> list[str]:
-    """The command line without the folders of this machine, quoted where a shell would need it."""
-    names = [Path(word).name if Path(word).is_absolute() else word for word in typed]
-    return [f'"{word}"' if set(word) & set("?&* ") else word for word in names]
+def build(options: argparse.Namespace) -> Path:
+    """Make everything and write the page. Returns its file."""
+    rows = check(options)
+    classifier = classifiers.load(options.classifier, options.device)
+    (system,) = systems.load_all([options.model], classifier.labels, options.device)
+    if not system.labelled:
+        raise DiffvocError(f"{options.model} has no labels; give it as --unlabelled, and one with labels as --model.")
+    model = tts_diffvoc.load_generator(options.model, options.device)
+    others = unlabelled_systems(options, classifier.labels)
+    model.entry_level(options.t)  # refuses a bad step or noise before anything takes time
+    model.entry_level(noise=options.noise)
+    corpus = datasets.load(options.data)
+    check_classifier(classifier, corpus)
+    for one in (system, *others):
+        check_rate(one, corpus)
+    maker = SampleMaker(corpus, classifier, system, model, options.seed)
+    steps = {
+        "grid": lambda: maker.grid(options.columns),
+        "others": lambda: [(one, maker.row(one, options.columns + 1)) for one in others],
+        "film": maker.film,
+        "interpolation": lambda: maker.interpolation(options.t, options.points),
+        "denoised": lambda: maker.denoised(options.noise),
+    }
+    content: dict[str, Any] = {}
+    with Progress("page", len(steps)) as bar:
+        for name, make in steps.items():
+            content[name] = make()
+            bar.step(name)
+    content |= {
+        "rows": rows,
+        "labels": classifier.labels,
+        "label": system.label,
+        "rate": corpus.sample_rate,
+        "seconds": corpus.length / corpus.sample_rate,
+        "command": " ".join(command_line("eval/generation_page.py", options.typed)),
+        "facts": facts(options, system, others, corpus),
+    }
+    publish(options.run, content)
+    return options.run / "index.html"
 
 
 def facts(
-    chosen: argparse.Namespace, data: corpus.Corpus, one: Contestant, others: list[Contestant]
+    options: argparse.Namespace, system: GeneratorSystem, others: list[GeneratorSystem], corpus: datasets.DigitCorpus
 ) -> list[tuple[str, str]]:
-    """(name, words) of what the page was made with."""
-    device = provenance.device_name(chosen.device)
-    threads = f", {chosen.threads} thread{'s' if chosen.threads > 1 else ''}" if chosen.device == "cpu" else ""
-    weights, systems = (records.read(chosen.run, name) for name in ("manifest", "systems"))
-    weights = weights.get("checkpoints", {})
-    rows = [systems[name]["label"] for name, found in weights.items() if found == one.digest and name in systems]
+    """What the page was made with, names and values."""
+    weights, described = (records.read(options.run, name) for name in ("manifest", "systems"))
+    same = [name for name, found in weights.get("checkpoints", {}).items() if found == system.digest]
+    rows = [described[name]["label"] for name in same if name in described]
     return [
-        ("generator", f"{one.label}; {one.parameters:,} numbers"),
-        ("its training", one.training),
-        ("its rows in the tables", "; ".join(rows) or "none: the tables are of other generators"),
-        *((f"training of {other.label}", other.training) for other in others),
-        ("recordings", f"{data.credit}; {len(data.held):,} held back"),
-        ("seed", str(chosen.seed)),
-        ("device", f"{chosen.device}: {device}{threads}"),
+        ("generator", f"{system.label}; {system.parameters:,} parameters"),
+        ("training", system.training),
+        ("rows in the tables", "; ".join(rows) or "none: the tables are of other generators"),
+        *((f"training of {one.label}", one.training) for one in others),
+        ("recordings", f"{corpus.credit}; {len(corpus.held):,} held back"),
+        ("seed", str(options.seed)),
+        ("device", f"{options.device}: {provenance.device_name(options.device)}, {options.threads} threads"),
     ]
 
 
-def build(chosen: argparse.Namespace) -> Path:
-    """Make everything and write the page. Returns its file."""
-    check(chosen)
-    torch.set_num_threads(chosen.threads)
-    run = chosen.run
-    standings.rows_of(run)  # refuses what is no run before anything takes time
-    classifier = load_classifier(chosen.classifier, chosen.device)
-    same_judge(run, chosen.classifier)
-    one, model = labelled(chosen.model, classifier.labels, chosen.device)
-    others = without_labels(chosen, classifier.labels)
-    model.entry_level(chosen.t)
-    model.entry_level(noise=chosen.noise)
-    data = corpus.load(chosen.data)
-    same_rate(data, classifier, [one, *others], run)
-    studio = exhibits.Studio(data, classifier, one, model, chosen.seed)
-    content = page.Content(
-        labels=classifier.labels,
-        rate=data.sample_rate,
-        label=one.label,
-        seeds=studio.seeds(chosen.columns),
-        grid=announced("samples of every digit", studio.grid, chosen.columns),
-        others=[(it.label, it.training, announced(it.label, studio.row, it, chosen.columns + 1)) for it in others],
-        film=announced("the film", studio.film),
-        between=announced("between two voices", studio.between, chosen.t, chosen.points),
-        cleaned=announced("noise taken off", studio.cleaned, chosen.noise),
-        facts=facts(chosen, data, one, others),
-        command=" ".join(["python eval/generation_page.py", *words_of(chosen.typed)]),
-    )
-    announced("pictures", publish, run, content)
-    return run / "index.html"
-
-
-def announced(what: str, make, *arguments):
-    """What ``make`` makes, announced."""
-    print(f"{what} ...", file=sys.stderr, flush=True)
-    return make(*arguments)
-
-
-def publish(run: Path, content: page.Content) -> None:
-    """Write ``page/`` and ``index.html``, beside and renamed, so that a page that fails leaves the former one."""
-    beside, folder = run / f".{page.FOLDER}.part", run / page.FOLDER
-    shutil.rmtree(beside, ignore_errors=True)
+def publish(run: Path, content: dict[str, Any]) -> None:
+    """Write ``page/`` and ``index.html``, beside and renamed: a page that fails leaves the former one."""
+    part, folder = run / ".page.part", run / "page"
+    shutil.rmtree(part, ignore_errors=True)
     try:
-        beside.mkdir()
-        text = page.write(run, content, beside)
+        part.mkdir()
+        write_media(part, content)
+        text = render(run, content)
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(beside, folder)
+        os.replace(part, folder)
         (run / "index.html").write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise DiffvocError(f"the page cannot be written to {run}: {error.strerror or error}.") from None
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_media(folder: Path, content: dict[str, Any]) -> None:
+    """The sounds and pictures that the template links to."""
+    rate, grid, film, between = (content[name] for name in ("rate", "grid", "film", "interpolation"))
+    for row in [*grid, *(samples for _, samples in content["others"])]:
+        for sample in row:
+            write_sample(folder, sample, rate)
+    points = [between.ends[0], *between.points, between.ends[1]]
+    for samples, loudest in ((film.stages, film.stages[-1:]), (points, points)):
+        top = plots.top_level([one.samples for one in loudest], rate)
+        for sample in samples:
+            write_sample(folder, sample, rate, top)
+    labels = sorted(set(np.linspace(0, len(grid) - 1, 4).round().astype(int).tolist()))
+    content["pairs"] = [[grid[label][0], grid[label][-1]] for label in labels]
+    content["pair_size"] = write_plots(folder, content["pairs"], "large", rate, PAIR)
+    content["denoised_size"] = write_plots(folder, content["denoised"].rows, "axes", rate, DENOISED)
+    content["film_size"] = write_film(folder, film, rate)
+
+
+def write_sample(folder: Path, sample: Sample, rate: int, top: float | None = None) -> None:
+    write_sound(folder, sample, rate)
+    plots.thumbnail(sample.samples, rate, folder / f"{sample.name}.webp", top)
+
+
+def write_sound(folder: Path, sample: Sample, rate: int) -> None:
+    integers = np.round(sample.samples * 32768).astype(np.int16)
+    soundfile.write(folder / f"{sample.name}.flac", integers, rate, subtype="PCM_16")
+
+
+def write_plots(
+    folder: Path, rows: list[list[Sample]], prefix: str, rate: int, inches: tuple[float, float]
+) -> tuple[int, int]:
+    """Plots with axes, those of a row alike, and their sounds; returns the size in pixels."""
+    for row in rows:
+        images = plots.with_shared_axes([sample.samples for sample in row], rate, inches)
+        for sample, image in zip(row, images):
+            image.save(folder / f"{prefix}-{sample.name}.webp", **plots.QUALITY)
+            write_sound(folder, sample, rate)
+    return images[0].size
+
+
+def write_film(folder: Path, film: Film, rate: int) -> tuple[int, int]:
+    sounds = [x for _, _, x in film.states]
+    limit = max(float(np.abs(x).max()) for x in sounds)
+    plot = plots.WaveformPlot(rate, len(sounds[0]), limit, plots.top_level(sounds[-1:], rate), FILM, heading=True)
+    headings = [f"step {step:>3} of {film.steps}   noise level {level:.3f}" for step, level, _ in film.states]
+    frames = [plot.draw(x, heading) for x, heading in zip(sounds, headings)]
+    plots.save_film(frames, folder / "film.webp", FILM_BYTES)
+    frames[-1].save(folder / "film-still.webp", **plots.QUALITY)
+    return frames[-1].size
+
+
+def render(run: Path, content: dict[str, Any]) -> str:
+    """The text of ``index.html``, with the tables of the run."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    grid, rows = content["grid"], content["rows"]
+    denoising = records.read(run, "denoising")
+    try:
+        frame = tables.denoising(denoising.get("rows") or [])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DiffvocError(f"{run / 'denoising.json'} is not as denoising.py writes it ({error!r}).") from None
+    return environment.get_template("page.html.jinja").render(
+        **content,
+        title=TITLE,
+        run={"options": None, **records.read(run, "manifest")},
+        generation=tables.generation(rows),
+        by_label=tables.generation_by_label(rows),
+        denoising=frame,
+        denoising_command=(denoising.get("manifest") or {}).get("command"),
+        notes=tables.NOTES,
+        range=round(plots.RANGE),
+        right=sum(bool(sample.right) for row in grid for sample in row[:-1]),
+        generated=len(grid) * (len(grid[0]) - 1),
+        recorded_right=sum(bool(row[-1].right) for row in grid),
+    )
 
 
 def size(run: Path) -> int:
     """Bytes of the page with its sounds and pictures."""
-    return sum(path.stat().st_size for path in [run / "index.html", *(run / page.FOLDER).iterdir()])
+    return sum(path.stat().st_size for path in [run / "index.html", *(run / "page").iterdir()])
 
 
 def main(arguments: list[str] | None = None) -> int:

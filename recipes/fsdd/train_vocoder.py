@@ -9,12 +9,6 @@ Every line of the configuration below can be changed on the command line, for ex
 after so many --max_steps or --max_minutes, or on Ctrl+C, and goes on with --continue_path runs/RUN.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # for recipes.fsdd, wherever this is started
-
 from tts_diffvoc.coqui.configs import DiffvocDiffwaveConfig, audio_config, from_core
 from tts_diffvoc.coqui.training import train_from_recipe
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
@@ -23,7 +17,8 @@ from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.training.corpus import Corpus, Recording
 from tts_diffvoc.vocoder import VocoderConfig
-from tts_diffvoc_eval.generation import fsdd as digits
+from tts_diffvoc_eval.generation.datasets import FSDD_NAME, fsdd_held_out
+from tts_diffvoc_eval.generation.training import take_vocoder_options
 
 # Windows of 32 ms, 8 ms apart; the hop is 8 x 8 for the Base network's upsampling.
 MEL = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_mels=40, fmin=0.0, fmax=4000.0)
@@ -31,24 +26,21 @@ MEL = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_me
 CONDITIONS = {"speaker": r"(?:^|/)\d_([^/]+)_\d+$", "label": r"(?:^|/)(\d)_[^/]+_\d+$"}
 
 
-def small(mel: MelConfig) -> VocoderConfig:
-    """A network on short-time spectra, like that of the bundled vocoders but smaller, for a mel of any hop."""
-    return VocoderConfig(
-        "diffwave",
-        DiffWaveConfig(128, 8, 4, n_mels=mel.hop_length, upsample_factors=(1,), in_channels=mel.n_fft + 2),
-        NoiseSchedule.log_snr(0.999998, 0.05, 200),
-        mel,
-        folded=True,
-        estimator=EstimatorConfig(channels=128, blocks=3),
-        defaults={"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8},
-    )
-
-
+# A folded network, like those of the bundled vocoders but smaller.
+SMALL = VocoderConfig(
+    "diffwave",
+    DiffWaveConfig(128, 8, 4, n_mels=MEL.hop_length, upsample_factors=(1,), in_channels=MEL.n_fft + 2),
+    NoiseSchedule.log_snr(0.999998, 0.05, 200),
+    MEL,
+    folded=True,
+    estimator=EstimatorConfig(channels=128, blocks=3),
+    defaults={"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8},
+)
 config = DiffvocDiffwaveConfig(
     run_name="vocoder-fsdd",
     audio=audio_config(MEL),
     global_condition=CONDITIONS["speaker"],
-    vocoder=from_core(small(MEL)).vocoder,
+    vocoder=from_core(SMALL).vocoder,
     seq_len=64 * 64,
     batch_size=16,
     eval_batch_size=16,
@@ -75,30 +67,17 @@ PUBLISHED = {"vocoder": {}, "lr": 2e-4, "lr_end": 1.0, "warmup_steps": 0, "ema_d
 
 
 def split(corpus: Corpus) -> tuple[list[Recording], list[Recording]]:
-    """Clips to train on, and those held back, as recipes/fsdd/digits.py has it for everything that learns digits."""
-    found = [(r, digits.NAME.fullmatch(r.path.stem)) for r in corpus.recordings]
-    told = [(r, one) for r, one in found if one]
-    rest = [r for r, one in found if not one]  # refused for their names, unless nothing is conditioned on those
-    held = digits.held_back([int(m[1]) for _, m in told], [m[2] for _, m in told], [int(m[3]) for _, m in told])
-    kept = [r for (r, _), one in zip(told, held) if not one]
-    return kept + rest, [r for (r, _), one in zip(told, held) if one]
-
-
-def take_options(config: DiffvocDiffwaveConfig, conditions: dict[str, str]) -> None:
-    """Read --condition and --size from the command line into ``config``; the rest is left there, for Coqui's parser."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--condition", choices=[*conditions, "none"])
-    parser.add_argument("--size", choices=("small", "published"))
-    found, sys.argv[1:] = parser.parse_known_args()
-    goes_on = any(word.split("=")[0] == "--continue_path" for word in sys.argv[1:])
-    if goes_on and (found.condition or found.size):
-        sys.exit("error: --condition and --size are for a new run; leave them out, a run that goes on keeps its own.")
-    if found.condition:
-        config.global_condition = conditions.get(found.condition, "")
-    for name, value in PUBLISHED.items() if found.size == "published" else ():
-        setattr(config, name, value)
+    """Clips to train on, and those held back, the same as in everything else that is trained on FSDD."""
+    matches = [(recording, FSDD_NAME.fullmatch(recording.path.stem)) for recording in corpus.recordings]
+    known = [(recording, match) for recording, match in matches if match]
+    rest = [recording for recording, match in matches if not match]  # refused where there is a condition
+    held = fsdd_held_out([int(m[1]) for _, m in known], [m[2] for _, m in known], [int(m[3]) for _, m in known])
+    parts: dict[bool, list[Recording]] = {False: [], True: []}
+    for (recording, _), out in zip(known, held):
+        parts[out].append(recording)
+    return parts[False] + rest, parts[True]
 
 
 if __name__ == "__main__":
-    take_options(config, CONDITIONS)
+    take_vocoder_options(config, CONDITIONS, PUBLISHED)
     train_from_recipe(config, split)

@@ -4,68 +4,47 @@ import dataclasses
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from digits import RECIPES, recipe, tone, write, write_speech_commands
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT))
-
-import tts_diffvoc  # noqa: E402
+import tts_diffvoc
 
 tts_diffvoc.register()
 
-from recipes.fsdd import train_vocoder as fsdd  # noqa: E402
-from recipes.sc09 import train_vocoder as sc09  # noqa: E402
-from tts_diffvoc.checkpoint import load_generator, load_vocoder  # noqa: E402
+from tts_diffvoc.checkpoint import load_vocoder  # noqa: E402
 from tts_diffvoc.cli import main as cli  # noqa: E402
 from tts_diffvoc.coqui.configs import learn_speakers, to_core  # noqa: E402
 from tts_diffvoc.coqui.training import split_corpus, train_from_recipe  # noqa: E402
 from tts_diffvoc.networks.diffwave import DiffWaveConfig  # noqa: E402
-from tts_diffvoc_eval.generation import fsdd as fsdd_digits  # noqa: E402
-from tts_diffvoc_eval.generation import sc09 as sc09_digits  # noqa: E402
+from tts_diffvoc_eval.generation import datasets  # noqa: E402
+from tts_diffvoc_eval.generation.training import take_vocoder_options  # noqa: E402
 
+fsdd, sc09 = recipe("fsdd/train_vocoder"), recipe("sc09/train_vocoder")
 # What makes a step small, whatever the recipe says.
 TINY = ["batch_size=2", "num_loader_workers=0", "run_eval=false", "data_check=true"]
-
-
-def tone(pitch, seconds, rate, seed):
-    time = np.arange(round(seconds * rate)) / rate
-    noise = np.random.default_rng(seed).standard_normal(len(time))
-    return 0.2 * np.sin(2 * np.pi * pitch * time) + 0.01 * noise
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """Two digits by two speakers an octave apart, six takes each, in a checkout's layout."""
     folder = tmp_path_factory.mktemp("fsdd")
-    (folder / "recordings").mkdir()
     for digit in range(2):
         for speaker, pitch in (("ann", 200), ("bob_2", 400)):
             for take in (0, 7, 8, 9, 10, 11):
-                samples = tone(pitch + 40 * digit, 0.3, 8000, take)
-                soundfile.write(folder / "recordings" / f"{digit}_{speaker}_{take}.wav", samples, 8000)
+                samples = tone(pitch + 40 * digit, 2400)
+                write(folder / "recordings" / f"{digit}_{speaker}_{take}.wav", samples)
     return folder
 
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
     """Speech Commands with two speakers to train on and one in each list, and folders that hold no digits."""
-    folder = tmp_path_factory.mktemp("commands")
-    lists = {"testing_list.txt": [], "validation_list.txt": []}
-    for place, word in enumerate((*sc09_digits.WORDS, "cat", "_background_noise_")):
-        (folder / word).mkdir()
-        for k, part in enumerate((None, None, *lists)):
-            name = f"{word}/{k}a_nohash_0.wav"
-            soundfile.write(folder / name, tone(200 * (k + 1) + 10 * place, 1.0, 16000, k), 16000)
-            if part:
-                lists[part].append(name)
-    for part, names in lists.items():
-        (folder / part).write_text("\n".join(names) + "\n")
-    return folder
+    words = (*datasets.WORDS, "cat", "_background_noise_")
+    return write_speech_commands(tmp_path_factory.mktemp("commands"), words)
 
 
 @pytest.fixture
@@ -80,8 +59,8 @@ def typed(monkeypatch):
 
 def command(script: str, *words) -> str:
     """What a recipe prints, run as a user does."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    line = [sys.executable, str(ROOT / "recipes" / script), *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    line = [sys.executable, str(RECIPES / script), *map(str, words)]
     result = subprocess.run(line, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
@@ -119,30 +98,29 @@ def test_the_run_goes_on(digits, tmp_path, typed, capsys):
         *coqpit(f"data_path={digits}", f"output_path={tmp_path / 'runs'}", *TINY), "--max_steps=1", "--condition=label"
     )
     config = dataclasses.replace(fsdd.config)
-    fsdd.take_options(config, fsdd.CONDITIONS)
+    take_vocoder_options(config, fsdd.CONDITIONS, fsdd.PUBLISHED)
     train_from_recipe(config, fsdd.split)
     (run,) = (tmp_path / "runs").iterdir()
     assert "conditioned on 2: 0, 1" in capsys.readouterr().out
     typed("--continue_path", run, "--max_steps", 2)
     config = dataclasses.replace(fsdd.config)
-    fsdd.take_options(config, fsdd.CONDITIONS)
+    take_vocoder_options(config, fsdd.CONDITIONS, fsdd.PUBLISHED)
     train_from_recipe(config, fsdd.split)
     said = capsys.readouterr().out
     assert "conditioned on 2: 0, 1" in said and "2 steps." in said
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.name]
     assert "after 2 steps" in (run / "vocoder/README.md").read_text()
-    for words in (("--condition", "speaker"), ("--size", "small")):
-        typed(f"--continue_path={run}", *words)
-        with pytest.raises(SystemExit, match="are for a new run"):
-            fsdd.take_options(config, fsdd.CONDITIONS)
+    typed(f"--continue_path={run}", "--condition", "speaker")
+    with pytest.raises(SystemExit, match="are for a new run"):
+        take_vocoder_options(config, fsdd.CONDITIONS, fsdd.PUBLISHED)
 
 
 def test_what_is_held_back_is_what_is_held_back_elsewhere(digits):
     config = dataclasses.replace(fsdd.config, data_path=str(digits), eval_split_size=100)
     _, train, held = split_corpus(config, fsdd.split)
-    elsewhere = fsdd_digits.split(fsdd_digits.load(digits))
-    assert sorted(r.path.stem for r in train) == elsewhere[0].names
-    assert sorted(r.path.stem for r in held) == elsewhere[1].names and len(held) > 8
+    elsewhere = datasets.load(digits)
+    assert sorted(r.path.stem for r in train) == elsewhere.train.names
+    assert sorted(r.path.stem for r in held) == elsewhere.held.names and len(held) > 8
     config.eval_split_size = 3
     _, same, few = split_corpus(config, fsdd.split)
     assert same == train and len(few) == 3 and set(few) < set(held)
@@ -152,7 +130,7 @@ def test_what_is_held_back_is_what_is_held_back_elsewhere(digits):
 def test_published_sizes(digits, typed, condition):
     typed("--size", "published", "--condition", condition, *coqpit(f"data_path={digits}"))
     config = dataclasses.replace(fsdd.config)
-    fsdd.take_options(config, fsdd.CONDITIONS)
+    take_vocoder_options(config, fsdd.CONDITIONS, fsdd.PUBLISHED)
     assert sys.argv[1:] == ["--coqpit.data_path", str(digits)]
     config.data_path = str(digits)
     config.check_values()
@@ -167,11 +145,11 @@ def test_folders_that_are_no_fsdd(digits, tmp_path, typed):
     for name, says in (("1_ann_0.wav", "no usable clip to train on"), ("hello.wav", "no usable clip to hold back")):
         folder = tmp_path / name
         folder.mkdir()
-        soundfile.write(folder / name, tone(200, 0.3, 8000, 0), 8000)
+        soundfile.write(folder / name, tone(200, 2400), 8000)
         typed(*coqpit(f"data_path={folder}", f"output_path={tmp_path / 'runs'}"))
         with pytest.raises(SystemExit, match=says):
             train_from_recipe(dataclasses.replace(fsdd.config), fsdd.split)
-    soundfile.write(tmp_path / "hello.wav/1_ann_0.wav", tone(200, 0.3, 8000, 0), 8000)
+    soundfile.write(tmp_path / "hello.wav/1_ann_0.wav", tone(200, 2400), 8000)
     with pytest.raises(SystemExit, match="finds no condition in the names of 1 clips, such as hello"):
         train_from_recipe(dataclasses.replace(fsdd.config), fsdd.split)
     assert not (tmp_path / "runs").exists()
@@ -188,7 +166,7 @@ def test_sc09_of_words(commands, tmp_path, typed, capsys):
     assert "conditioned on 10: eight, five, four" in said
     (run,) = (tmp_path / "runs").iterdir()
     vocoder = load_vocoder(f"{run}?speaker=seven")
-    assert vocoder.config.mel == sc09.MEL and vocoder.config.speaker_names == tuple(sorted(sc09_digits.WORDS))
+    assert vocoder.config.mel == sc09.MEL and vocoder.config.speaker_names == tuple(sorted(datasets.WORDS))
     mel = vocoder.mel(torch.zeros(4096))[..., :32]
     assert torch.equal(vocoder.generate(mel, seed=1), vocoder.generate(mel, seed=1, speaker=5))
 
@@ -196,9 +174,9 @@ def test_sc09_of_words(commands, tmp_path, typed, capsys):
 def test_sc09_holds_back_what_the_published_lists_say(commands, monkeypatch):
     config = dataclasses.replace(sc09.config, data_path=str(commands), eval_split_size=100)
     _, train, held = split_corpus(config, sc09.split)
-    elsewhere = sc09_digits.split(sc09_digits.load(commands))
-    assert sorted(r.name for r in train) == sorted(elsewhere[0].names)
-    assert sorted(r.name for r in held) == sorted(elsewhere[1].names)
+    elsewhere = datasets.load(commands)
+    assert sorted(r.name for r in train) == sorted(elsewhere.train.names)
+    assert sorted(r.name for r in held) == sorted(elsewhere.held.names)
     monkeypatch.setattr(sc09.config, "global_condition", sc09.CONDITIONS["speaker"])
     config.global_condition = sc09.CONDITIONS["speaker"]
     _, train, held = split_corpus(config, sc09.split)
@@ -216,18 +194,6 @@ def test_sc09_holds_back_what_the_published_lists_say(commands, monkeypatch):
 def test_sc09_of_published_sizes(commands, typed):
     typed("--size=published")
     config = dataclasses.replace(sc09.config, data_path=str(commands))
-    sc09.recipe.take_options(config, sc09.CONDITIONS)
+    take_vocoder_options(config, sc09.CONDITIONS, sc09.PUBLISHED)
     learn_speakers(config, *split_corpus(config, sc09.split)[1:])
     assert to_core(config).sizes == DiffWaveConfig(n_mels=80, upsample_factors=(8, 16), labels=10)
-
-
-def test_sc09_without_a_mel(commands, digits, tmp_path):
-    from recipes.sc09 import train_diffwave
-
-    with pytest.raises(SystemExit, match="has no zero, one, two.*give the folder of Speech Commands"):
-        train_diffwave.main(["conditional", "--data", str(digits), "--output", str(tmp_path), "--steps", "1"])
-    words = ("conditional", "--data", commands, "--output", tmp_path / "run", "--steps", 1)
-    said = command("sc09/train_diffwave.py", *words)
-    assert "1 steps" in said
-    generator = load_generator(tmp_path / "run" / "generator")
-    assert (generator.sample_rate, generator.length, generator.labels) == (16000, 16384, tuple("0123456789"))

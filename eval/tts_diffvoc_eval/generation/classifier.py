@@ -1,44 +1,32 @@
-"""A classifier of spoken digits, whose features and class probabilities the metrics of generation rest on.
+"""A classifier of spoken digits, from whose probabilities and features the metrics of generation are computed.
 
-A ResNeXt (Xie et al. 2017, "Aggregated residual transformations for deep neural networks") on log-mel spectrograms,
-as in DiffWave's section 5.2, small enough to be trained on a CPU. On disk it is a folder with ``config.json``,
-``model.safetensors`` and a model card.
+A ResNeXt (Xie et al. 2017) on log-mel spectrograms, as in DiffWave's section 5.2, small enough to train on a CPU.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from tts_diffvoc.checkpoint import WEIGHTS, write_beside, write_weights
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
-from tts_diffvoc.voices import read_json
+from tts_diffvoc_eval.generation import folder as folders
+from tts_diffvoc_eval.generation.datasets import LABELS
 
 FORMAT = "diffvoc-classifier/1"
 BUNDLED = Path(__file__).resolve().parent / "weights" / "classifier"
-DIGITS = tuple("0123456789")
 
 
 def mel_for(sample_rate: int, length: int) -> MelConfig:
-    """64 frames of 32 bands over the whole band of a clip of ``length`` samples.
-
-    The floor lies at white noise of about -70 dB of full scale: what is softer than that counts as silence.
-    """
+    """64 frames of 32 bands for a clip of ``length`` samples; the floor is white noise of about -70 dB full scale."""
     window = 4 * length // 64
-    return MelConfig(
-        sample_rate, window, window, length // 64, n_mels=32, fmin=60.0, fmax=sample_rate / 2, floor=2e-4
-    )  # fmt: skip
+    return MelConfig(sample_rate, window, window, length // 64, 32, fmin=60.0, fmax=sample_rate / 2, floor=2e-4)
 
 
 @dataclass(frozen=True)
@@ -52,10 +40,10 @@ class ClassifierConfig:
         widths: channels of each stage, halved in time and frequency between two; the last is the number of features.
         inner: channels inside the blocks of each stage, in ``cardinality`` groups.
         blocks: blocks of a stage.
-        dropout: share of the features that training leaves out.
+        dropout: of the features, in training.
     """
 
-    labels: tuple[str, ...] = DIGITS
+    labels: tuple[str, ...] = LABELS
     length: int = 8192
     mel: MelConfig = field(default_factory=lambda: mel_for(8000, 8192))
     stem: int = 16
@@ -68,33 +56,27 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         for name in ("labels", "widths", "inner"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if len(self.widths) != len(self.inner) or not self.widths:
-            raise DiffvocError(f"{len(self.widths)} widths and {len(self.inner)} inner widths; give one each a stage.")
-        uneven = [width for width in self.inner if width % self.cardinality]
-        if uneven:
-            raise DiffvocError(f"inner widths {uneven} do not divide into {self.cardinality} groups; choose multiples.")
+        if not self.widths or len(self.widths) != len(self.inner) or any(n % self.cardinality for n in self.inner):
+            raise DiffvocError(
+                f"widths {self.widths} and inner widths {self.inner} were given; give one of both for each stage, the "
+                f"inner ones multiples of {self.cardinality}."
+            )
         if self.length % self.mel.hop_length:
-            raise DiffvocError(f"{self.length} samples are no whole number of hops of {self.mel.hop_length}.")
+            raise DiffvocError(f"{self.length} samples are not a multiple of the hop, {self.mel.hop_length}.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClassifierConfig:
-        """Read a plain dictionary, and refuse keys that this version does not know."""
         unknown = sorted(set(values) - {one.name for one in fields(cls)})
         if unknown:
             raise DiffvocError(f"unknown settings of a classifier: {', '.join(unknown)}; update tts-diffvoc.")
-        mel = {"mel": MelConfig.from_dict(values["mel"])} if "mel" in values else {}
-        return cls(**{**values, **mel})
+        return cls(**{**values, "mel": MelConfig.from_dict(values["mel"])})
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "mel": self.mel.to_dict()}
 
 
-class Block(nn.Module):
-    """A bottleneck of aggregated transformations (Xie et al. 2017, eq. 3 and figure 3c).
-
-    1x1 to ``inner`` channels, 3x3 in ``groups`` groups, 1x1 to ``after``, added to the input; each convolution has
-    batch norm, and a ReLU follows the sum. With a stride or another width the input passes a 1x1 convolution too.
-    """
+class ResNeXtBlock(nn.Module):
+    """A bottleneck of aggregated transformations (Xie et al. 2017, eq. 3 and figure 3c), [B, C, M, F]."""
 
     def __init__(self, before: int, inner: int, after: int, groups: int, stride: int) -> None:
         super().__init__()
@@ -108,24 +90,16 @@ class Block(nn.Module):
             nn.Conv2d(inner, after, 1, bias=False),
             nn.BatchNorm2d(after),
         )
-        same = stride == 1 and before == after
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
-        )
+        changed = stride > 1 or before != after
+        projection = (nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)) if changed else ()
+        self.shortcut = nn.Sequential(*projection)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, before, M, F] to [B, after, M / stride, F / stride]."""
         return F.relu(self.shortcut(x) + self.transform(x))
 
 
 class Classifier(nn.Module):
-    """Which digit a waveform says.
-
-    Attributes:
-        training_said: how it was trained, in a few words, for cards and tables.
-    """
+    """Which digit a waveform is. ``training_said`` is how it was trained, for cards and tables."""
 
     def __init__(self, config: ClassifierConfig | None = None) -> None:
         super().__init__()
@@ -138,11 +112,11 @@ class Classifier(nn.Module):
         for stage, (inner, width) in enumerate(zip(config.inner, config.widths)):
             for number in range(config.blocks):
                 stride = 2 if stage and not number else 1
-                blocks.append(Block(before, inner, width, config.cardinality, stride))
+                blocks.append(ResNeXtBlock(before, inner, width, config.cardinality, stride))
                 before = width
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(before, len(config.labels))
-        self.to(memory_format=torch.channels_last)  # on a CPU the grouped convolutions take half the time so
+        self.to(memory_format=torch.channels_last)  # halves the time of grouped convolutions on a CPU
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -164,13 +138,9 @@ class Classifier(nn.Module):
         """Log-mel [B, M, F] of waveforms [B, length], F = length / hop."""
         return log_mel(waveform, self.config.mel)[..., : self.config.length // self.config.mel.hop_length]
 
-    def features(self, mel: Tensor) -> Tensor:
-        """The penultimate layer [B, D]: the last stage, averaged over time and frequency."""
-        return self.blocks(self.stem(mel.unsqueeze(1))).mean((2, 3))
-
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B, C] and features [B, D] of log-mels [B, M, F]."""
-        features = self.features(mel)
+        """Logits [B, C] and features [B, D], the last stage's mean over time and frequency, of log-mels [B, M, F]."""
+        features = self.blocks(self.stem(mel.unsqueeze(1))).mean((2, 3))
         return self.head(F.dropout(features, self.config.dropout, self.training)), features
 
     @torch.inference_mode()
@@ -180,69 +150,94 @@ class Classifier(nn.Module):
         Raises: DiffvocError for another shape, or values that are not finite.
         """
         given = torch.as_tensor(waveforms, dtype=torch.float32)
-        if given.dim() != 2 or given.shape[1] != self.length:
+        if given.dim() != 2 or given.shape[1] != self.length or not torch.isfinite(given).all():
             raise DiffvocError(
-                f"waveforms of shape {list(given.shape)} were given; the classifier takes [N, {self.length}] "
-                f"at {self.sample_rate} Hz."
+                f"waveforms of shape {list(given.shape)} were given; the classifier takes finite ones, "
+                f"[N, {self.length}] at {self.sample_rate} Hz."
             )
-        if not torch.isfinite(given).all():
-            raise DiffvocError("the waveforms hold NaN or infinite samples; they cannot be classified.")
         was_training, device = self.training, self.head.weight.device
         self.eval()
-        found = [self(self.spectrogram(part.to(device))) for part in given.split(batch)] if len(given) else []
+        logits, features = zip(*(self(self.spectrogram(part.to(device))) for part in given.split(batch)))
         self.train(was_training)
-        if not found:
-            return np.empty((0, len(self.labels))), np.empty((0, self.head.in_features))
-        logits = torch.cat([one for one, _ in found]).double()
-        features = torch.cat([one for _, one in found]).double()
-        # In float64, so that no probability becomes zero, of which some metrics take the logarithm.
-        return logits.softmax(1).cpu().numpy(), features.cpu().numpy()
+        # float64, so that no probability is 0: some metrics take the logarithm
+        return torch.cat(logits).double().softmax(1).cpu().numpy(), torch.cat(features).double().cpu().numpy()
 
 
-def save(classifier: Classifier, folder: str | Path, card: str, half: bool = True) -> None:
-    """Write ``classifier`` to ``folder``; each file is written beside and renamed.
+class ClassifierTraining(nn.Module):
+    """Cross-entropy on augmented clips, with label smoothing so that probabilities stay away from 0 and 1."""
 
-    Args:
-        card: the text of the model card.
-        half: keep what training sets as float16; running means and variances stay float32.
+    def __init__(self, classifier: Classifier, smoothing: float) -> None:
+        super().__init__()
+        self.classifier, self.smoothing = classifier, smoothing
 
-    Raises: DiffvocError when the folder cannot be written.
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        """Of a :class:`tts_diffvoc_eval.generation.training.Batch`."""
+        network, draw = self.classifier, Generator().manual_seed(batch.seed)
+        torch.manual_seed(batch.seed)  # of dropout
+        waveform = vary(batch.waveform.cpu(), network.sample_rate, draw)
+        target = F.one_hot(batch.labels.cpu(), len(network.labels)).float()
+        mel, target = mix(mask(network.spectrogram(waveform), draw), target, draw)
+        device = network.head.weight.device
+        logits, _ = network(mel.to(device))
+        return {"loss": F.cross_entropy(logits, target.to(device), label_smoothing=self.smoothing)}
+
+
+def uniform(count: int, low: float, high: float, draw: Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, generator=draw)
+
+
+def vary(waveform: Tensor, rate: int, draw: Generator) -> Tensor:
+    """Clips [B, T] up to 12 % faster or slower, shifted up to 0.1 s, scaled by -10 to 6 dB, half of them with noise."""
+    count, length = waveform.shape
+    speed = uniform(count, 0.88, 1.12, draw)[:, None]
+    shift = uniform(count, -0.1, 0.1, draw)[:, None] * 2 * rate / length
+    across = torch.linspace(-1, 1, length) * speed + shift
+    grid = torch.stack([across, torch.zeros_like(across)], -1)[:, None]
+    moved = F.grid_sample(waveform[:, None, None], grid, align_corners=True)[:, 0, 0]
+    gain = 10 ** uniform(count, -0.5, 0.3, draw)
+    level = 10 ** uniform(count, -4.5, -2.3, draw) * (torch.rand(count, generator=draw) < 0.5)
+    noise = torch.randn(waveform.shape, generator=draw)
+    return (moved * gain[:, None] + noise * level[:, None]).clamp(-1, 1)
+
+
+def mask(mel: Tensor, draw: Generator, bands: int = 6, frames: int = 12) -> Tensor:
+    """``mel`` [B, M, F] with up to ``bands`` bands and ``frames`` frames of each clip at 0, the mean.
+
+    SpecAugment (Park et al. 2019, section 2), one mask of each kind.
     """
-    folder = Path(folder)
-    learnt = {name for name, _ in classifier.named_parameters()}
-    state = classifier.state_dict().items()
-    weights = {k: (v.half() if half and k in learnt else v).detach().cpu().contiguous() for k, v in state}
+    for axis, widest in ((1, bands), (2, frames)):
+        size = mel.shape[axis]
+        width = uniform(len(mel), 0, widest, draw)
+        start = uniform(len(mel), 0, 1, draw) * (size - width)
+        place = torch.arange(size)[None]
+        hidden = (place >= start[:, None]) & (place < (start + width)[:, None])
+        mel = mel.masked_fill(hidden.unsqueeze(3 - axis), 0.0)
+    return mel
+
+
+def mix(mel: Tensor, target: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+    """Mixup (Zhang et al. 2018, eq. 1) of half of the clips, weights up to 0.5: mels [B, M, F] and targets [B, C]."""
+    share = uniform(len(mel), 0, 0.5, draw) * (torch.rand(len(mel), generator=draw) < 0.5)
+    other = torch.randperm(len(mel), generator=draw)
+    mixed = mel + share[:, None, None] * (mel[other] - mel)
+    return mixed, target + share[:, None] * (target[other] - target)
+
+
+def save(classifier: Classifier, folder: str | Path, card: str) -> None:
+    """Write ``classifier`` to ``folder``. Raises: DiffvocError when it cannot be written."""
     values = {"format": FORMAT, "training": classifier.training_said, **classifier.config.to_dict()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f".{WEIGHTS}.part"
-        write_weights(beside, weights)
-        os.replace(beside, folder / WEIGHTS)
-        write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
-        write_beside(folder / "README.md", card)
-    except OSError as error:
-        raise DiffvocError(f"the classifier cannot be written to {folder}: {error.strerror or error}.") from None
+    folders.save(Path(folder), values, classifier, card)
 
 
 def load(folder: str | Path = BUNDLED, device: str | torch.device = "cpu") -> Classifier:
-    """The classifier in ``folder``, float32, ready to classify; the bundled one unless another is named.
+    """The classifier in ``folder``, by default the bundled one, in evaluation mode.
 
-    Raises: DiffvocError for a folder that is missing, damaged or no classifier.
+    Raises: DiffvocError for a folder that is missing, damaged or no classifier's.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DiffvocError(f"there is no folder {folder}; train a classifier by recipes/fsdd/train_classifier.py.")
-    values = read_json(folder / "config.json")
-    if values.pop("format", None) != FORMAT:
-        raise DiffvocError(f'{folder} is no classifier: its config.json does not say "format": "{FORMAT}".')
-    said = values.pop("training", "not said")
+    values = folders.read_values(Path(folder), FORMAT, "classifier")
+    del values["format"]
+    training = values.pop("training", "not said")
     classifier = Classifier(ClassifierConfig.from_dict(values))
-    try:
-        classifier.load_state_dict(load_file(folder / WEIGHTS))
-    except (SafetensorError, OSError) as error:
-        raise DiffvocError(f"{folder / WEIGHTS} cannot be read ({error}); copy the classifier again.") from None
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise DiffvocError(f"{folder / WEIGHTS} does not belong to its config.json: {reason}") from None
-    classifier.training_said = said
-    return classifier.to(device).eval()
+    folders.fill(classifier, Path(folder), device)
+    classifier.training_said = training
+    return classifier

@@ -1,4 +1,4 @@
-"""Noise on clips, ways to take it off, and how far each one gets."""
+"""Zero-shot denoising: noise on clips, methods to remove it, and how well each does."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
 from tts_diffvoc_eval.generation.classifier import Classifier
-from tts_diffvoc_eval.generation.metrics import Estimate, accuracy, wilson
+from tts_diffvoc_eval.generation.metrics import Estimate, accuracy
 from tts_diffvoc_eval.intervals import interval
 
 WINDOW = 256  # samples of a frame of spectral subtraction, 32 ms at 8 kHz
 FLOOR = 0.02  # of a bin's power that spectral subtraction leaves at least
 BATCH = 16
-CLOSEST = 100.0  # dB; more is rounding
 
 
 @dataclass(frozen=True)
-class Noisy:
+class NoisyClips:
     """Clips with white noise.
 
     Attributes:
-        clean: [N, T] float32.
-        noisy: [N, T], not cut to [-1, 1].
+        clean: [N, T] float32. noisy: [N, T], not clipped to [-1, 1].
         deviations: [N] float64, of each clip's noise, in units of the waveform.
         labels: [N] names of what is said.
     """
@@ -40,20 +39,20 @@ class Noisy:
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to take noise off: its name for files, its label for people, and what it does to a :class:`Noisy`."""
+class Method:
+    """A way to remove noise: its name for files, its label for people, and what it makes of noisy clips, [N, T]."""
 
     name: str
     label: str
-    clean: Callable[[Noisy], Tensor]
+    apply: Callable[[NoisyClips], Tensor]
 
 
-def add_white_noise(clean: Tensor, labels: Sequence[str], share: float, relative: bool, seed: int = 0) -> Noisy:
+def add_white_noise(clean: Tensor, labels: Sequence[str], share: float, relative: bool, seed: int = 0) -> NoisyClips:
     """``clean`` [N, T] with Gaussian noise, clip i's from a seed of its own.
 
     Args:
-        share: deviation of the noise, of full scale; if ``relative``, of the clip's root mean square where it is not
-            digital silence, so that clips of all loudnesses have one signal-to-noise ratio.
+        share: deviation of the noise, of full scale; if ``relative``, of the clip's root mean square without digital
+            silence at its ends, so that all clips have one signal-to-noise ratio.
 
     Raises: DiffvocError for a share that is not positive.
     """
@@ -63,36 +62,27 @@ def add_white_noise(clean: Tensor, labels: Sequence[str], share: float, relative
     draws = [torch.Generator().manual_seed(seed * 1_000_003 + i) for i in range(len(clean))]
     white = torch.stack([torch.randn(clean.shape[1], generator=one) for one in draws])
     deviations = share * loudness
-    return Noisy(clean, clean + deviations[:, None].float() * white, deviations, tuple(labels))
+    return NoisyClips(clean, clean + deviations[:, None].float() * white, deviations, tuple(labels))
 
 
 def rms(clip: Tensor) -> Tensor:
     """Root mean square of ``clip`` [T] from its first sample that is not 0 to its last, float64; 0 for silence."""
-    heard = clip.nonzero()
-    if not len(heard):
+    sounding = clip.nonzero()
+    if not len(sounding):
         return torch.zeros((), dtype=torch.float64)
-    return clip[int(heard[0]) : int(heard[-1]) + 1].double().square().mean().sqrt()
+    return clip[int(sounding[0]) : int(sounding[-1]) + 1].double().square().mean().sqrt()
 
 
 def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
-    """Scale-invariant signal-to-distortion ratio of ``estimate`` [N, T] to ``target`` [N, T], [N] in dB.
-
-    10 log10(|a s|^2 / |a s - e|^2) with a = <e, s> / |s|^2, means taken off (Le Roux et al. 2019, equation 3). At most
-    100 dB; NaN for a silent target.
-    """
-    if estimate.shape != target.shape:
-        raise DiffvocError(f"clips of shape {list(estimate.shape)} were given for {list(target.shape)}; give one each.")
-    e, s = (x.double() - x.double().mean(1, keepdim=True) for x in (estimate, target))
-    scaled = (e * s).sum(1, keepdim=True) / s.square().sum(1, keepdim=True) * s
-    ratio = scaled.square().sum(1) / (scaled - e).square().sum(1).clamp_min(1e-300)
-    return (10 * ratio.log10()).clamp_max(CLOSEST)
+    """Scale-invariant signal-to-distortion ratio [N] in dB (Le Roux et al. 2019, eq. 3), means removed."""
+    return scale_invariant_signal_distortion_ratio(estimate.double(), target.double(), zero_mean=True)
 
 
-# Ways
+# Methods
 
 
-def spectral_subtraction(data: Noisy) -> Tensor:
-    """Each bin's magnitude less the noise's expected power, phases kept (Boll 1979, with powers): [N, T]."""
+def spectral_subtraction(data: NoisyClips) -> Tensor:
+    """Each bin's power less the noise's expected power, phases kept (Boll 1979, with powers): [N, T]."""
     window = torch.hann_window(WINDOW)
     spectrum = torch.stft(data.noisy, WINDOW, WINDOW // 4, window=window, return_complex=True)
     power = spectrum.abs().square()
@@ -102,10 +92,7 @@ def spectral_subtraction(data: Noisy) -> Tensor:
 
 
 def linear(generator: Generator) -> Generator:
-    """A copy of a folded ``generator`` that has learnt nothing but the data's mean spectrum: the control.
-
-    What a folded network adds to is the best linear estimate, which is a Wiener filter for speech as it is on average.
-    """
+    """A copy of a folded ``generator`` without its network's correction: the best linear estimate, a Wiener filter."""
     if not generator.config.hop:
         raise DiffvocError(f"{generator.name} works on samples and has no linear estimate.")
     copy = Generator(generator.config, f"{generator.name}-linear").to(generator.device).eval()
@@ -113,56 +100,65 @@ def linear(generator: Generator) -> Generator:
     return copy
 
 
-def by(
-    generator: Generator, steps: int | None = 1, known: bool = True, told: bool = False, t: int | None = None
-) -> Way:
+def diffusion(
+    generator: Generator, steps: int = 1, noise_known: bool = True, label_known: bool = False, t: int | None = None
+) -> Method:
     """Zero-shot denoising by ``generator`` (:meth:`Generator.denoise`).
 
     Args:
         steps: network evaluations; 1 is the posterior mean.
-        known: it is told the noise's deviation; else it estimates it clip by clip.
-        told: it is told what is said.
-        t: it enters at this step, whatever the noise.
+        noise_known: it is given the noise's deviation; else it estimates it clip by clip.
+        label_known: it is given the label.
+        t: it enters at this step of the schedule, whatever the noise.
     """
-    where = f"from t = {t}" if t is not None else "noise known" if known else "noise estimated"
-    said = f"{steps} step{'s' if steps != 1 else ''}" if steps else "every step"
-    label = f"{generator.name}, {said}, {where}" + (", told the label" if told else "")
-    end = f"-t{t}" if t is not None else "" if known else "-estimated"
-    name = f"{generator.name}-{steps or 'every'}{end}" + ("-told" if told else "")
+    start, end = ("noise known", "") if noise_known else ("noise estimated", "-estimated")
+    if t is not None:
+        start, end = f"from t = {t}", f"-t{t}"
+    name = f"{generator.name}-{steps}{end}" + ("-told" if label_known else "")
+    label = f"{generator.name}, {steps} step{'s' if steps != 1 else ''}, {start}" + (
+        ", label known" if label_known else ""
+    )
 
-    def clean(data: Noisy) -> Tensor:
-        alike = bool((data.deviations == data.deviations[0]).all())
+    def apply(data: NoisyClips) -> Tensor:
+        size = BATCH if t is not None or bool((data.deviations == data.deviations[0]).all()) else 1
         parts = []
-        for first in range(0, len(data.noisy), BATCH if alike or t is not None else 1):
-            some = slice(first, first + (BATCH if alike or t is not None else 1))
-            noise = float(data.deviations[first]) if known and t is None else None
-            labels = list(data.labels[some]) if told else None
+        for first in range(0, len(data.noisy), size):
+            some = slice(first, first + size)
+            noise = float(data.deviations[first]) if noise_known and t is None else None
+            labels = list(data.labels[some]) if label_known else None
             parts.append(generator.denoise(data.noisy[some], t, noise, steps=steps, seed=first, label=labels).cpu())
         return torch.cat(parts)
 
-    return Way(name, label, clean)
+    return Method(name, label, apply)
 
 
-# Measuring
+def methods(generator: Generator, steps: Sequence[int], entries: Sequence[int]) -> list[Method]:
+    """All that is compared: ``entries`` are steps of the schedule to enter at."""
+    found = [
+        Method("noisy", "noise left on", lambda data: data.noisy),
+        Method("spectral-subtraction", "spectral subtraction, noise known", spectral_subtraction),
+    ]
+    if generator.config.hop:
+        control = diffusion(linear(generator))
+        found.append(Method(control.name, "linear estimate, noise known", control.apply))
+    found += [diffusion(generator, number) for number in steps]
+    found += [diffusion(generator, min(steps), t=t) for t in entries]
+    found.append(diffusion(generator, min(steps), noise_known=False))
+    return [*found, diffusion(generator, min(steps), label_known=True)] if generator.labels else found
 
 
-def measure(way: Way | None, data: Noisy, classifier: Classifier | None = None) -> dict[str, Estimate]:
-    """SI-SDR after, its gain, and the classifier's accuracy on what is left, each with its interval over clips.
-
-    ``way`` None is to leave the noise on.
-    """
-    cleaned = data.noisy if way is None else way.clean(data)
-    if not bool(torch.isfinite(cleaned).all()):
-        raise DiffvocError(f"{way.label if way else 'the noise'} made NaN or infinite samples.")
-    after = si_sdr(cleaned, data.clean).numpy()
+def measure(method: Method, data: NoisyClips, classifier: Classifier | None = None) -> dict[str, Estimate]:
+    """SI-SDR after denoising, its gain, and the classifier's accuracy, each with its interval over clips."""
+    denoised = method.apply(data)
+    if not bool(torch.isfinite(denoised).all()):
+        raise DiffvocError(f"{method.label} made NaN or infinite samples.")
+    after, before = si_sdr(denoised, data.clean).numpy(), si_sdr(data.noisy, data.clean).numpy()
     found = {"after": _mean(after)}
-    if way is not None:
-        found["gain"] = _mean(after - si_sdr(data.noisy, data.clean).numpy())
+    if denoised is not data.noisy:
+        found["gain"] = _mean(after - before)
     if classifier is not None:
-        p, _ = classifier.classify(cleaned.clamp(-1, 1))
-        numbers = np.array([classifier.labels.index(label) for label in data.labels])
-        share = accuracy(p, numbers)
-        found["accuracy"] = Estimate(share, *wilson(round(share * len(numbers)), len(numbers)))
+        p, _ = classifier.classify(denoised.clamp(-1, 1))
+        found["accuracy"] = accuracy(p, [classifier.labels.index(label) for label in data.labels])
     return found
 
 

@@ -1,24 +1,22 @@
 """WaveGAN: a clip in one pass, from a generator that learnt against a critic.
 
-Donahue, McAuley and Puckette, "Adversarial Audio Synthesis" (ICLR 2019), tables 3 and 4 of its appendix; trained with
-the loss of Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), equation 3. Without labels and without the
-learnt filter after the generator.
+Donahue, McAuley and Puckette, "Adversarial Audio Synthesis" (ICLR 2019), tables 3 and 4; trained with the loss of
+Gulrajani et al. 2017, equation 3. Without labels and without the learnt filter after the generator.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad, relu
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval.generation.rivals import Rival, load, save
-
-__all__ = ["Critic", "Generator", "WaveGan", "WaveGanConfig", "critic_losses", "gradient_penalty", "load", "save"]
+from tts_diffvoc_eval.generation.unconditional_model import UnconditionalModel, check_positive
 
 KERNEL, STRIDE, LAYERS = 25, 4, 5
 SHIFT = 2  # n of phase shuffle
@@ -32,7 +30,6 @@ class WaveGanConfig:
     length: samples of a clip, a multiple of 1,024: 16,384 in the paper.
     width: d, the channels before the waveform; 64 in the paper.
     latent: random numbers of a clip.
-    sample_rate: of the clips.
     """
 
     length: int = 8192
@@ -41,10 +38,7 @@ class WaveGanConfig:
     sample_rate: int = 8000
 
     def __post_init__(self) -> None:
-        for name in ("length", "width", "latent", "sample_rate"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise DiffvocError(f"the {name} of a WaveGAN is {value!r}; give a whole number above zero.")
+        check_positive(self)
         if self.length % STRIDE**LAYERS:
             raise DiffvocError(f"a WaveGAN's clips have a multiple of {STRIDE**LAYERS} samples, not {self.length}.")
 
@@ -59,36 +53,47 @@ class WaveGanConfig:
         return [1] + [self.width * 2**i for i in range(LAYERS)]
 
 
-class Generator(nn.Module):
+def _initialise(layer: nn.Module, fan_in: float, gain: float = 1.0) -> None:
+    """Uniform weights that keep the variance (He et al. 2015, equation 10)."""
+    bound = gain * math.sqrt(3 / fan_in)
+    nn.init.uniform_(layer.weight, -bound, bound)
+    nn.init.zeros_(layer.bias)
+
+
+class WaveGan(UnconditionalModel):
     """Table 3: latent [B, 100] to waveform [B, T]."""
 
-    def __init__(self, config: WaveGanConfig) -> None:
-        super().__init__()
+    kind, title, family, config_type = "wavegan", "WaveGAN", "gan", WaveGanConfig
+    what = "The generator of Donahue, McAuley and Puckette (2019):"
+
+    def __init__(self, config: WaveGanConfig, size: str = "small", training: str = "untrained") -> None:
+        super().__init__(config, size, training)
         widths = config.channels[::-1]
-        self.positions = config.positions
         self.dense = nn.Linear(config.latent, config.positions * widths[0])
         self.layers = nn.ModuleList(
             nn.ConvTranspose1d(a, b, KERNEL, STRIDE, padding=KERNEL // 2 - 1, output_padding=1)
             for a, b in zip(widths, widths[1:])
         )
-        _start(self.dense, config.latent / 3)  # the variance of a number between -1 and 1 is 1/3
+        _initialise(self.dense, config.latent / 3)  # the variance of a number between -1 and 1 is 1/3
         for i, layer in enumerate(self.layers):
-            # Each output hears a fourth of the kernel; half of what it hears is cut by the ReLU before.
-            loudness = 1.0 if i + 1 < LAYERS else 0.1
-            _start(layer, layer.in_channels * KERNEL / STRIDE / 2, loudness)
+            # An output sees a fourth of the kernel, and half of what it sees is cut by the ReLU before.
+            _initialise(layer, layer.in_channels * KERNEL / STRIDE / 2, 1.0 if i + 1 < LAYERS else 0.1)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(count, self.config.latent, generator=generator) * 2 - 1
+
+    def sample(self, latent: Tensor) -> Tensor:
+        return self(latent)
 
     def forward(self, latent: Tensor) -> Tensor:
-        x = self.dense(latent).unflatten(1, (-1, self.positions))
+        x = self.dense(latent).unflatten(1, (-1, self.config.positions))
         for layer in self.layers:
             x = layer(relu(x))
         return x.squeeze(1).tanh()
 
 
 class Critic(nn.Module):
-    """Table 4: waveform [B, T] to a score [B], higher for what is real.
-
-    Phase shuffle moves what each layer but the last hands on by up to ``SHIFT`` places.
-    """
+    """Table 4: waveform [B, T] to a score [B], higher for what is real; phase shuffle after all layers but the last."""
 
     def __init__(self, config: WaveGanConfig) -> None:
         super().__init__()
@@ -98,8 +103,8 @@ class Critic(nn.Module):
         )
         self.dense = nn.Linear(config.positions * widths[-1], 1)
         for layer in self.layers:
-            _start(layer, layer.in_channels * KERNEL / 2)
-        _start(self.dense, self.dense.in_features / 2)
+            _initialise(layer, layer.in_channels * KERNEL / 2)
+        _initialise(self.dense, self.dense.in_features / 2)
 
     def forward(self, waveform: Tensor) -> Tensor:
         x = waveform.unsqueeze(1)
@@ -110,62 +115,58 @@ class Critic(nn.Module):
         return self.dense(x.flatten(1)).squeeze(1)
 
 
-def _start(layer: nn.Module, heard: float, loudness: float = 1.0) -> None:
-    """Draw weights so that what comes out is about as loud as what goes in; He et al. 2015, equation 10."""
-    bound = loudness * math.sqrt(3 / heard)
-    nn.init.uniform_(layer.weight, -bound, bound)
-    nn.init.zeros_(layer.bias)
+def phase_shuffle(x: Tensor, shifts: Tensor | None = None) -> Tensor:
+    """Shift each clip's activations [B, C, T] by -SHIFT to SHIFT places, the gap filled by reflection; section 3.3.
 
-
-def phase_shuffle(x: Tensor, most: int = SHIFT, shifts: Tensor | None = None) -> Tensor:
-    """Move each clip's activations [B, C, T] by -most to most places, the gap filled by reflection; section 3.3.
-
-    Args:
-        shifts: [B] whole numbers instead of random ones, above zero to the right.
+    Args: shifts: [B] whole numbers instead of random ones, positive to the right.
     """
-    if most == 0:
-        return x
     if shifts is None:
-        shifts = torch.randint(-most, most + 1, (len(x),))
-    length = x.shape[-1]
-    starts = (most - shifts).tolist()
-    padded = pad(x, (most, most), mode="reflect").unbind(0)
-    return torch.stack([clip[:, start : start + length] for clip, start in zip(padded, starts)])
+        shifts = torch.randint(-SHIFT, SHIFT + 1, (len(x),))
+    padded = pad(x, (SHIFT, SHIFT), mode="reflect").unbind(0)
+    starts = (SHIFT - shifts).tolist()
+    return torch.stack([clip[:, start : start + x.shape[-1]] for clip, start in zip(padded, starts)])
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """Mean of (norm of the critic's gradient - 1) squared, a scalar, between real and fake clips [B, T].
+    """E (|grad critic(x)| - 1)^2 at x = mix real + (1 - mix) fake (Gulrajani et al. 2017, eq. 3), a scalar.
 
-    Gulrajani et al. 2017, equation 3, without its factor.
-
-    Args:
-        mix: [B], how much of the real clip is in the point between the two.
+    Args: real, fake: [B, T]. mix: [B].
     """
     between = (mix.unsqueeze(1) * real + (1 - mix.unsqueeze(1)) * fake).detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradient.norm(dim=1) - 1).square().mean()
 
 
-def critic_losses(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """What the critic makes large, and its penalty: the estimate of the Wasserstein distance, and equation 3's second
-    term with its factor. Both are scalars; the critic's loss is the second less the first."""
-    scores = critic(torch.cat([real, fake]))
-    distance = scores[: len(real)].mean() - scores[len(real) :].mean()
-    mix = torch.rand(len(real), device=real.device)
-    return distance, PENALTY * gradient_penalty(critic, real, fake, mix)
+class WaveGanTraining(nn.Module):
+    """A generator and its critic, which makes ``critic_steps`` steps before each of the generator's."""
 
+    def __init__(self, model: WaveGan, critic_steps: int) -> None:
+        super().__init__()
+        self.model, self.critic, self.critic_steps = model, Critic(model.config), critic_steps
 
-class WaveGan(Rival):
-    kind, name, family, config_type = "wavegan", "WaveGAN", "gan", WaveGanConfig
-    what = "The generator of Donahue, McAuley and Puckette (2019):"
-    network: Generator
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        return {"critic": list(self.critic.parameters()), "generator": list(self.model.parameters())}
 
-    @staticmethod
-    def build(config: WaveGanConfig) -> Generator:
-        return Generator(config)
+    def losses(self, batch: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Of a :class:`tts_diffvoc_eval.generation.training.Batch` with clips for all steps of the critic."""
+        torch.manual_seed(batch.seed)
+        parts = batch.waveform.chunk(self.critic_steps)
+        for real in parts:
+            with torch.no_grad():
+                fake = self.fake(len(real))
+            distance = self.critic(real).mean() - self.critic(fake).mean()  # estimates Wasserstein's
+            penalty = gradient_penalty(self.critic, real, fake, torch.rand(len(real)).to(real))
+            yield "critic", {"loss": PENALTY * penalty - distance, "distance": distance}
+        self.critic.requires_grad_(False)
+        yield "generator", {"loss": -self.critic(self.fake(len(parts[0]))).mean()}
+        self.critic.requires_grad_(True)
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        return torch.rand(count, self.config.latent, generator=generator) * 2 - 1
+    def fake(self, count: int) -> Tensor:
+        latent = torch.rand(count, self.model.config.latent) * 2 - 1
+        return self.model(latent.to(self.model.dense.weight.device))
 
-    def make(self, latent: Tensor) -> Tensor:
-        return self.network(latent)
+    @torch.no_grad()
+    def held_out(self, waveform: Tensor) -> dict[str, float]:
+        """The critic's estimate of the Wasserstein distance of generated clips from these, [N, T]."""
+        scores = [self.critic(part).mean() - self.critic(self.fake(len(part))).mean() for part in waveform.split(64)]
+        return {"held_distance": float(torch.stack(scores).mean())}

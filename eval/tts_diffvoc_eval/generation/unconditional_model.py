@@ -1,0 +1,67 @@
+"""What the baselines, WaveGAN and WaveNet, have in common: clips of one length, without labels."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tts_diffvoc.errors import DiffvocError
+
+
+class UnconditionalModel(nn.Module):
+    """A network that turns random numbers into clips.
+
+    Args:
+        config: a dataclass of plain values with ``length`` and ``sample_rate``.
+        size: "published" or "small", for its label.
+        training: how it was trained, in words.
+
+    Attributes:
+        kind: its name in files. title: its name for people. family: "gan" or "autoregressive".
+        what: a sentence for its card.
+    """
+
+    kind: str
+    title: str
+    family: str
+    what: str
+    config_type: type
+
+    def __init__(self, config: Any, size: str = "small", training: str = "untrained") -> None:
+        super().__init__()
+        self.config, self.size, self.training_said = config, size, training
+
+    @abstractmethod
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """The random numbers [count, ...] of ``count`` clips, on the CPU."""
+
+    @abstractmethod
+    def sample(self, latent: Tensor) -> Tensor:
+        """Clips [B, T] of the random numbers [B, ...] that :meth:`draw` gave."""
+
+    @property
+    def label(self) -> str:
+        return self.title if self.size == "published" else f"{self.title} ({self.size})"
+
+    @property
+    def parameters_count(self) -> int:
+        return sum(p.numel() for p in self.parameters())
+
+    @torch.inference_mode()
+    def generate(self, count: int, seed: int, batch: int = 128) -> Tensor:
+        """Clips [count, T], float32 in [-1, 1], on the CPU; the same on every device and in batches of any size."""
+        latent = self.draw(count, torch.Generator().manual_seed(seed))
+        device = next(self.parameters()).device
+        clips = [self.sample(part.to(device)).float().cpu() for part in latent.split(batch)]
+        return torch.cat(clips).clamp(-1, 1)
+
+
+def check_positive(config: Any) -> None:
+    """Raises: DiffvocError unless every value of a config is a whole number above zero."""
+    for name, value in asdict(config).items():
+        if not isinstance(value, int) or value < 1:
+            raise DiffvocError(f"{type(config).__name__} has {name} = {value!r}; give a whole number above zero.")
