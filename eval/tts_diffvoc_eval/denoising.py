@@ -21,7 +21,8 @@ import tts_diffvoc
 from tts_diffvoc import generators
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import provenance, records
-from tts_diffvoc_eval.generation import classifier, datasets, denoising, tables
+from tts_diffvoc_eval.generation import classifier as classifiers
+from tts_diffvoc_eval.generation import datasets, denoising, tables
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
 from tts_diffvoc_eval.unconditional import add_common, check_common, command_line, waveform_digest
@@ -61,17 +62,17 @@ def run(options: argparse.Namespace) -> Path:
         raise DiffvocError(
             f"{generator.name} makes {generator.sample_rate:,} Hz, {corpus.name} has {corpus.sample_rate:,}."
         )
-    judge = classifier.load(options.classifier, options.device)
-    usable = (judge.sample_rate, judge.length) == (corpus.sample_rate, corpus.length)
+    classifier = classifiers.load(options.classifier, options.device)
+    usable = (classifier.sample_rate, classifier.length) == (corpus.sample_rate, corpus.length)
     chosen = torch.linspace(0, len(corpus.held) - 1, min(options.count, len(corpus.held))).round().long()
-    names = [judge.labels[number] for number in corpus.held.labels[chosen].tolist()]
+    names = [classifier.labels[number] for number in corpus.held.labels[chosen].tolist()]
     rows: list[dict[str, Any]] = []
     methods = denoising.methods(generator, options.steps, options.t)
     with Progress("denoising", len(noises) * len(methods)) as bar:
         for share, relative, description in noises:
             data = denoising.add_white_noise(corpus.held.waveforms[chosen], names, share, relative, options.seed)
             for method in methods:
-                found = denoising.measure(method, data, judge if usable else None)
+                found = denoising.measure(method, data, classifier if usable else None)
                 values = {key: one._asdict() for key, one in found.items()}
                 row = {"name": method.name, "label": method.label, "noise": description, "clips": len(chosen)}
                 rows.append({**row, "values": values})

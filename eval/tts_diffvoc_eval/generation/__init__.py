@@ -1,1 +1,1 @@
-"""Generated digits: who makes them, who judges them, and by what."""
+"""Generation of spoken digits: datasets, systems, a classifier, metrics, tables, and the samples of a page."""
