@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval.reporting import build, page, plots, spectrograms, tables
-from tts_diffvoc_eval.reporting.board import Board
+from tts_diffvoc_eval.reporting.leaderboard import Leaderboard
 
 
-def redraw(run: Path) -> Board:
+def redraw(run: Path) -> Leaderboard:
     """Tables, plots, spectrograms and the page of the run in the folder ``run``; returns the numbers shown.
 
-    Raises: DiffvocError where the folder is no run, or one without any record.
+    Raises: DiffvocError where the folder is not a run, or has no record.
     """
     board = build.load(run)
     tables.write(run, board)

@@ -11,8 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tts_diffvoc_eval.reporting import build, labels, plots, spectrograms
-from tts_diffvoc_eval.reporting.labels import Name
+from tts_diffvoc_eval.reporting import build, plots, spectrograms
+from tts_diffvoc_eval.reporting.plots import labels, quality_speed, quality_training, style
+from tts_diffvoc_eval.reporting.plots.labels import Name
 
 
 @pytest.mark.parametrize("higher", [True, False])
@@ -25,7 +26,7 @@ def test_front_is_what_no_other_beats(higher):
         x, y = points[i]
         return any((u <= x and sign * v >= sign * y) and (u < x or sign * v > sign * y) for u, v in points)
 
-    found = plots.front(points, higher)
+    found = quality_speed.front(points, higher)
     assert {points[i] for i in found} == {points[i] for i in range(len(points)) if not beaten(i)}
     assert [points[i][0] for i in found] == sorted(points[i][0] for i in found)
 
@@ -49,23 +50,19 @@ def test_names_cover_neither_each_other_nor_points():
 
 
 def test_optional_names_give_way():
-    figure = Figure(figsize=(3, 2), dpi=100)
-    axes = figure.add_subplot()
+    axes = Figure(figsize=(3, 2), dpi=100).add_subplot()
     points = [(0.5 + 0.001 * i, 0.5) for i in range(40)]
-    labels.place(axes, [Name(f"{i}", point, optional=True) for i, point in enumerate(points)], points)
+    names = [Name("name", points[0]), *(Name(f"{i}", point, optional=True) for i, point in enumerate(points))]
+    labels.place(axes, names, points)
     assert 0 < len(axes.texts) < 40
 
 
 def test_heights_apart():
-    heights = labels._apart([0.0, 1.0, 1.5, 9.0], 2.0)
+    heights = labels.spread([0.0, 1.0, 1.5, 9.0], 2.0, -9, 20)
     assert np.diff(heights).min() >= 2.0 - 1e-9
     assert heights[-1] == 9.0 and np.mean(heights[:3]) == pytest.approx(np.mean([0.0, 1.0, 1.5]))
-    assert labels._apart([0.0, 5.0], 2.0) == [0.0, 5.0]
-
-
-def test_heights_stay_within_the_frame():
-    assert labels._within([-3.0, -1.0, 1.0, 9.0], 2.0, 0.0, 8.0) == [0.0, 2.0, 4.0, 8.0]
-    assert labels._within([0.0, 2.0, 4.0], 2.0, 1.0, 3.0) == [1.0, 3.0, 5.0]
+    assert labels.spread([-3.0, -1.0, 1.0, 9.0], 2.0, 0.0, 8.0).tolist() == [0.0, 2.0, 4.0, 8.0]
+    assert labels.spread([0.0, 2.0, 4.0], 2.0, 1.0, 3.0).tolist() == [1.0, 3.0, 5.0]  # more than there is room for
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +73,12 @@ def crowd(tmp_path_factory):
 
 def test_one_line_a_checkpoint_and_sampler(crowd):
     rows = crowd[1].systems()
-    lines = plots.families_of_steps(rows)
+    lines = style.lines_of_steps(rows)
     assert sorted((line[0].group, line[0].sampler) for line in lines) == [
         (group, sampler) for group in ("diffwave", "wavegrad") for sampler in ("ddpm", "dpm-solver")
     ]
     assert all([row.steps for row in line] == [3, 6, 12, 25, 50] for line in lines)
-    assert {plots.title_of(line, rows) for line in lines} == {
+    assert {style.title_of(line, rows) for line in lines} == {
         f"{name}, {sampler}" for name in ("DiffWave", "WaveGrad") for sampler in ("ddpm", "dpm-solver")
     }
 
@@ -119,10 +116,8 @@ def test_short_sounds_have_a_spectrogram():
 def test_untrained_systems_make_no_front(tmp_path):
     systems = {name: many()[name] for name in ("original", "griffin-lim", "hifigan-v2", "melgan")}
     fastest = {**systems, "melgan": replace(systems["melgan"], slowness=1e-3)}
-    run = make(tmp_path / "run", fastest, ("bell-01",), parts=("quality", "speed"))
-    (tmp_path / "run" / "plots").mkdir()
-    board = build.load(run)
-    picture = plots.quality_speed(run, board, board.by_name["pesq_wb"])
+    board = build.load(make(tmp_path / "run", fastest, ("bell-01",), parts=("quality", "speed")))
+    picture = quality_speed.plot(board, board.by_name["pesq_wb"])
     assert picture.title == "Pareto front of speed and PESQ-WB: 2 of 2 systems"
     assert "MelGAN" not in picture.caption
 
@@ -130,13 +125,12 @@ def test_untrained_systems_make_no_front(tmp_path):
 def after_training(folder, systems, clips=("bell-01", "bell-02", "bell-03")):
     """A run of nothing but quality, ready to be drawn."""
     run = make(folder / "run", systems, clips, parts=("quality",))
-    (run / "plots").mkdir()
     return run, build.load(run)
 
 
 def test_one_line_a_training(tmp_path):
     _, board = after_training(tmp_path, trained(), ("bell-01",))
-    lines = plots.families_of_training(board.systems())
+    lines = quality_training.lines_of_training(board.systems())
     assert [[row.name for row in line] for line in lines] == [
         [*(f"{run}-quarter-{k}" for k in (1, 2, 3)), run] for run in sorted(TRAININGS)
     ]
@@ -144,18 +138,17 @@ def test_one_line_a_training(tmp_path):
 
 @pytest.mark.parametrize("metric", ["pesq_wb", "wer_original"])
 def test_quality_over_training(tmp_path, metric):
-    run, board = after_training(tmp_path, trained(("diffwave", "waveglow", "hifigan-v2")))
-    with plots.style():
-        picture = plots.quality_training(run, board, board.by_name[metric])
+    _, board = after_training(tmp_path, trained(("diffwave", "waveglow", "hifigan-v2")))
+    with style.plot_style():
+        picture = quality_training.plot(board, board.by_name[metric])
     assert picture.path == f"plots/quality-training-{metric}" and picture.metric == metric
-    assert Image.open(run / f"{picture.path}.png").width > 900
     assert picture.title.startswith("After 20 minutes of CPU training each, DiffWave ")
 
 
 def test_no_line_over_training_without_two_points(tmp_path):
     last = {name: system for name, system in trained().items() if name in ("original", "griffin-lim", *TRAININGS)}
     run, board = after_training(tmp_path, last, ("bell-01",))
-    assert plots.quality_training(run, board, board.by_name["pesq_wb"]) is None
+    assert quality_training.plot(board, board.by_name["pesq_wb"]) is None
     assert not any("quality-training" in picture.path for picture in plots.draw(run, board))
 
 
@@ -170,7 +163,7 @@ def test_records_from_before_minutes_were_kept(tmp_path):
     board = build.load(run)
     row = board.row("hifigan-v2")
     assert (row.minutes, row.trained_on, row.run) == (None, None, None)
-    assert plots.quality_training(run, board, board.by_name["pesq_wb"]) is None
+    assert quality_training.plot(board, board.by_name["pesq_wb"]) is None
 
 
 @pytest.mark.parametrize(
@@ -190,13 +183,13 @@ def test_title_over_training_follows_the_data(tmp_path, qualities, first, said):
             systems[name if minutes == 6 else f"{name}-quarter-2"] = one
     run, board = after_training(tmp_path, systems, tuple(f"bell-{i:02}" for i in range(6)))
     column = board.by_name["pesq_wb"]
-    lines = plots.families_of_training(board.systems())
-    title = plots._lead(board, column, lines, plots._names_of_training(lines, False))
+    lines = quality_training.lines_of_training(board.systems())
+    title = quality_training.leader(board, column, lines, quality_training.names_of_lines(lines, False))
     after = "After 6 minutes of CPU training each, "
     assert title.startswith(after) and title.endswith(said)
     names = title.removeprefix(after).removesuffix(said)
     assert set(names.replace(" and", ",").rstrip().split(", ")) == set(first)
-    alone = plots._lead(board, column, lines[:1], ["A"])
+    alone = quality_training.leader(board, column, lines[:1], ["A"])
     assert alone.startswith("PESQ-WB: A +0.") and alone.endswith(" from 3 to 6 minutes of CPU training")
 
 
@@ -204,16 +197,16 @@ def test_names_over_training_say_what_tells_lines_apart(tmp_path):
     systems = trained(("hifigan-v1", "hifigan-v2"))
     systems = {name: replace(one, label="HiFi-GAN") if one.run else one for name, one in systems.items()}
     _, board = after_training(tmp_path, systems, ("bell-01",))
-    lines = plots.families_of_training(board.systems())
-    assert plots._names_of_training(lines, False) == ["HiFi-GAN (hifigan-v1)", "HiFi-GAN (hifigan-v2)"]
-    lines = [lines[0], [replace(row, entry={**row.entry, "trained_on": "NVIDIA H100"}) for row in lines[1]]]
-    assert plots._names_of_training(lines, True) == ["HiFi-GAN on CPU", "HiFi-GAN on NVIDIA H100"]
+    lines = quality_training.lines_of_training(board.systems())
+    assert quality_training.names_of_lines(lines, False) == ["HiFi-GAN (hifigan-v1)", "HiFi-GAN (hifigan-v2)"]
+    lines = [lines[0], [replace(row, trained_on="NVIDIA H100") for row in lines[1]]]
+    assert quality_training.names_of_lines(lines, True) == ["HiFi-GAN on CPU", "HiFi-GAN on NVIDIA H100"]
 
 
 @pytest.mark.parametrize(("minutes", "scale"), [((0.0, 5.0, 20.0), "linear"), ((5.0, 20.0, 600.0), "log")])
 def test_axis_of_minutes(minutes, scale):
     axes = Figure().add_subplot()
-    move = plots._minutes_axis(axes, list(minutes), 20)
+    move = quality_training.minutes_axis(axes, list(minutes), 20)
     low, high = axes.get_xlim()
     assert axes.get_xscale() == scale and low < minutes[0] and high > 1.2 * minutes[-1]
     assert len(axes.get_xticks()) >= 3 and max(axes.get_xticks()) <= 1.02 * minutes[-1]

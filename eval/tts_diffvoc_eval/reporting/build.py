@@ -12,25 +12,25 @@ import pandas as pd
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import intervals, records, timing
 
-from . import certainty, failures
-from .board import Board, Cell, Column, Row
+from . import failures, ranking
 from .columns import diversity_columns, primary, quality_columns, speed_columns
+from .leaderboard import Cell, Column, Leaderboard, Row
 
 REFERENCES = ("hifigan-v2", "griffin-lim")
 KEYS = ["system", "clip", "seed"]
 
 
-def load(run: Path) -> Board:
+def load(run: Path) -> Leaderboard:
     """The leaderboard of the run in the folder ``run``.
 
-    Raises: DiffvocError where the folder is no run, or one without any record.
+    Raises: DiffvocError where the folder is not a run, or has no record.
     """
     if not (run / "systems.json").is_file():
-        raise DiffvocError(f"{run} is no run of the benchmark: it has no systems.json; give a folder of compare.py's.")
+        raise DiffvocError(f"{run} is not a run of the benchmark: give a folder that compare.py wrote.")
     try:
         entries, manifest = records.read(run, "systems"), records.read(run, "manifest")
     except json.JSONDecodeError as error:
-        raise DiffvocError(f"{run} cannot be read: its systems.json or manifest.json is no JSON ({error}).") from None
+        raise DiffvocError(f"{run} cannot be read: its systems.json or manifest.json is not JSON ({error}).") from None
     tables = {kind: records.table(run, kind) for kind in records.KINDS}
     if all(table.empty for table in tables.values()):
         raise DiffvocError(f"{run} has no records yet; run compare.py with --resume and this folder.")
@@ -68,23 +68,23 @@ def _valued(table: pd.DataFrame, run: Path, kind: str, keys: list[str]) -> tuple
     return table, list(names)
 
 
-def _board(manifest: dict[str, Any], entries: dict[str, Any], measured: Measured) -> Board:
+def _board(manifest: dict[str, Any], entries: dict[str, Any], measured: Measured) -> Leaderboard:
     quality, names = measured.quality, list(dict.fromkeys([*entries, *measured.names()]))
     reference = next((name for name in REFERENCES if name in names), None)
     speeds = timing.summarise(measured.speed, reference)
     headline = _headline(speeds, manifest)
     ranked_by = primary(measured.known())
-    ranks = certainty.ranks(quality, [column for column in measured.metrics if column.name in ranked_by])
+    ranks = ranking.ranks(quality, [column for column in measured.metrics if column.name in ranked_by])
     cells = _cells(measured, entries, headline)
     rows = [
-        Row(name, entries.get(name) or {}, ranks.ranges.get(name), cells.get(name, {}), **_counts(measured, name))
+        _row(name, entries.get(name) or {}, ranks.ranges.get(name), cells.get(name, {}), _counts(measured, name))
         for name in sorted(names, key=lambda name: (name != "original", -ranks.scores.get(name, -math.inf), name))
     ]
     title = (entries.get(reference) or {}).get("label") or reference
     filled = {name for row in rows for name, cell in row.cells.items() if cell.value is not None}
     columns = [c for c in [*measured.metrics, *speed_columns(title), *measured.measures] if c.name in filled]
     floors = {c.name: cells.get("original", {}).get(c.name, Cell(None)).value for c in measured.measures}
-    return Board(
+    return Leaderboard(
         manifest=manifest,
         columns=columns,
         rows=rows,
@@ -99,15 +99,19 @@ def _board(manifest: dict[str, Any], entries: dict[str, Any], measured: Measured
     )
 
 
+def _row(
+    name: str, entry: dict[str, Any], rank: tuple[int, int] | None, cells: dict[str, Cell], counts: dict[str, int]
+) -> Row:
+    stated = ("label", "group", "family", "steps", "sampler", "training", "minutes", "trained_on", "run")
+    facts = {key: entry[key] for key in stated if entry.get(key) not in (None, "")}
+    return Row(**{"name": name, "label": name, "group": name, **facts}, entry=entry, rank=rank, cells=cells, **counts)
+
+
 def _cells(measured: Measured, entries: dict[str, Any], headline: pd.DataFrame | None) -> dict[str, dict[str, Cell]]:
     """All cells, by system and column."""
     cells: dict[str, dict[str, Cell]] = {}
-    for part in (
-        _quality_cells(measured),
-        _speed_cells(headline),
-        _size_cells(entries, headline),
-        _diversity_cells(measured),
-    ):
+    quality, diversity = _quality_cells(measured), _diversity_cells(measured)
+    for part in (quality, _speed_cells(headline), _size_cells(entries, headline), diversity):
         for name, of_system in part.items():
             cells.setdefault(name, {}).update(of_system)
     return cells
@@ -132,12 +136,12 @@ def _quality_cells(measured: Measured) -> dict[str, dict[str, Cell]]:
     quality = measured.quality
     for column in measured.metrics:
         table = intervals.by_clip(quality, column.name)
-        best = certainty.best(table.drop(columns="original", errors="ignore"), column.better)
+        best = ranking.best(table.drop(columns="original", errors="ignore"), column.better)
         lacking = set(quality["system"][quality[column.name].isna()])
         for name in table:
             values = table[name].dropna().to_numpy()
             partial = len(values) < len(table) or name in lacking
-            cell = Cell(*certainty.mean(values), len(values), partial, best=name == best)
+            cell = Cell(*ranking.mean(values), len(values), partial, best=name == best)
             cells.setdefault(str(name), {})[column.name] = cell
     return cells
 
@@ -219,6 +223,6 @@ def _diversity_cells(measured: Measured) -> dict[str, dict[str, Cell]]:
         for name in table:
             values = table[name].dropna().to_numpy()
             cells.setdefault(str(name), {})[column.name] = Cell(
-                *certainty.mean(values), len(values), len(values) < len(table)
+                *ranking.mean(values), len(values), len(values) < len(table)
             )
     return cells

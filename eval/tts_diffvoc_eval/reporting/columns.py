@@ -8,7 +8,7 @@ from typing import Any
 from tts_diffvoc_eval.diversity import MEASURES
 from tts_diffvoc_eval.metrics import METRICS
 
-from .board import Column
+from .leaderboard import Column
 
 # What the rank stands on: nearness to the recording, what a listener without it may say, and the words.
 PRIMARY = ("pesq_wb", "dnsmos", "wer", "wer_original")

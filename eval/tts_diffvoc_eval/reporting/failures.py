@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from .board import Column, Row
+from .leaderboard import Column, Row
 
 MOST = 6  # sounds named in one sentence
 
@@ -14,7 +14,7 @@ MOST = 6  # sounds named in one sentence
 def sentences(
     rows: list[Row], metrics: list[Column], quality: pd.DataFrame, speeds: pd.DataFrame, spread: pd.DataFrame
 ) -> list[str]:
-    """One sentence for each system and reason; what befell every system alike is said once."""
+    """One sentence for each system and reason; what concerns every system is said once."""
     labels = {row.name: row.label for row in rows}
     said = _sounds(labels, quality) + _values(labels, metrics, quality) + _speeds(labels, speeds)
     said += _spread(labels, spread)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tts_diffvoc.mel import MelConfig, log_mel
 
-from .board import Board
+from .leaderboard import Leaderboard
 
 DECIBEL = 20 / np.log(10)  # log-mels are natural logarithms of magnitudes
 RANGE = 80.0  # dB from black to white
@@ -56,7 +56,7 @@ def where(audio: str) -> str:
     return str(Path("spectrograms", *Path(audio).with_suffix(".png").parts[1:]).as_posix())
 
 
-def draw(run: Path, board: Board) -> set[str]:
+def draw(run: Path, board: Leaderboard) -> set[str]:
     """A picture for each sound of the run; returns the pictures made, and removes others of a former drawing.
 
     The loudest point of the original (of all, in a run without it) is white in every picture of its clip, so that

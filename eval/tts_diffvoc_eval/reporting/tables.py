@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .board import Board, Cell, Column, Row
+import numpy as np
+import pandas as pd
+
 from .failures import setting
+from .leaderboard import Cell, Column, Leaderboard, Row
 
 NONE = "–"
 WIDEST = 7  # columns of a table
 KINDS = {"quality": "Quality", "speed": "Speed", "size": "Size and work", "diversity": "Diversity over seeds"}
-LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "†": r"\textsuperscript{\dag}", "‡": r"\textsuperscript{\ddag}", "±": r"$\pm$", "–": "--", "−": "$-$",
-    "×": r"$\times$", "…": r"\dots{}", "²": r"\textsuperscript{2}", "°": r"\textdegree{}",
-}  # fmt: skip
+LATEX_TABLE = r"""\begin{table}
+\centering\small
+\caption{%s. Ranks with ties; ± is half of the 95 \%% interval over clips; bold: better than every other system by
+corrected paired differences.}
+\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%%
+%s}
+\end{table}"""
 
 
 # Cells
 
 
 def number(value: float, decimals: int) -> str:
-    said = f"{value:.{decimals}f}"
-    return said[1:] if float(said) == 0 and said.startswith("-") else said
+    shown = f"{value:.{decimals}f}"
+    return shown[1:] if float(shown) == 0 and shown.startswith("-") else shown
 
 
 def digits(value: float, column: Column | None = None) -> int:
@@ -47,44 +50,52 @@ def shown(value: float, column: Column | None = None) -> str:
     return number(scaled, digits(scaled, column))
 
 
-def marks(cell: Cell) -> str:
-    return "†" * cell.partial + "‡" * cell.shorter
-
-
 def parts(cell: Cell, column: Column) -> tuple[str, str]:
     """What a cell says: the value with its marks, and its interval, or ""."""
     if cell.value is None:
         return NONE, ""
-    value = shown(cell.value, column) + marks(cell)
-    if cell.low is None or cell.high is None or cell.half is None:
+    value = shown(cell.value, column) + "†" * cell.partial + "‡" * cell.shorter
+    if cell.low is None or cell.high is None:
         return value, ""
-    if column.kind == "speed":  # an interval of ratios lies askew
+    if column.kind == "speed":  # an interval of ratios is not symmetric
         return value, f"[{shown(cell.low, column)}, {shown(cell.high, column)}]"
-    return value, f"± {number(cell.half / column.scale, digits(cell.value / column.scale, column))}"
-
-
-def text(cell: Cell, column: Column) -> str:
-    return " ".join(part for part in parts(cell, column) if part)
+    half = (cell.high - cell.low) / 2
+    return value, f"± {number(half / column.scale, digits(cell.value / column.scale, column))}"
 
 
 def failed(row: Row) -> str:
     """How many of a system's sounds failed, and how many values are missing beyond these."""
     if not row.sounds:
         return "not run"
-    said = f"{row.failed} of {row.sounds}" if row.failed else "0"
-    return said + (f"; {row.missing} values" if row.missing > 1 else "; 1 value" if row.missing else "")
+    sounds = f"{row.failed} of {row.sounds}" if row.failed else "0"
+    return sounds + (f"; {row.missing} value{'s' * (row.missing > 1)}" if row.missing else "")
 
 
-def heading(column: Column, arrows: bool = True) -> str:
+def heading(column: Column) -> str:
     unit = f" ({column.unit})" if column.unit else ""
-    arrow = {"higher": " ↑", "lower": " ↓"}.get(column.better, "") if arrows else ""
-    return f"{column.label}{unit}{arrow}"
+    return f"{column.label}{unit}" + {"higher": " ↑", "lower": " ↓"}.get(column.better, "")
 
 
-# Which columns stand together
+# Tables for people
 
 
-def sections(board: Board) -> list[tuple[str, list[Column]]]:
+def body(board: Leaderboard, columns: list[Column], overview: bool = False) -> tuple[pd.DataFrame, np.ndarray]:
+    """The cells in words, and where they are bold."""
+    rows = board.rows
+    table = {"rank": [row.rank_text() for row in rows]}
+    table["system"] = [row.label + " (untrained)" * (row.untrained and not overview) for row in rows]
+    if overview:
+        table["training"] = [row.training for row in rows]
+    for column in columns:
+        table[heading(column)] = [" ".join(filter(None, parts(row.cell(column.name), column))) for row in rows]
+    if overview:
+        table["failures"] = [failed(row) for row in rows]
+    best = {heading(column): [row.cell(column.name).best for row in rows] for column in columns}
+    frame = pd.DataFrame(table)
+    return frame, pd.DataFrame(best).reindex(columns=frame.columns, fill_value=False).to_numpy(bool)
+
+
+def sections(board: Leaderboard) -> list[tuple[str, list[Column]]]:
     """Tables narrow enough to read: title and columns, the overview first."""
     made = [("Overview", [column for column in board.columns if column.headline])]
     for kind, title in KINDS.items():
@@ -95,8 +106,21 @@ def sections(board: Board) -> list[tuple[str, list[Column]]]:
     return made
 
 
-def notes(board: Board) -> list[str]:
-    """What a reader of the table must know, a sentence or two each."""
+def rates(board: Leaderboard) -> pd.DataFrame:
+    """Real-time factors, systems x settings that were timed."""
+    if board.speeds.empty:
+        return pd.DataFrame()
+    speeds = board.speeds.assign(
+        setting=[setting(row) for row in board.speeds.itertuples()], rtf=pd.to_numeric(board.speeds["rtf"])
+    )
+    return speeds.pivot_table(index="system", columns="setting", values="rtf", sort=False)
+
+
+# What a reader must know
+
+
+def notes(board: Leaderboard) -> list[str]:
+    """A sentence or two each."""
     said = [_rank_note(board)] if board.primary else ["Quality was not measured, so there are no ranks."]
     if board.of("quality"):
         said.append(
@@ -108,7 +132,7 @@ def notes(board: Board) -> list[str]:
     if board.reference:
         name = board.row(board.reference).label
         said.append(f"Time against {name}: 2 is twice as slow; in brackets the 95 % interval over repetitions.")
-    said += _diversity_note(board)
+    said.append(_diversity_note(board))
     cells = [cell for row in board.rows for cell in row.cells.values() if cell.value is not None]
     if any(cell.partial for cell in cells):
         said.append("†: a mean over what could be measured; what could not is listed under the table.")
@@ -119,7 +143,7 @@ def notes(board: Board) -> list[str]:
     return said
 
 
-def _rank_note(board: Board) -> str:
+def _rank_note(board: Leaderboard) -> str:
     names = [column.label for column in board.main_metrics()]
     by = names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}"
     said = (
@@ -134,106 +158,18 @@ def _rank_note(board: Board) -> str:
     return f"{said} Ranks stand on {board.ranked_clips} clip{'s' if board.ranked_clips != 1 else ''}."
 
 
-def _diversity_note(board: Board) -> list[str]:
+def _diversity_note(board: Leaderboard) -> str:
     column = board.main_diversity()
     if column is None:
-        return ["Diversity was not measured."]
-    said = f"{column.label}: {column.description}"
-    floor = board.floors.get(column.name)
-    if floor is not None:
-        said += f" Noise floor: {shown(floor, column)} {column.unit}".rstrip() + (
-            ", the original against itself shifted by one sample."
-        )
-    return [said]
+        return "Diversity was not measured."
+    said, floor = f"{column.label}: {column.description}", board.floors.get(column.name)
+    if floor is None:
+        return said
+    value = f"{shown(floor, column)} {column.unit}".rstrip()
+    return f"{said} Noise floor: {value}, the original against itself shifted by one sample."
 
 
-# Markdown
-
-
-def _escape(said: str) -> str:
-    for character in "\\|*_[]":
-        said = said.replace(character, f"\\{character}")
-    return said.replace("<", "&lt;")
-
-
-def _markdown_cell(cell: Cell, column: Column) -> str:
-    said = _escape(text(cell, column))
-    return f"**{said}**" if cell.best else said
-
-
-def _markdown_table(header: list[str], rows: list[list[str]], words: int) -> str:
-    """A table whose first ``words`` columns stand to the left, the others to the right."""
-    rule = ["---" if i < words else "---:" for i in range(len(header))]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *rows])
-
-
-def _label(row: Row) -> str:
-    return row.label + (" (untrained)" if row.untrained else "")
-
-
-def overview(board: Board) -> str:
-    """The short table in Markdown, for a README."""
-    columns = [column for column in board.columns if column.headline]
-    header = ["rank", "system", "training", *(_escape(heading(column)) for column in columns), "failures"]
-    rows = [
-        [row.rank_text(), _escape(row.label), _escape(row.training)]
-        + [_markdown_cell(row.cell(column.name), column) for column in columns]
-        + [failed(row)]
-        for row in board.rows
-    ]
-    return _markdown_table(header, rows, 3)
-
-
-def _full(board: Board, columns: list[Column]) -> str:
-    header = ["rank", "system", *(_escape(heading(column)) for column in columns)]
-    rows = [
-        [row.rank_text(), _escape(_label(row)), *(_markdown_cell(row.cell(c.name), c) for c in columns)]
-        for row in board.rows
-    ]
-    return _markdown_table(header, rows, 2)
-
-
-def markdown(board: Board) -> str:
-    pieces = ["# Leaderboard", _escape(summary(board)), overview(board)]
-    pieces.append("\n".join(f"- {_escape(note)}" for note in notes(board)))
-    pieces.append(_markdown_failures(board))
-    for title, columns in sections(board)[1:]:
-        pieces.append(f"## {title}\n\n{_full(board, columns)}")
-    pieces.append(_settings(board))
-    pieces.append("To hear and see the systems, open index.html; it says what each column means, too.")
-    return "\n\n".join(piece for piece in pieces if piece) + "\n"
-
-
-def _markdown_failures(board: Board) -> str:
-    if not board.failures:
-        return "Nothing failed."
-    return "## Failures\n\n" + "\n".join(f"- {_escape(failure)}" for failure in board.failures)
-
-
-def _settings(board: Board) -> str:
-    """Real-time factors in every setting that was timed."""
-    found, order = rates(board)
-    if len(order) < 2:
-        return ""
-    rows = []
-    for row in board.rows:
-        values = [found.get((row.name, one)) for one in order]
-        if any(value is not None for value in values):
-            said = [NONE if value is None else shown(value) for value in values]
-            rows.append([row.rank_text(), _escape(_label(row)), *said])
-    return f"## Real-time factor by setting\n\n{_markdown_table(['rank', 'system', *order], rows, 2)}"
-
-
-def rates(board: Board) -> tuple[dict[tuple[str, str], float], list[str]]:
-    """Real-time factors by (system, setting in words), and the settings."""
-    if board.speeds.empty:
-        return {}, []
-    table = [(row.system, setting(row), row.rtf) for row in board.speeds.itertuples()]
-    known = {(name, one): float(rtf) for name, one, rtf in table if rtf is not None and math.isfinite(rtf)}
-    return known, list(dict.fromkeys(one for _, one, _ in table))
-
-
-def summary(board: Board) -> str:
+def summary(board: Leaderboard) -> str:
     """The run in a line."""
     manifest, clips = board.manifest, len(board.sounds)
     threads, seeds = manifest.get("threads"), manifest.get("seeds") or []
@@ -249,42 +185,65 @@ def summary(board: Board) -> str:
     return " · ".join(piece for piece in pieces if piece)
 
 
-# CSV and JSON: every value, unrounded and unscaled
+# Files
 
 
-def flat(board: Board) -> list[dict[str, Any]]:
-    """One plain dictionary a system."""
+def _escape(text: str) -> str:
+    return re.sub(r"([\\|*_\[\]])", r"\\\1", text).replace("<", "&lt;")
+
+
+def _markdown_table(table: pd.DataFrame, bold: np.ndarray | None = None, words: int = 2) -> str:
+    """A table whose first ``words`` columns are aligned to the left, the others to the right."""
+    escaped = table.map(_escape).rename(columns=_escape)
+    if bold is not None:
+        escaped = escaped.mask(bold, "**" + escaped + "**")
+    align = ["left"] * words + ["right"] * (table.shape[1] - words)
+    return escaped.to_markdown(index=False, colalign=align, disable_numparse=True)
+
+
+def overview(board: Leaderboard) -> str:
+    """The short table in Markdown, for a README."""
+    return _markdown_table(*body(board, sections(board)[0][1], overview=True), words=3)
+
+
+def markdown(board: Leaderboard) -> str:
+    pieces = ["# Leaderboard", _escape(summary(board)), overview(board)]
+    pieces.append("\n".join(f"- {_escape(note)}" for note in notes(board)))
+    failures = "\n".join(f"- {_escape(failure)}" for failure in board.failures)
+    pieces.append(f"## Failures\n\n{failures}" if failures else "Nothing failed.")
+    pieces += [f"## {title}\n\n{_markdown_table(*body(board, columns))}" for title, columns in sections(board)[1:]]
+    found = rates(board)
+    if found.shape[1] > 1:
+        known = [row for row in board.rows if row.name in found.index]
+        table = found.loc[[row.name for row in known]].map(lambda value: NONE if pd.isna(value) else shown(value))
+        table.insert(0, "rank", [row.rank_text() for row in known])
+        table.insert(1, "system", [row.label for row in known])
+        pieces.append(f"## Real-time factor by setting\n\n{_markdown_table(table)}")
+    pieces.append("To hear and see the systems, open index.html; it says what each column means, too.")
+    return "\n\n".join(pieces) + "\n"
+
+
+def flat(board: Leaderboard) -> pd.DataFrame:
+    """Every value, unrounded and unscaled: a row a system."""
     made = []
     for row in board.rows:
         first, last = row.rank or (None, None)
-        line: dict[str, Any] = {"system": row.name, "label": row.label, "rank": first, "rank_last": last,
-                                "family": row.family, "group": row.group, "steps": row.steps, "sampler": row.sampler,
-                                "training": row.training, "untrained": row.untrained}  # fmt: skip
+        line: dict[str, Any] = {"system": row.name, "label": row.label, "rank": first, "rank_last": last}
+        line |= {name: getattr(row, name) for name in ("family", "group", "steps", "sampler", "training", "untrained")}
         for column in board.columns:
-            cell = row.cell(column.name)
+            cell, averaged = row.cell(column.name), column.kind in ("quality", "diversity")
             line[column.name] = cell.value
-            if column.kind in ("quality", "diversity") or column.name == "ratio":
+            if averaged or column.name == "ratio":
                 line |= {f"{column.name}_low": cell.low, f"{column.name}_high": cell.high}
-            if column.kind in ("quality", "diversity"):
+            if averaged:
                 line[f"{column.name}_clips"] = cell.count
         made.append({**line, "sounds": row.sounds, "sounds_failed": row.failed, "values_missing": row.missing})
-    return made
+    return pd.DataFrame(made, dtype=object)
 
 
-def comma_separated(board: Board) -> str:
-    lines = flat(board)
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return file.getvalue()
-
-
-def as_json(board: Board) -> str:
-    columns = {
-        c.name: {"label": c.label, "unit": c.unit, "better": c.better, "kind": c.kind, "description": c.description}
-        for c in board.columns
-    }
+def as_json(board: Leaderboard) -> str:
+    """The same with what the columns mean, the failures, the notes and the manifest."""
+    kept = ("label", "unit", "better", "kind", "description")
     systems = [
         {"system": row.name, **row.entry, "rank": row.rank, "untrained": row.untrained, "sounds": row.sounds,
          "sounds_failed": row.failed, "values_missing": row.missing,
@@ -292,71 +251,30 @@ def as_json(board: Board) -> str:
         for row in board.rows
     ]  # fmt: skip
     whole = {
-        "primary": board.primary, "reference": board.reference, "speed": board.condition, "columns": columns,
-        "systems": systems, "settings": _plain_settings(board), "noise_floors": board.floors,
-        "failures": board.failures, "notes": notes(board), "manifest": board.manifest,
+        "primary": board.primary, "reference": board.reference, "speed": board.condition,
+        "columns": {column.name: {name: getattr(column, name) for name in kept} for column in board.columns},
+        "systems": systems, "settings": json.loads(board.speeds.to_json(orient="records", double_precision=15)),
+        "noise_floors": board.floors, "failures": board.failures, "notes": notes(board), "manifest": board.manifest,
     }  # fmt: skip
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _plain_settings(board: Board) -> list[dict[str, Any]]:
-    return [] if board.speeds.empty else json.loads(board.speeds.to_json(orient="records", double_precision=15))
-
-
-# LaTeX
-
-
-def escape_latex(said: str) -> str:
-    return "".join(LATEX.get(character, character) for character in said)
-
-
-def _latex_cell(cell: Cell, column: Column) -> str:
-    said = escape_latex(text(cell, column))
-    return rf"\textbf{{{said}}}" if cell.best else said
-
-
-def _latex_heading(column: Column) -> str:
-    arrow = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}.get(column.better, "")
-    return escape_latex(heading(column, arrows=False)) + arrow
-
-
-def latex(board: Board) -> str:
+def latex(board: Leaderboard) -> str:
     """Tables for ``\\input``."""
     pieces = ["% Made by eval/report.py; needs \\usepackage{booktabs,graphicx}."]
     for title, columns in sections(board):
         if columns:
-            pieces.append(_latex_table(board, title, columns))
+            table, bold = body(board, columns)
+            styled = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+            styled = styled.apply(lambda _, bold=bold: np.where(bold, "textbf:--rwrap", ""), axis=None)
+            layout = f"@{{}}ll{'r' * len(columns)}@{{}}"
+            pieces.append(LATEX_TABLE % (title, styled.to_latex(hrules=True, column_format=layout)))
     return "\n\n".join(pieces) + "\n"
 
 
-def _latex_table(board: Board, title: str, columns: list[Column]) -> str:
-    ends = title == "Overview"
-    header = ["Rank", "System", *(_latex_heading(column) for column in columns), *(["Failures"] if ends else [])]
-    lines = [" & ".join(header) + r" \\", r"\midrule"]
-    for row in board.rows:
-        cells = [escape_latex(row.rank_text()), escape_latex(_label(row))]
-        cells += [_latex_cell(row.cell(column.name), column) for column in columns]
-        lines.append(" & ".join(cells + ([failed(row)] if ends else [])) + r" \\")
-    body = "\n".join(lines)
-    return (
-        f"\\begin{{table}}\n\\centering\\small\n\\caption{{{escape_latex(f'{title}. {_caption(board)}')}}}\n"
-        f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n"
-        f"\\begin{{tabular}}{{@{{}}ll{'r' * (len(header) - 2)}@{{}}}}\n\\toprule\n{body}\n\\bottomrule\n"
-        "\\end{tabular}}\n\\end{table}"
-    )
-
-
-def _caption(board: Board) -> str:
-    primary = ", ".join(column.label for column in board.main_metrics()) or "no metric"
-    said = (
-        f"Ranks with ties, by {primary}; ± is half of the 95 % interval over clips; bold: better than every "
-        "other system by corrected paired differences."
-    )
-    return f"{said} Speed: {board.condition}." if board.condition else said
-
-
-def write(run: Path, board: Board) -> None:
+def write(run: Path, board: Leaderboard) -> None:
     """``leaderboard.md``, ``.csv``, ``.json`` and ``.tex`` of a run."""
-    made = {"md": markdown(board), "csv": comma_separated(board), "json": as_json(board), "tex": latex(board)}
+    plain = flat(board).to_csv(index=False, lineterminator="\n")
+    made = {"md": markdown(board), "csv": plain, "json": as_json(board), "tex": latex(board)}
     for ending, content in made.items():
         (run / f"leaderboard.{ending}").write_text(content, encoding="utf-8", newline="\n")

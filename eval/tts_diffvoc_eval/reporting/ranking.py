@@ -9,7 +9,7 @@ import pandas as pd
 
 from tts_diffvoc_eval import intervals
 
-from .board import Column
+from .leaderboard import Column
 
 
 @dataclass(frozen=True)

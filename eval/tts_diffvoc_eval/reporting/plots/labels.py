@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
 
 GAP = 2.0  # points between a name and what is around it
 RADII = (6.5, 12.0, 20.0, 30.0, 42.0, 56.0, 72.0)  # points from the dot to the name
@@ -73,7 +74,7 @@ def beside(axes: Axes, names: Sequence[Name]) -> None:
     order = sorted(range(len(names)), key=lambda i: (ends[i][1], names[i].text))
     step = max(_size(axes, renderer, name)[1] for name in names) + GAP * pixel
     frame = axes.get_window_extent(renderer)
-    heights = _within(_apart([ends[i][1] for i in order], step), step, frame.y0 + step / 2, frame.y1 - step / 2)
+    heights = spread([ends[i][1] for i in order], step, frame.y0 + step / 2, frame.y1 - step / 2)
     right = max(end[0] for end in ends) + 16 * pixel
     for i, height in zip(order, heights):
         offset = (right - ends[i][0]) / pixel, (height - ends[i][1]) / pixel
@@ -82,28 +83,14 @@ def beside(axes: Axes, names: Sequence[Name]) -> None:
                       fontsize=names[i].size, color=names[i].color, arrowprops=line, zorder=5)  # fmt: skip
 
 
-def _apart(wanted: list[float], step: float) -> list[float]:
-    """Ascending heights nearest to ``wanted`` (ascending) that lie ``step`` apart: neighbours that touch share out."""
-    groups: list[list[float]] = []  # of each: the sum of (wanted less its offset), and the count
-    for height in wanted:
-        groups.append([height, 1.0])
-        while len(groups) > 1 and _first(groups[-2]) + groups[-2][1] * step > _first(groups[-1]):
-            total, count = groups.pop()
-            groups[-1][0] += total - count * groups[-1][1] * step
-            groups[-1][1] += count
-    return [_first(group) + k * step for group in groups for k in range(int(group[1]))]
+def spread(wanted: Sequence[float], step: float, low: float, high: float) -> np.ndarray:
+    """Ascending heights between ``low`` and ``high`` that lie ``step`` apart, nearest to ``wanted`` (ascending).
 
-
-def _within(heights: list[float], step: float, low: float, high: float) -> list[float]:
-    """Ascending ``heights`` moved between ``low`` and ``high``, still ``step`` apart; from ``low`` up if there are too
-    many."""
-    highest = max(low, high - (len(heights) - 1) * step)
-    return [min(max(height - k * step, low), highest) + k * step for k, height in enumerate(heights)]
-
-
-def _first(group: list[float]) -> float:
-    """Height of the lowest of a group, whose sum is of heights less their offsets."""
-    return group[0] / group[1]
+    From ``low`` up if there are too many.
+    """
+    offsets = step * np.arange(len(wanted))
+    first = isotonic_regression(np.asarray(wanted) - offsets).x
+    return np.clip(first, low, max(low, high - offsets[-1])) + offsets
 
 
 def _around(at: np.ndarray, reach: float) -> np.ndarray:

@@ -51,66 +51,40 @@ class Cell:
     shorter: bool = False
     best: bool = False
 
-    @property
-    def half(self) -> float | None:
-        """Half of the interval's width."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
-
 
 @dataclass(frozen=True)
 class Row:
-    """One system: what ``systems.json`` says of it, its places from and to, its cells by column, its sounds
-    (recorded and failed), and how many values are missing in sounds that did not fail."""
+    """One system: what ``systems.json`` says of it, its places from and to, and its cells by column.
+
+    Attributes:
+        group: systems of one checkpoint share it.
+        minutes: of training that the weights have had, on the device ``trained_on``.
+        run: name of the training, which checkpoints along its way share.
+        entry: all of its entry in ``systems.json``.
+        sounds, failed: its sounds, and those of them that failed.
+        missing: values that are missing in sounds that did not fail.
+    """
 
     name: str
-    entry: dict[str, Any]
-    rank: tuple[int, int] | None
-    cells: dict[str, Cell]
+    label: str
+    group: str
+    family: str = "other"
+    steps: int | None = None
+    sampler: str | None = None
+    training: str = "not stated"
+    minutes: float | None = None
+    trained_on: str | None = None
+    run: str | None = None
+    entry: dict[str, Any] = field(default_factory=dict)
+    rank: tuple[int, int] | None = None
+    cells: dict[str, Cell] = field(default_factory=dict)
     sounds: int = 0
     failed: int = 0
     missing: int = 0
 
     @property
-    def label(self) -> str:
-        return self.entry.get("label") or self.name
-
-    @property
-    def family(self) -> str:
-        return self.entry.get("family") or "other"
-
-    @property
-    def group(self) -> str:
-        return self.entry.get("group") or self.name
-
-    @property
-    def steps(self) -> int | None:
-        return self.entry.get("steps")
-
-    @property
-    def sampler(self) -> str | None:
-        return self.entry.get("sampler")
-
-    @property
-    def training(self) -> str:
-        return self.entry.get("training") or "not stated"
-
-    @property
     def untrained(self) -> bool:
         return self.training.startswith("untrained")
-
-    @property
-    def minutes(self) -> float | None:
-        """Of training that the weights have had, on the device ``trained_on``."""
-        return self.entry.get("minutes")
-
-    @property
-    def trained_on(self) -> str | None:
-        return self.entry.get("trained_on")
-
-    @property
-    def run(self) -> str | None:
-        """Name of the training, which checkpoints along its way share."""
-        return self.entry.get("run")
 
     def cell(self, column: str) -> Cell:
         return self.cells.get(column) or Cell(None)
@@ -126,7 +100,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """All that is shown.
 
     Attributes:
