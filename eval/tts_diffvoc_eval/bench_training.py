@@ -154,7 +154,7 @@ def make_faster(vocoder: Vocoder, options: argparse.Namespace) -> None:
     """Set the precision, and compile."""
     vocoder.autocast = torch.bfloat16 if options.precision == "bf16" else None
     if options.compile:
-        from tts_diffvoc_eval.baselines.ours import compile_network  # imports Coqui
+        from tts_diffvoc_eval.baselines.vocoder import compile_network  # imports Coqui
 
         compile_network(vocoder)
 

@@ -26,7 +26,8 @@ from typing import Any
 import torch
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval import chain, metrics, provenance, records, report, runner, speech, systems
+from tts_diffvoc_eval import metrics, provenance, records, registry, report, runner, speech, text_to_speech
+from tts_diffvoc_eval.systems import System
 
 # Metrics that need no recording of the same words at the same time.
 ALONE = ("dnsmos", "dnsmos_sig", "dnsmos_bak", "wer")
@@ -66,8 +67,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--listen", type=int, default=4, help="how many clips can be heard on the page")
     add("--workers", type=int, default=os.cpu_count() or 1, help="processes that compute metrics")
     add("--no-speed", action="store_true", help="do not time anything")
-    add("--tts", action="store_true", help="score the whole chain from text, an acoustic model in front")
-    add("--acoustic", default=chain.ACOUSTIC, metavar="MODEL", help="Coqui's acoustic model for --tts")
+    add("--tts", action="store_true", help="score speech from text, an acoustic model in front of each system")
+    add("--acoustic", default=text_to_speech.ACOUSTIC, metavar="MODEL", help="Coqui's acoustic model for --tts")
     add("--resume", action="store_true", help="go on with the run in --output, or the latest, where it stopped")
     typed = list(sys.argv[1:] if arguments is None else arguments)
     chosen = parser.parse_args(typed)
@@ -112,13 +113,13 @@ def check(chosen: argparse.Namespace) -> None:
         raise DiffvocError("there is no CUDA device here; use --device cpu.")
 
 
-def plan_of(chosen: argparse.Namespace) -> runner.Plan:
+def config_of(chosen: argparse.Namespace) -> runner.BenchmarkConfig:
     names = metrics.select(chosen.metrics)
     if chosen.tts:
         names = [name for name in names if name in ALONE]
         if not names:
             raise DiffvocError(f"--tts can only be scored by metrics that need no recording: {', '.join(ALONE)}.")
-    return runner.Plan(
+    return runner.BenchmarkConfig(
         metrics=tuple(names),
         seeds=tuple(range(chosen.seeds)),
         listen=chosen.listen,
@@ -157,14 +158,14 @@ def begin(run: Path, manifest: dict[str, Any], resume: bool) -> None:
     records.write(run, "manifest", manifest)
 
 
-def describe(run: Path, contestants: Sequence[systems.System]) -> None:
-    records.write(run, "systems", {system.name: system.describe() for system in contestants})
+def describe(run: Path, systems: Sequence[System]) -> None:
+    records.write(run, "systems", {system.name: system.describe() for system in systems})
 
 
-def gather(chosen: argparse.Namespace) -> tuple[list[systems.System], list[str]]:
+def gather(chosen: argparse.Namespace) -> tuple[list[System], list[str]]:
     """The systems, and what a person should know of them."""
-    specs = chosen.systems or systems.default_names()
-    found, said = systems.resolve_all(specs, chosen.device, chosen.steps, chosen.samplers)
+    specs = chosen.systems or registry.default_names()
+    found, said = registry.find_all(specs, chosen.device, chosen.steps, chosen.samplers)
     untrained = [system.label for system in found if system.training == "untrained"]
     if untrained:
         said.append(f"Untrained, and scored so: {', '.join(untrained)}.")
@@ -183,54 +184,44 @@ def say(text: str) -> None:
 def compare(chosen: argparse.Namespace) -> Path:
     """Measure what the run lacks, and draw it. Returns its folder."""
     check(chosen)
-    plan = plan_of(chosen)
+    config = config_of(chosen)
     clips, found = speech.load(chosen.data, chosen.clips, chosen.seconds or None, chosen.held_back)
     say(found)
-    contestants, said = gather(chosen)
+    systems, said = gather(chosen)
     run = folder(chosen)
     acoustic = None
     if chosen.tts:
-        acoustic = chain.load(chosen.acoustic, chosen.device)
-        clips = chain.speak(acoustic, clips)
-    begin(run, manifest_of(chosen, plan, clips, contestants, acoustic), chosen.resume)
-    describe(run, contestants)
-    say("\n".join([f"{len(contestants)} systems, {len(clips)} clips, into {run}", *said]))
-    measure(chosen, plan, run, contestants, clips)
+        acoustic = text_to_speech.load(chosen.acoustic, chosen.device)
+        clips = text_to_speech.speak(acoustic, clips)
+    begin(run, manifest_of(chosen, config, clips, systems, acoustic), chosen.resume)
+    describe(run, systems)
+    say("\n".join([f"{len(systems)} systems, {len(clips)} clips, into {run}", *said]))
+    # Threads that wait for a core spin; the metrics' processes have theirs already.
+    torch.set_num_threads(max(1, chosen.threads - chosen.workers))
+    benchmark = runner.Benchmark(run, systems, clips, config)
+    benchmark.measure_quality()
+    if not chosen.no_speed:
+        benchmark.measure_speed()
+        benchmark.count_operations()
+        describe(run, systems)
+    say("drawing")
     report.redraw(run)
     return run
 
 
-def measure(
-    chosen: argparse.Namespace,
-    plan: runner.Plan,
-    run: Path,
-    contestants: Sequence[systems.System],
-    clips: Sequence[speech.Clip],
-) -> None:
-    """Quality and diversity, then speed, then operations."""
-    # Threads that wait for a core spin; the metrics' processes have theirs already.
-    torch.set_num_threads(max(1, chosen.threads - chosen.workers))
-    runner.Quality(run, contestants, clips, plan).measure()
-    if not chosen.no_speed:
-        runner.measure_speed(run, contestants, clips, plan)
-        runner.count(contestants, clips, plan)
-        describe(run, contestants)
-    say("drawing")
-
-
 def manifest_of(
     chosen: argparse.Namespace,
-    plan: runner.Plan,
+    config: runner.BenchmarkConfig,
     clips: Sequence[speech.Clip],
-    contestants: Sequence[systems.System],
-    acoustic: chain.Acoustic | None,
+    systems: Sequence[System],
+    acoustic: text_to_speech.AcousticModel | None,
 ) -> dict[str, Any]:
     given = {name: value for name, value in vars(chosen).items() if name not in ("output", "resume", "data", "typed")}
     options = {
         **given,
-        **asdict(plan),
-        "plugins": [Path(place).name for place in plan.plugins],
-        "systems": [system.name for system in contestants],
+        **asdict(config),
+        "plugins": [Path(place).name for place in config.plugins],
+        "systems": [system.name for system in systems],
         "data": [path.name for path in chosen.data] or ["bundled clips"],
         "acoustic": {"model": acoustic.name} if acoustic else None,
     }
@@ -240,14 +231,14 @@ def manifest_of(
         command_line(chosen.typed),
         chosen.device,
         chosen.threads,
-        plan.seeds,
+        config.seeds,
         runner.RATE,
         {clip.name: clip.digest for clip in clips},
-        {system.name: system.digest for system in contestants},
+        {system.name: system.digest for system in systems},
         options,
     )
     shown = ("label", "unit", "better", "description", "decimals")
-    manifest["metrics"] = {m: {f: getattr(metrics.METRICS[m], f) for f in shown} for m in plan.metrics}
+    manifest["metrics"] = {m: {f: getattr(metrics.METRICS[m], f) for f in shown} for m in config.metrics}
     return manifest
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,15 +18,16 @@ import torch
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import log_mel
 from tts_diffvoc_eval import diversity, metrics, records, timing
+from tts_diffvoc_eval.mels import MEL
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.speech import Clip
-from tts_diffvoc_eval.systems import MEL, System
+from tts_diffvoc_eval.systems import System
 
 RATE = MEL.sample_rate
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkConfig:
     """What is measured.
 
     Attributes:
@@ -39,7 +40,7 @@ class Plan:
         repeats: timed calls of each.
         cap: seconds that one system may take in timing.
         threads: of PyTorch while timing.
-        plugins: ``file.py:function`` of each metric that is no bundled one.
+        plugins: ``file.py:function`` of each metric that is not bundled.
     """
 
     metrics: tuple[str, ...]
@@ -66,11 +67,11 @@ def reason(error: BaseException) -> str:
 
 def mel_for(system: System, clip: Clip, device: str) -> torch.Tensor:
     """The mel that a system is given: the benchmark's, or of its own kind when it takes no other."""
-    if system.contract == MEL:
+    if system.mel == MEL:
         return clip.mel.to(device)
     if clip.samples is None or not clip.aligned:
         raise DiffvocError("it takes mels of another kind, which can only be made of a recording.")
-    return log_mel(torch.from_numpy(clip.samples)[None], system.contract)[..., : clip.mel.shape[-1]].to(device)
+    return log_mel(torch.from_numpy(clip.samples)[None], system.mel)[..., : clip.mel.shape[-1]].to(device)
 
 
 def rounded(waveform: np.ndarray) -> np.ndarray:
@@ -124,62 +125,62 @@ def score(names: Sequence[str], made: np.ndarray, original: np.ndarray | None, t
 
 
 @contextmanager
-def workers(plan: Plan) -> Iterator[ProcessPoolExecutor]:
+def workers(config: BenchmarkConfig) -> Iterator[ProcessPoolExecutor]:
     """Processes that compute metrics."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    context = get_context("spawn")
-    with ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_begin, initargs=(plan.plugins,)) as pool:
+    begin = {"initializer": _begin, "initargs": (config.plugins,)}
+    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn"), **begin) as pool:
         yield pool
 
 
-# Quality and diversity
+# The measurements of a run
 
 
-def seeds_of(system: System, plan: Plan) -> tuple[int, ...]:
-    """One for the original; a system that calls itself deterministic proves it with two."""
-    return plan.seeds[:1] if system.family == "original" else plan.seeds
+class Benchmark:
+    """Quality, diversity, speed and operations of every system on every clip, whatever of it a run does not hold yet.
 
+    Args:
+        run: the folder of the run, whose records are appended to.
+    """
 
-def scored_seeds(system: System, plan: Plan) -> tuple[int, ...]:
-    return plan.seeds[:1] if system.deterministic else plan.seeds
-
-
-class Quality:
-    """Quality and diversity of every system on every clip, whatever of it a run does not hold yet."""
-
-    def __init__(self, run: Path, systems: Sequence[System], clips: Sequence[Clip], plan: Plan) -> None:
-        self.run, self.systems, self.clips, self.plan = run, systems, clips, plan
+    def __init__(self, run: Path, systems: Sequence[System], clips: Sequence[Clip], config: BenchmarkConfig) -> None:
+        self.run, self.systems, self.clips, self.config = run, systems, clips, config
         self.scored = {(r["system"], r["clip"], r["seed"]) for r in records.lines(run, "quality")}
         self.compared = {(r["system"], r["clip"]) for r in records.lines(run, "diversity")}
-        self.heard = {clip.name for clip in clips[: plan.listen]}
+        self.heard = {clip.name for clip in clips[: config.listen]}
         self.pending: list[tuple[str, dict[str, Any], Future[Any]]] = []
+
+    def _seeds(self, system: System) -> tuple[int, ...]:
+        """One for the original; a system that calls itself deterministic proves it with two."""
+        return self.config.seeds[:1] if system.family == "original" else self.config.seeds
 
     def _missing(self, system: System, clip: Clip) -> tuple[list[int], bool]:
         """Seeds without a record, and whether the spread of all has none."""
-        seeds = [s for s in scored_seeds(system, self.plan) if (system.name, clip.name, s) not in self.scored]
-        several = len(self.plan.seeds) > 1 and clip.aligned and clip.samples is not None
+        wanted = self.config.seeds[:1] if system.deterministic else self.config.seeds
+        seeds = [seed for seed in wanted if (system.name, clip.name, seed) not in self.scored]
+        several = len(self.config.seeds) > 1 and clip.aligned and clip.samples is not None
         return seeds, several and (system.name, clip.name) not in self.compared
 
-    def measure(self) -> None:
-        """Append a record for each sound; the first that fails is a record too."""
+    def measure_quality(self) -> None:
+        """Append a record for each sound, and one for the spread of each clip's; a failure is a record too."""
         todo = [(clip, system, *self._missing(system, clip)) for clip in self.clips for system in self.systems]
         todo = [item for item in todo if item[2] or item[3]]
         if not todo:
             return
         progress = Progress("quality", len(todo))
-        with workers(self.plan) as pool:
+        with workers(self.config) as pool:
             for clip, system, seeds, spread in todo:
                 self._measure(pool, clip, system, seeds, spread)
-                self._collect(4 * self.plan.workers)
+                self._collect(4 * self.config.workers)
                 progress.step(system.label)
             self._collect(0)
 
     def _measure(self, pool: ProcessPoolExecutor, clip: Clip, system: System, seeds: list[int], spread: bool) -> None:
         made: dict[int, np.ndarray | str] = {}
-        for seed in seeds_of(system, self.plan) if spread else seeds:
+        for seed in self._seeds(system) if spread else seeds:
             try:
-                made[seed] = synthesise(system, clip, seed, self.plan.device)
+                made[seed] = synthesise(system, clip, seed, self.config.device)
             except Exception as error:  # any system may fail in any way; the record says how
                 made[seed] = reason(error)
             if seed in seeds:
@@ -193,10 +194,10 @@ class Quality:
         if isinstance(made, str):
             records.append(self.run, "quality", {**record, "error": made, "audio": None, "values": {}, "reasons": {}})
             return
-        heard = clip.name in self.heard and seed == self.plan.seeds[0]
+        heard = clip.name in self.heard and seed == self.config.seeds[0]
         audio = keep_audio(self.run, system, clip, seed, made) if heard else None
         original = rounded(clip.samples) if clip.samples is not None and clip.aligned else None
-        job = pool.submit(score, self.plan.metrics, made, original, clip.text)
+        job = pool.submit(score, self.config.metrics, made, original, clip.text)
         self.pending.append(("quality", {**record, "error": None, "audio": audio}, job))
 
     def _collect(self, leave: int) -> None:
@@ -209,69 +210,61 @@ class Quality:
                 record = {**record, "error": f"its metrics failed: {reason(error)}", "values": {}, "reasons": {}}
             records.append(self.run, kind, record)
 
+    def _calls(self) -> dict[str, Callable[[torch.Tensor, int], torch.Tensor]]:
+        """The systems that can be timed, by name."""
+        return {system.name: self._call(system) for system in self.systems if system.family != "original"}
 
-# Speed
+    def _call(self, system: System) -> Callable[[torch.Tensor, int], torch.Tensor]:
+        """A system as it is timed; one with mels of its own kind gets as many frames of those."""
+        if system.mel == MEL:
+            return system.synthesise
+        own = torch.cat([mel_for(system, clip, self.config.device) for clip in self.clips], dim=-1)
 
+        def synthesise(mel: torch.Tensor, seed: int) -> torch.Tensor:
+            batch, _, frames = mel.shape
+            repeated = own.repeat(1, 1, -(-frames // own.shape[-1]))[..., :frames]
+            return system.synthesise(repeated.expand(batch, -1, -1), seed)
 
-def timed(system: System, plan: Plan, clips: Sequence[Clip]) -> Any:
-    """A system as ``timing`` calls it; one with mels of its own kind gets as many frames of those."""
-    if system.contract == MEL:
-        return system.synthesise
-    own = torch.cat([mel_for(system, clip, plan.device) for clip in clips], dim=-1)
+        return synthesise
 
-    def synthesise(mel: torch.Tensor, seed: int) -> torch.Tensor:
-        batch, _, frames = mel.shape
-        repeated = own.repeat(1, 1, -(-frames // own.shape[-1]))[..., :frames]
-        return system.synthesise(repeated.expand(batch, -1, -1), seed)
+    def _mel(self) -> torch.Tensor:
+        return torch.cat([clip.mel for clip in self.clips], dim=-1)
 
-    return synthesise
+    def _is_timed(self, system: str, setting: timing.Setting) -> bool:
+        """Whether the run holds every repetition, or the failure, of a system in a setting."""
+        found = [
+            r for r in records.lines(self.run, "speed") if (r["system"], r["batch"], r["asked"]) == (system, *setting)
+        ]
+        return bool(found) and (len(found) >= found[-1]["repeats"] or found[-1]["error"] is not None)
 
+    def measure_speed(self) -> None:
+        """Append the records of every setting; they must be taken side by side, so all are taken anew or none."""
+        config, calls = self.config, self._calls()
+        settings = timing.settings(config.batch_sizes, config.lengths)
+        if all(self._is_timed(name, setting) for name in calls for setting in settings):
+            return
+        (self.run / "speed.jsonl").unlink(missing_ok=True)
+        progress = Progress("speed", len(calls) * len(settings) * config.repeats)
 
-def count(systems: Sequence[System], clips: Sequence[Clip], plan: Plan) -> None:
-    """Operations for a second of audio, into each system's facts.
+        def write(record: dict[str, Any]) -> None:
+            records.append(self.run, "speed", record)
+            progress.step(record["system"])
 
-    They are counted over a quarter of a second; over less for an autoregressive system, which the counter slows down.
-    """
-    mel = torch.cat([clip.mel for clip in clips], dim=-1).to(plan.device)
-    for system in systems:
-        if system.family == "original":
-            continue
-        piece = mel[..., : 6 if system.family == "autoregressive" else 22]
-        found = timing.count_flops(timed(system, plan, clips), piece)
-        seconds = piece.shape[-1] * MEL.hop_length / RATE
-        system.facts["flops_per_second"] = None if found.total is None else found.total / seconds
-        system.facts["flops_reason"] = found.reason
+        how = {"device": config.device, "repeats": config.repeats, "cap": config.cap, "threads": config.threads}
+        with torch.inference_mode():
+            timing.measure(calls, self._mel(), settings, **how, write=write)
 
+    def count_operations(self) -> None:
+        """Operations for a second of audio, into each system.
 
-def is_timed(run: Path, system: str, setting: timing.Setting) -> bool:
-    """Whether a run holds every repetition, or the failure, of a system in a setting."""
-    lines = [r for r in records.lines(run, "speed") if (r["system"], r["batch"], r["asked"]) == (system, *setting)]
-    return bool(lines) and (len(lines) >= lines[-1]["repeats"] or lines[-1]["error"] is not None)
-
-
-def measure_speed(run: Path, systems: Sequence[System], clips: Sequence[Clip], plan: Plan) -> None:
-    """Append the records of every setting; they must be taken side by side, so all are taken anew or none."""
-    settings = timing.settings(plan.batch_sizes, plan.lengths)
-    contestants = [system for system in systems if system.family != "original"]
-    if all(is_timed(run, system.name, setting) for system in contestants for setting in settings):
-        return
-    (run / "speed.jsonl").unlink(missing_ok=True)
-    progress = Progress("speed", len(contestants) * len(settings) * plan.repeats)
-
-    def write(record: dict[str, Any]) -> None:
-        records.append(run, "speed", record)
-        progress.step(record["system"])
-
-    mel = torch.cat([clip.mel for clip in clips], dim=-1)
-    calls = {system.name: timed(system, plan, clips) for system in contestants}
-    with torch.inference_mode():
-        timing.measure(
-            calls,
-            mel,
-            settings,
-            device=plan.device,
-            repeats=plan.repeats,
-            cap=plan.cap,
-            threads=plan.threads,
-            write=write,
-        )
+        They are counted over a quarter of a second; over less for an autoregressive system, which the counter slows
+        down.
+        """
+        mel, calls = self._mel().to(self.config.device), self._calls()
+        for system in self.systems:
+            if system.name in calls:
+                piece = mel[..., : 6 if system.family == "autoregressive" else 22]
+                found = timing.count_flops(calls[system.name], piece)
+                seconds = piece.shape[-1] * MEL.hop_length / RATE
+                system.flops_per_second = None if found.total is None else found.total / seconds
+                system.flops_reason = found.reason

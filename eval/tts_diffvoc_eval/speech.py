@@ -15,7 +15,8 @@ from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
 from tts_diffvoc.training.crops import read_clip
 from tts_diffvoc_eval.held_back import held_back
-from tts_diffvoc_eval.systems import MEL, safe
+from tts_diffvoc_eval.mels import MEL
+from tts_diffvoc_eval.systems import safe
 
 BUNDLED = Path(__file__).parent / "clips"
 

@@ -3,14 +3,14 @@
     python recipes/benchmark/train.py --data LIBRISPEECH --data LJSPEECH --output runs/benchmark --budget 20m
 
 Leaves runs/benchmark/NAME/vocoder, ready for `eval/compare.py --systems runs/benchmark/*/vocoder`, and quarter-1 to
-quarter-3 beside it. The same line goes on after an interruption; what is finished is not trained again.
+quarter-3 beside it. The same line goes on after an interruption; what is finished is not trained again. Networks,
+crops and learning rates are in eval/tts_diffvoc_eval/baselines/configs.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import re
 import signal
@@ -20,21 +20,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tts_diffvoc.checkpoint import write_beside
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.training.corpus import Corpus, scan
+from tts_diffvoc.training.corpus import scan
+from tts_diffvoc.training.loop import check_device
 from tts_diffvoc.voices import read_json
-from tts_diffvoc_eval.baselines import NAMES
-from tts_diffvoc_eval.baselines.mels import CONTRACT
-from tts_diffvoc_eval.baselines.ours import ABLATIONS
-from tts_diffvoc_eval.baselines.ours import SYSTEMS as OURS
-from tts_diffvoc_eval.baselines.training import checked_device, find
+from tts_diffvoc_eval.baselines.configs import ABLATIONS, BASELINES, COQUI, OURS, SIZES, find
+from tts_diffvoc_eval.baselines.training import TrainingConfig
 from tts_diffvoc_eval.held_back import held_back
+from tts_diffvoc_eval.mels import MEL
 
-HERE = Path(__file__).resolve().parent
-SYSTEMS = (*OURS, *NAMES)
+SYSTEMS = (*OURS, *COQUI)
 UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
-GAIN_DB = 6.0
+GAIN_DB = 6.0  # crops are up to so much softer, or half as much louder
 
 
 def parse_budget(text: str) -> dict[str, float]:
@@ -44,80 +44,74 @@ def parse_budget(text: str) -> dict[str, float]:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|steps)", text.replace(" ", ""))
     if not found or not float(found[1]) or (found[2] == "steps" and "." in found[1]):
-        raise DiffvocError(f"the budget {text!r} is no time; give for example 20m, 90s, 1.5h or 300steps.")
+        raise DiffvocError(
+            f"the budget {text!r} is neither a time nor steps; give for example 20m, 90s, 1.5h or 300steps."
+        )
     return {"steps": int(found[1])} if found[2] == "steps" else {"minutes": float(found[1]) * UNITS[found[2]]}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", action="append", required=True, metavar="DIR", help="wav or flac inside; repeatable")
-    parser.add_argument("--output", type=Path, required=True, metavar="RUNS", help="a folder for all systems")
-    parser.add_argument("--budget", required=True, help="of each system: 20m, 90s, 1h of training steps, or 300steps")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="NAME", help=f"of {', '.join(SYSTEMS)}")
-    parser.add_argument("--size", choices=("small", "published"), help="default: small on a CPU, published on a GPU")
-    parser.add_argument("--side-by-side", type=int, default=1, metavar="N", help="train so many at a time")
-    parser.add_argument("--threads", type=int, help="of each process; default: the cores, divided by N")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, crops and noise")
-    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, help="networks in bfloat16; default: on a GPU")
-    parser.add_argument(
-        "--compile", action=argparse.BooleanOptionalAction, help="compile our networks; default: on a GPU"
-    )
-    ablations = f"vocoder whose magnitude network the ablations take: {', '.join(ABLATIONS)}"
-    parser.add_argument("--estimator", metavar="VOCODER", help=ablations)
-    parser.add_argument("--batch", type=int, help="crops a step, instead of each system's own number")
-    parser.add_argument("--frames", type=int, help="mel frames of a crop, instead of each system's own number")
+    add, switch = parser.add_argument, argparse.BooleanOptionalAction
+    add("--data", action="append", required=True, metavar="DIR", help="wav or flac inside; repeatable")
+    add("--output", type=Path, required=True, metavar="RUNS", help="a folder for all systems")
+    add("--budget", required=True, help="of each system: 20m, 90s, 1h of training steps, or 300steps")
+    add("--device", default="cpu", help="cpu, cuda or cuda:N")
+    add("--systems", nargs="+", default=SYSTEMS, metavar="NAME", help=f"of {', '.join(SYSTEMS)}")
+    add("--size", choices=SIZES, help="default: small on a CPU, published on a GPU")
+    add("--side-by-side", type=int, default=1, metavar="N", help="train so many at a time")
+    add("--threads", type=int, help="of each process; default: the cores, divided by N")
+    add("--seed", type=int, default=0, help="of weights, crops and noise")
+    add("--bf16", action=switch, help="networks in bfloat16; default: on a GPU")
+    add("--compile", action=switch, help="compile our networks; default: on a GPU")
+    ablations = ", ".join(ABLATIONS)
+    add("--estimator", metavar="VOCODER", help=f"vocoder whose magnitude network the ablations take: {ablations}")
+    add("--batch", type=int, help="crops a step, instead of each system's own number")
+    add("--frames", type=int, help="mel frames of a crop, instead of each system's own number")
     return parser.parse_args(arguments)
 
 
-def make_job(options: argparse.Namespace) -> dict[str, Any]:
-    """What every process is told; DiffvocError for what cannot be."""
+def configure(options: argparse.Namespace) -> dict[str, TrainingConfig]:
+    """How each system is trained; DiffvocError for settings that make no training."""
+    check_device(options.device)
     gpu = options.device.startswith("cuda")
-    checked_device(options.device)
-    for name in options.systems:
-        find(name)
     if options.side_by_side < 1:
         raise DiffvocError(f"--side-by-side is {options.side_by_side}; give at least 1.")
     if len(set(options.systems)) < len(options.systems):
         raise DiffvocError("a system is named twice; name each once.")
-    given = {"batch": options.batch, "frames": options.frames, "estimator": options.estimator}
-    return {
-        "data": options.data,
-        "output": str(options.output),
+    for name in options.systems:
+        find(name)
+    shared: dict[str, Any] = {
         **parse_budget(options.budget),
-        "device": options.device,
         "size": options.size or ("published" if gpu else "small"),
+        "device": options.device,
         "seed": options.seed,
+        "batch": options.batch,
+        "frames": options.frames,
         "gain_db": GAIN_DB,
         "bf16": gpu if options.bf16 is None else options.bf16,
         "compiled": gpu if options.compile is None else options.compile,
-        "threads": options.threads or max(1, _cores() // options.side_by_side),
-        **{key: value for key, value in given.items() if value is not None},
+        "keep_quarters": True,
+        "estimator": options.estimator,
     }
+    return {name: TrainingConfig(name, **shared) for name in options.systems}
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def split(folders: list[str], output: Path) -> None:
+    """Write ``split.json``: of each folder its name, and the recordings to train on and to hold back.
 
-
-def split(folders: list[str]) -> list[dict[str, Any]]:
-    """Of each folder its name, and the recordings to train on and to hold back, as paths below it."""
+    Raises: DiffvocError where there is one that says otherwise, or the folder cannot be written.
+    """
     parts = []
     for folder in map(Path, folders):
-        corpus: Corpus = scan(folder, CONTRACT)
-        print(corpus.report(), flush=True)
+        corpus = scan(folder, MEL)
         held = held_back([r.path for r in corpus.recordings], one=True)
         part: dict[str, Any] = {"folder": folder.resolve().name, "train": [], "held": []}
         for recording in sorted(corpus.recordings, key=lambda r: r.name):
             name = recording.path.relative_to(folder).as_posix()
             part["held" if recording.path in held else "train"].append(name)
-        print(f"  {len(part['train'])} to train on, {len(part['held'])} held back", flush=True)
+        print(f"{corpus.report()}\n  {len(part['train'])} to train on, {len(part['held'])} held back", flush=True)
         parts.append(part)
-    return parts
-
-
-def keep_split(output: Path, parts: list[dict[str, Any]]) -> None:
-    """Write ``split.json``; DiffvocError where one is that says otherwise, or the folder cannot be written."""
     path, text = output / "split.json", json.dumps(parts, indent=1) + "\n"
     try:
         if path.is_file() and path.read_text(encoding="utf-8") != text:
@@ -128,105 +122,92 @@ def keep_split(output: Path, parts: list[dict[str, Any]]) -> None:
         raise DiffvocError(f"the runs cannot be written to {output}: {error.strerror or error}.") from None
 
 
-def is_finished(name: str, job: dict[str, Any]) -> bool:
+def is_finished(config: TrainingConfig, output: Path) -> bool:
     """Whether the system has been trained like this already."""
-    folder = Path(job["output"]) / name
-    asked = read_json(folder / "result.json").get("asked")
-    return (folder / "vocoder").is_dir() and asked is not None and all(job.get(k) == v for k, v in asked.items())
+    asked = read_json(output / config.name / "result.json").get("asked")
+    same = asked is not None and all(getattr(config, key, None) == value for key, value in asked.items())
+    return same and (output / config.name / "vocoder").is_dir()
 
 
-class Training:
-    """A system's process."""
-
-    def __init__(self, name: str, job: dict[str, Any]) -> None:
-        self.name = name
-        self.errors = Path(job["output"]) / name / "errors.txt"
-        self.errors.parent.mkdir(parents=True, exist_ok=True)
-        threads = {key: str(job["threads"]) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        with self.errors.open("w") as errors:
-            command = [sys.executable, str(HERE / "one.py"), name, json.dumps(job)]
-            self.process = subprocess.Popen(command, stderr=errors, env={**os.environ, **threads})
-
-    def failure(self) -> str | None:
-        """Why it failed, in a line; None when it did not. Only to be asked once it has ended."""
-        if self.process.returncode == 0:
-            return None
-        lines = [line for line in self.errors.read_text(errors="replace").splitlines() if line.strip()]
-        last = lines[-1].removeprefix("error: ") if lines else "it said nothing"
-        return f"{last} (status {self.process.returncode}; all in {self.errors})"
+def start(config: TrainingConfig, options: argparse.Namespace) -> subprocess.Popen:
+    """Train a system in a process of its own: one that fails stops no other."""
+    folder = options.output / config.name
+    command = [sys.executable, "-m", "tts_diffvoc_eval.baselines.train", config.name, "--keep-quarters"]
+    command += ["--data", *options.data, "--split", options.output / "split.json", "--output", folder]
+    for name in ("minutes", "steps", "size", "device", "seed", "batch", "frames", "gain_db", "estimator"):
+        if getattr(config, name) is not None:
+            command += [f"--{name.replace('_', '-')}", getattr(config, name)]
+    command += ["--bf16"] * config.bf16 + ["--compile"] * config.compiled
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = str(options.threads or max(1, cores // options.side_by_side))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "errors.txt").open("w") as errors:
+        return subprocess.Popen(list(map(str, command)), stderr=errors, env=environment)
 
 
-def run_all(names: list[str], job: dict[str, Any], at_once: int) -> dict[str, str]:
-    """Train the systems, ``at_once`` at a time; returns why each of those failed that did."""
-    waiting, running, failures = list(names), [], {}
+def failure(process: subprocess.Popen, errors: Path) -> str | None:
+    """Why a process that has ended failed, in a line; None when it did not."""
+    if process.returncode == 0:
+        return None
+    lines = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()]
+    last = lines[-1].removeprefix("error: ") if lines else "it said nothing"
+    return f"{last} (status {process.returncode}; all in {errors})"
+
+
+def run_all(configs: list[TrainingConfig], options: argparse.Namespace) -> dict[str, str]:
+    """Train the systems, so many at a time; returns why each of those failed that did."""
+    waiting, running, failures = list(configs), {}, {}
     try:
         while waiting or running:
-            while waiting and len(running) < at_once:
-                running.append(Training(waiting.pop(0), job))
-            for training in [one for one in running if one.process.poll() is not None]:
-                running.remove(training)
-                reason = training.failure()
+            while waiting and len(running) < options.side_by_side:
+                config = waiting.pop(0)
+                running[config.name] = start(config, options)
+            for name in [name for name, process in running.items() if process.poll() is not None]:
+                reason = failure(running.pop(name), options.output / name / "errors.txt")
                 if reason:
-                    failures[training.name] = reason
-                    print(f"{training.name} failed: {reason}", flush=True)
+                    failures[name] = reason
+                    print(f"{name} failed: {reason}", flush=True)
             time.sleep(0.2)
     except BaseException:  # Ctrl+C has reached them too; a signal to this process alone has not
-        for training in running:
-            training.process.terminate()
-        for training in running:
-            training.process.wait()
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
         raise
     return failures
 
 
-def _figure(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "not finite"
-
-
-def table(names: list[str], output: Path) -> str:
+def table(output: Path) -> str:
     """What was trained so far, in Markdown."""
-    head = ["system", "size", "parameters", "steps", "minutes", "log-mel L1: start", "1/4", "2/4", "3/4", "end"]
-    head += ["log-STFT L1: start", "end"]
-    rows = [head, ["---"] * len(head)]
-    for name in names:
-        found = read_json(output / name / "result.json")
-        if found:
-            scores = [_figure(score["mel_l1"]) for score in found["scores"]]
-            scores = scores[:1] + [""] * (5 - len(scores)) + scores[1:][-4:]
-            scores += [_figure(found["scores"][i]["stft_l1"]) for i in (0, -1)]
-            size = [found["label"], found["size"], f"{found['parameters']:,}"]
-            rows.append([*size, f"{found['steps']:,}", f"{found['minutes']:.1f}", *scores])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
-
-
-def train_all(options: argparse.Namespace) -> dict[str, str]:
-    """What :func:`main` does; returns the failures. Raises: DiffvocError for bad settings or data."""
-    job = make_job(options)
-    keep_split(options.output, split(options.data))
-    names = list(options.systems)
-    done = [name for name in names if is_finished(name, job)]
-    if done:
-        print(f"already trained: {', '.join(done)}", flush=True)
-    failures = run_all([name for name in names if name not in done], job, options.side_by_side)
-    known = [name for name in (*SYSTEMS, *ABLATIONS) if (options.output / name / "result.json").is_file()]
-    text = table(known, options.output)
-    write_beside(options.output / "table.md", text)
-    print(f"\n{text}")
-    return failures
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    rows = []
+    for found in filter(None, (read_json(output / name / "result.json") for name in BASELINES)):
+        mel = [score["mel_l1"] for score in found["scores"]]
+        mel = mel[:1] + [None] * (5 - len(mel)) + mel[1:][-4:]
+        row = {"system": found["label"], "size": found["size"], "parameters": f"{found['parameters']:,}"}
+        row |= {"steps": f"{found['steps']:,}", "minutes": f"{found['minutes']:.1f}"}
+        row |= dict(zip(("log-mel L1: start", "1/4", "2/4", "3/4", "end"), mel))
+        stft = {"log-STFT L1: start": found["scores"][0], "log-STFT L1: end": found["scores"][-1]}
+        rows.append(row | {name: score["stft_l1"] for name, score in stft.items()})
+    return pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3f", disable_numparse=[3, 4]) + "\n" if rows else ""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    signal.signal(signal.SIGTERM, _interrupt)  # not by way of SIGINT, which a shell's background jobs ignore
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    options = parse(arguments)
     try:
-        failures = train_all(parse(arguments))
+        configs = configure(options)
+        split(options.data, options.output)
+        done = [name for name, config in configs.items() if is_finished(config, options.output)]
+        if done:
+            print(f"already trained: {', '.join(done)}", flush=True)
+        failures = run_all([config for name, config in configs.items() if name not in done], options)
     except DiffvocError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+    write_beside(options.output / "table.md", table(options.output))
+    print(f"\n{table(options.output)}")
     if failures:
         sys.exit("\n".join(f"error: {name} failed: {reason}" for name, reason in failures.items()))
 

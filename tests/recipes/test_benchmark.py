@@ -2,6 +2,8 @@
 
 import functools
 import importlib.util
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,14 +22,15 @@ from tts_diffvoc.estimator import EstimatorConfig
 from tts_diffvoc.flow import FlowConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.training.corpus import scan
-from tts_diffvoc_eval import baselines, systems
-from tts_diffvoc_eval.baselines import ours
-from tts_diffvoc_eval.baselines.mels import CONTRACT
-from tts_diffvoc_eval.baselines.training import train
+from tts_diffvoc_eval import registry
+from tts_diffvoc_eval.baselines import configs, folder, vocoder
+from tts_diffvoc_eval.baselines.training import Training, TrainingConfig, train
 from tts_diffvoc_eval.held_back import held_back
+from tts_diffvoc_eval.mels import MEL
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "recipes" / "benchmark" / "train.py"
+CLIPS = ROOT / "eval" / "tts_diffvoc_eval" / "clips"
 TINY = {
     "diffwave": CONFIGS["folded diffwave"],
     "wavegrad": CONFIGS["wavegrad"],
@@ -50,19 +53,24 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def clips():
-    return scan(ROOT / "eval" / "tts_diffvoc_eval" / "clips", CONTRACT).split(2)
+    return scan(CLIPS, MEL, listen=False).split(1)
+
+
+def make_tiny(monkeypatch, name, config):
+    """Train a system with the smallest networks."""
+    baseline = configs.BASELINES[name]
+    small = replace(baseline.small, network=config.to_dict(), batch=2, frames=8)
+    monkeypatch.setitem(configs.BASELINES, name, replace(baseline, small=small))
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """Our systems with the smallest networks."""
     for name, config in TINY.items():
-        variant = replace(ours.SYSTEMS[name].small, network=config.to_dict(), batch=2, frames=8)
-        monkeypatch.setitem(ours.SYSTEMS, name, replace(ours.SYSTEMS[name], small=variant))
+        make_tiny(monkeypatch, name, config)
 
 
-def quick(name, clips, output, steps=8, tell=lambda line: None, **options):
-    return train(name, *clips, output, steps=steps, tell=tell, **options)
+def quick(name, clips, output, steps=8, **options):
+    return train(TrainingConfig(name, steps=steps, **options), *clips, output)
 
 
 # Our vocoders in the loop
@@ -71,142 +79,109 @@ def quick(name, clips, output, steps=8, tell=lambda line: None, **options):
 @pytest.mark.parametrize("name", TINY)
 def test_ours_learns_and_is_one_of_ours(name, clips, tmp_path, tiny):
     result = quick(name, clips, tmp_path, 8, keep_quarters=True, gain_db=6.0, data="somebody")
-    assert [score.steps for score in result.scores] == [0, 2, 4, 6, 8]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "checkpoint.pt",
-        "quarter-1",
-        "quarter-2",
-        "quarter-3",
-        "vocoder",
-    ]
-    facts = voices.card(result.folder)
+    steps = [score["steps"] for score in result["scores"]]
+    assert len(steps) == 5 and steps[0] == 0 and steps[-1] == 8
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert {"checkpoint.pt", "quarter-1", "quarter-2", "quarter-3", "vocoder"} <= kept
+    facts = voices.card(tmp_path / "vocoder")
     assert "8 steps of 2 crops of 8 frames" in facts["training"] and facts["data"] == "somebody"
     assert ("note" in facts) == (name == "waveglow") and str(tmp_path) not in str(facts)
-    first, last = load_checkpoint(tmp_path / "quarter-1"), load_checkpoint(result.folder)
+    first, last = load_checkpoint(tmp_path / "quarter-1"), load_checkpoint(tmp_path / "vocoder")
     assert last.config.to_dict() == TINY[name].to_dict()
     changed = [not torch.equal(a, b) for a, b in zip(first.parameters(), last.parameters())]
     assert sum(changed) > len(changed) / 2  # float16 hides the smallest changes
-    assert result.parameters == sum(p.numel() for p in last.parameters())
-    found = systems.resolve(str(result.folder), "cpu")[0]
+    assert result["parameters"] == sum(p.numel() for p in last.parameters())
+    found = registry.find(str(tmp_path / "vocoder"), "cpu")[0]
     assert found.training == facts["training"] and found.name == tmp_path.name
 
 
-@pytest.mark.parametrize("name", ["diffwave", "waveglow"])
-def test_the_magnitude_network_learns_first(name, tiny):
+def test_the_magnitude_network_learns_first(clips, tmp_path, tiny):
     """Each network is trained in its own share of the budget, at its own rate, and the other one stays."""
-    one = ours.SYSTEMS[name]
-    learner = ours.Ours(one, one.small, ours.Ours.untrained(name, one.small, 0), CONTRACT, False)
-    for number, (share, learns, stays) in enumerate([(0.1, "estimator", "network"), (0.6, "network", "estimator")]):
-        parts = {part: [p.detach().clone() for p in learner.networks[part].parameters()] for part in (learns, stays)}
-        learner.step(0.1 * torch.randn(2, 2048), torch.randn(2, 80, 8) - 5, number, share)
-        same = {
-            part: all(map(torch.equal, before, learner.networks[part].parameters())) for part, before in parts.items()
-        }
-        assert same == {learns: False, stays: True}
-    assert learner.rate("estimator", 99, 0.2) == pytest.approx(0.55 * ours.ESTIMATOR_RATE)
-    assert learner.rate("network", 99, 0.7) == pytest.approx(0.55 * one.small.rate)
-    assert learner.rate("network", 99, ours.ESTIMATOR_SHARE) == pytest.approx(0.02 * one.small.rate)
+    training = Training(TrainingConfig("waveglow", steps=10), *clips, tmp_path)
+    first, second = training.stages()
+    assert (first.config.steps, second.config.steps) == (4, 6)
+    assert (first.config.learning_rate, first.config.clip_norm) == (2e-3, 5.0)
+    assert second.config.learning_rate == configs.find("waveglow").small.learning_rate
+    assert first.config.checks == pytest.approx([0.625]) and second.config.checks == pytest.approx([1 / 6, 7 / 12])
+    batch = {"waveform": 0.1 * torch.randn(2, 2048), "mel": torch.randn(2, 80, 8) - 5, "seed": torch.arange(2)}
+    for stage, learns, stays in ((first, "estimator", "network"), (second, "network", "estimator")):
+        training.network.zero_grad()
+        stage.model.loss(batch)["loss"].backward()
+        own = {id(p) for p in stage.model.parts()["model"]}
+        assert own == {id(p) for p in getattr(training.network, learns).parameters()}
+        assert not own & {id(p) for p in getattr(training.network, stays).parameters()}
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_taken_up_again_ends_where_it_would_have(bf16, clips, tmp_path, tiny):
-    quick("diffwave", clips, tmp_path / "whole", bf16=bf16)
+def test_taken_up_again_ends_where_it_would_have(clips, tmp_path, tiny, monkeypatch):
+    quick("diffwave", clips, tmp_path / "whole", bf16=True)
+    batches = Training.batches
 
-    def stop(line):
-        if "4 steps" in line:
-            raise KeyboardInterrupt
+    def interrupted(self, stage, loop):
+        for batch in batches(self, stage, loop):
+            if stage.start and loop.step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
 
-    with pytest.raises(KeyboardInterrupt):
-        quick("diffwave", clips, tmp_path / "parts", tell=stop, bf16=bf16)
-    quick("diffwave", clips, tmp_path / "parts", bf16=bf16)
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "batches", interrupted)
+        with pytest.raises(SystemExit):
+            quick("diffwave", clips, tmp_path / "parts", bf16=True)
+    quick("diffwave", clips, tmp_path / "parts", bf16=True)
     whole, parts = (load_checkpoint(tmp_path / run / "vocoder").state_dict() for run in ("whole", "parts"))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
-def test_what_other_programs_take_of_a_cpu_is_no_training(clips, tmp_path, tiny, monkeypatch):
-    """Time in which the process waits does not count."""
-    step, waited = ours.Ours.step, []
-
-    def wait(self, *batch):
-        time.sleep(0.2)
-        waited.append(0.2)
-        return step(self, *batch)
-
-    monkeypatch.setattr(ours.Ours, "step", wait)
-    result = quick("diffwave", clips, tmp_path, steps=10)
-    assert 0 < 60 * result.minutes < sum(waited) / 2
-
-
 def test_ablations_share_one_magnitude_network_and_leave_it(clips, tmp_path, tiny, monkeypatch):
-    quick("diffwave", clips, tmp_path / "base")
+    quick("diffwave", clips, tmp_path / "base", 2)
     base = load_checkpoint(tmp_path / "base" / "vocoder")
-    for name, norm in (("diffwave-t20", "l2"), ("wavegrad-l2", "l2"), ("wavegrad-l1", "l1")):
-        small = CONFIGS["folded " + name.partition("-")[0]].to_dict()
-        variant = replace(ours.ABLATIONS[name].small, network=small, batch=2, frames=8)
-        monkeypatch.setitem(ours.ABLATIONS, name, replace(ours.ABLATIONS[name], small=variant))
+    for name, norm in (("wavegrad-l2", "l2"), ("wavegrad-l1", "l1")):
+        make_tiny(monkeypatch, name, CONFIGS["folded wavegrad"])
         with pytest.raises(DiffvocError, match="name a vocoder that has one"):
-            quick(name, clips, tmp_path / "none", steps=2)
-        said = []
-        monkeypatch.setattr(ours.Ablation, "learn", said_norm(said))
-        quick(name, clips, tmp_path / name, steps=4, estimator=tmp_path / "base" / "vocoder")
-        made = load_checkpoint(tmp_path / name / "vocoder")
-        for key, value in base.estimator.state_dict().items():
-            assert torch.equal(made.estimator.state_dict()[key], value)
-        assert set(said) == {norm}
-        first = ours.Ours.untrained(name, variant, 0).network.state_dict()
-        assert any(not torch.equal(v, first[k].half().float()) for k, v in made.network.state_dict().items())
+            quick(name, clips, tmp_path / "none", 2)
+        options = TrainingConfig(name, steps=2, estimator=str(tmp_path / "base" / "vocoder"))
+        training = Training(options, *clips, tmp_path / name)
+        assert training.network.norm == norm and len(training.stages()) == 1
+    (tmp_path / name).mkdir()
+    training.run()
+    made = load_checkpoint(tmp_path / name / "vocoder")
+    for key, value in base.estimator.state_dict().items():
+        assert torch.equal(made.estimator.state_dict()[key], value)
 
 
-def said_norm(said):
-    """``learn`` as it was, noting each step's norm."""
-    learn = ours.Ours.learn
-
-    def note(self, *batch):
-        said.append(self.generator.norm)
-        return learn(self, *batch)
-
-    return note
-
-
-def test_what_cannot_be_compiled_is_trained_all_the_same(clips, tmp_path, tiny, monkeypatch):
-    def stumble(vocoder):
-        vocoder.network.condition = None
+def test_what_cannot_be_compiled_is_trained_all_the_same(clips, tmp_path, tiny, monkeypatch, capsys):
+    def stumble(made):
+        made.network.condition = None
         raise RuntimeError("no compiler here")
 
-    monkeypatch.setattr(ours, "compile_network", stumble)
-    lines = []
-    result = quick("diffwave", clips, tmp_path, 4, compiled=True, tell=lines.append)
-    assert result.steps == 4 and any("not compiled (RuntimeError: no compiler here)" in line for line in lines)
-    assert quick("melgan", clips, tmp_path / "gan", 1, compiled=True, batch=1, frames=8).steps == 1
+    monkeypatch.setattr(vocoder, "compile_network", stumble)
+    assert quick("diffwave", clips, tmp_path, 2, compiled=True)["steps"] == 2
+    assert "not compiled (RuntimeError: no compiler here)" in capsys.readouterr().out
 
 
-def test_compiled_steps_are_the_same_steps(tiny, monkeypatch):
+def test_compiled_steps_are_the_same_steps(monkeypatch):
     """By the plainest backend, which needs no compiler: what is traced is what is run otherwise."""
     compiled = torch.compile
     monkeypatch.setattr(torch, "compile", lambda call, mode=None, **how: compiled(call, backend="eager", **how))
-    one = ours.SYSTEMS["diffwave"]
-    variant = replace(one.small, network=CONFIGS["diffwave"].to_dict())
+    size = replace(configs.find("diffwave").small, network=CONFIGS["diffwave"].to_dict())
+    batch = {"waveform": torch.full((2, 2048), 0.1), "mel": torch.zeros(2, 80, 8), "seed": torch.arange(2)}
     losses = []
     for compile_it in (False, True):
-        learner = ours.Ours(one, variant, ours.Ours.untrained("diffwave", variant, 0), CONTRACT, True)
-        batch = torch.full((2, 2048), 0.1), torch.zeros(2, 80, 8)
+        made = vocoder.untrained(size, "diffwave", 0)
         if compile_it:
-            learner.compile(*batch)
-        torch.manual_seed(3)
-        losses.append([float(learner.step(*batch, number, 0.1)) for number in range(2)])
-        assert "condition" not in learner.average.module.network.__dict__
+            vocoder.compile_network(made)
+        losses.append(float(vocoder.VocoderTraining(made, "network").loss(batch)["loss"]))
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
-    learner.undo_compile()
-    assert "condition" not in learner.generator.network.__dict__
+    vocoder.undo_compile(made)
+    assert "condition" not in made.network.__dict__
 
 
 def test_sizes_are_those_of_the_papers():
     """Millions of numbers: DiffWave's Base, WaveGrad's Base for a hop of 256, WaveGlow as NVIDIA trained it."""
     found = {}
-    for name, one in ours.SYSTEMS.items():
-        vocoder = ours.Ours.untrained(name, one.published, 0)
-        found[name] = round(sum(p.numel() for p in vocoder.parameters()) / 1e6, 1)
-        assert vocoder.estimator is None and (name == "waveglow") == (not getattr(vocoder.config, "inference", None))
+    for name, baseline in configs.OURS.items():
+        made = vocoder.untrained(baseline.published, name, 0)
+        found[name] = round(sum(p.numel() for p in made.parameters()) / 1e6, 1)
+        assert made.estimator is None and (name == "waveglow") == (not getattr(made.config, "inference", None))
     assert found == {"diffwave": 2.6, "wavegrad": 15.8, "waveglow": 87.7}
 
 
@@ -228,16 +203,17 @@ def test_whole_speakers_are_held_back():
     assert not held_back([]) and not held_back(folders[:1], one=True)
 
 
-def test_split_is_kept(recipe, tmp_path, capsys):
-    parts = recipe.split([str(ROOT / "eval" / "tts_diffvoc_eval" / "clips")])
-    assert parts[0]["held"] == ["slt-01.flac", "slt-04.flac", "slt-08.flac"] and len(parts[0]["train"]) == 5
-    recipe.keep_split(tmp_path, parts)
-    recipe.keep_split(tmp_path, parts)
+def test_split_is_kept(recipe, tmp_path):
+    recipe.split([str(CLIPS)], tmp_path)
+    (part,) = json.loads((tmp_path / "split.json").read_text())
+    assert part["held"] == ["slt-01.flac", "slt-04.flac", "slt-08.flac"] and len(part["train"]) == 5
+    recipe.split([str(CLIPS)], tmp_path)
+    (tmp_path / "split.json").write_text("[]")
     with pytest.raises(DiffvocError, match="began with other recordings"):
-        recipe.keep_split(tmp_path, [{**parts[0], "train": []}])
+        recipe.split([str(CLIPS)], tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(DiffvocError, match="cannot be written"):
-        recipe.keep_split(tmp_path / "file" / "inside", parts)
+        recipe.split([str(CLIPS)], tmp_path / "file" / "inside")
 
 
 # The command
@@ -262,34 +238,30 @@ def test_budgets(recipe):
 )
 def test_bad_words(recipe, words, message):
     with pytest.raises(DiffvocError, match=message):
-        recipe.make_job(recipe.parse(["--data", "x", "--output", "y", "--budget", "1m", *words]))
+        recipe.configure(recipe.parse(["--data", "x", "--output", "y", "--budget", "1m", *words]))
 
 
 def command(output, *more):
-    data = ["--data", ROOT / "eval" / "tts_diffvoc_eval" / "clips"]
-    words = [*data, "--output", output, "--threads", "1", "--batch", "1", "--frames", "8", *more]
+    words = ["--data", CLIPS, "--output", output, "--threads", "1", "--batch", "1", "--frames", "8", *more]
     return [sys.executable, SCRIPT, *map(str, words)]
 
 
-def test_two_systems_side_by_side_and_one_that_fails(recipe, tmp_path):
-    """One whose checkpoint is damaged stops no other; what is done would not be done again."""
-    (tmp_path / "melgan").mkdir()
-    (tmp_path / "melgan" / "checkpoint.pt").write_bytes(b"nothing")
-    names = ["diffwave", "melgan", "hifigan-v2"]
-    line = command(tmp_path, "--budget", "4steps", "--side-by-side", "2", "--systems", *names)
+def test_one_that_fails_stops_no_other(recipe, tmp_path):
+    """One whose checkpoint is damaged fails alone; what is done would not be done again."""
+    (tmp_path / "univnet").mkdir()
+    (tmp_path / "univnet" / "checkpoint.pt").write_bytes(b"nothing")
+    line = command(tmp_path, "--budget", "1steps", "--side-by-side", "2", "--systems", "univnet", "melgan")
     done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 1 and "melgan failed" in done.stderr and "delete it to begin anew" in done.stderr
+    assert done.returncode == 1 and "univnet failed" in done.stderr and "delete it to begin again" in done.stderr
     rows = [row for row in done.stdout.splitlines() if row.startswith("| ")]
-    assert [row.split(" | ")[:2] for row in rows[2:]] == [["| DiffWave", "small"], ["| HiFi-GAN V2", "small"]]
-    assert (tmp_path / "table.md").read_text().splitlines() == rows
-    for name, load in (("diffwave", load_checkpoint), ("hifigan-v2", baselines.load)):
-        for part in ("quarter-1", "quarter-2", "quarter-3", "vocoder"):
-            load(tmp_path / name / part)
-        assert voices.card(tmp_path / name / "vocoder")["data"].startswith("clips; ")
-        assert systems.resolve(str(tmp_path / name / "vocoder"), "cpu")[0].name == name
-    job = recipe.make_job(recipe.parse([str(word) for word in line[2:]]))
-    assert [recipe.is_finished(name, job) for name in names] == [True, False, True]
-    assert not recipe.is_finished("diffwave", {**job, "steps": 8})
+    assert [row.split()[1:4] for row in rows[1:]] == [["MelGAN", "|", "small"]]
+    assert rows[-1] in (tmp_path / "table.md").read_text()
+    folder.load(tmp_path / "melgan" / "vocoder")
+    assert voices.card(tmp_path / "melgan" / "vocoder")["data"].startswith("clips; ")
+    settings = recipe.configure(recipe.parse([str(word) for word in line[2:]]))
+    finished = {name: recipe.is_finished(config, tmp_path) for name, config in settings.items()}
+    assert finished == {"univnet": False, "melgan": True}
+    assert not recipe.is_finished(replace(settings["melgan"], steps=8), tmp_path)
 
 
 def test_stopped_it_saves(tmp_path):
@@ -300,6 +272,6 @@ def test_stopped_it_saves(tmp_path):
     assert any("melgan: 0 steps" in text for text in process.stdout)
     time.sleep(2)  # into its steps
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 130
-    assert torch.load(tmp_path / "melgan" / "checkpoint.pt", weights_only=True)["done"] < 4000
+    assert process.wait(60) == 130
+    assert torch.load(tmp_path / "melgan" / "checkpoint.pt", weights_only=True)["step"] < 4000
     assert not (tmp_path / "melgan" / "vocoder").exists()

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from tts_diffvoc.checkpoint import WEIGHTS, write_beside, write_weights
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
-from tts_diffvoc.voices import read_json
-from tts_diffvoc_eval.baselines.baseline import Baseline, fold_weight_norm
-from tts_diffvoc_eval.baselines.catalogue import SIZES, generator, system, wrap
+from tts_diffvoc.voices import card, read_json
+from tts_diffvoc_eval.baselines import configs, wavernn
+from tts_diffvoc_eval.baselines.networks import as_system, fold_weight_norm, generator
+from tts_diffvoc_eval.systems import System, digest, folder_name, run_name, safe
 
 FORMAT = "diffvoc-baseline/1"
 CARD = """---
@@ -25,7 +26,7 @@ data: {data}
 ---
 # {label}
 A baseline of the benchmark in `eval/`: Coqui's {kind} network, {parameters:,} numbers, on the mel contract of
-tts-diffvoc (22,050 Hz, hop 256, 80 bands).{note}
+tts-diffvoc (22,050 Hz, hop 256, 80 bands).
 """
 
 
@@ -34,43 +35,48 @@ def is_saved(folder: str | Path) -> bool:
     return read_json(Path(folder) / "config.json").get("format") == FORMAT
 
 
-def save(baseline: Baseline, folder: str | Path, data: str = "not said", half: bool = True) -> None:
-    """Write ``baseline`` to ``folder``; each file is written beside and renamed.
+def save(
+    network: nn.Module,
+    folder: str | Path,
+    name: str,
+    size: str,
+    mel: MelConfig,
+    training: str = "untrained",
+    data: str = "not said",
+) -> None:
+    """Write a generator, its weight norm multiplied out, as float16; each file is written beside and renamed.
 
     Args:
-        data: for the card, what it was trained on.
-        half: keep what training sets as float16.
+        network: of the baseline ``name`` in ``size``; it stays as it is.
+        mel: the mel that it takes.
+        training, data: for the card, how it was trained and on what.
 
-    Raises: DiffvocError when the folder cannot be written, or for a vocoder that is not of the catalogue.
+    Raises: DiffvocError when the folder cannot be written.
     """
-    folder = Path(folder)
-    one = system(baseline.name)
-    kept = ("name", "size", "network", "training", "note")
-    values = {"format": FORMAT, **{name: getattr(baseline, name) for name in kept}, "mel": baseline.mel.to_dict()}
-    note = f"\n\n{baseline.note}" if baseline.note else ""
-    facts = {"training": baseline.training, "label": baseline.label, "kind": one.kind, "note": note, "data": data}
+    folder, baseline = Path(folder), configs.find(name)
+    settings = baseline.size(size).network
+    plain = generator(baseline.kind, settings)
+    plain.load_state_dict(network.state_dict())
+    learnt = dict(fold_weight_norm(plain).named_parameters())
+    state = {k: (v.half() if k in learnt else v).cpu().contiguous() for k, v in plain.state_dict().items()}
+    values = {"format": FORMAT, "name": name, "size": size, "network": settings, "training": training}
+    parameters = sum(p.numel() for p in learnt.values())
+    facts = {"label": baseline.label_of(size), "kind": baseline.kind, "parameters": parameters}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         beside = folder / f".{WEIGHTS}.part"
-        write_weights(beside, _weights(baseline, half))
+        write_weights(beside, state)
         os.replace(beside, folder / WEIGHTS)
-        write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
-        write_beside(folder / "README.md", CARD.format(**facts, parameters=baseline.parameters))
+        write_beside(folder / "config.json", json.dumps({**values, "mel": mel.to_dict()}, indent=1) + "\n")
+        write_beside(folder / "README.md", CARD.format(**facts, training=training, data=data))
     except OSError as error:
         raise DiffvocError(f"the baseline cannot be written to {folder}: {error.strerror or error}.") from None
 
 
-def _weights(baseline: Baseline, half: bool) -> dict[str, torch.Tensor]:
-    """Filters and running means, which are buffers, stay as they are."""
-    learnt = {name for name, _ in baseline.generator.named_parameters()}
-    state = baseline.generator.state_dict().items()
-    return {k: (v.half() if half and k in learnt else v).detach().cpu().contiguous() for k, v in state}
+def load(folder: str | Path, device: str | torch.device = "cpu", fold: tuple[int, int] | None = wavernn.FOLD) -> System:
+    """The system that :func:`save` wrote to ``folder``, float32, on ``device``; ``fold`` as ``as_system`` takes it.
 
-
-def load(folder: str | Path, device: str | torch.device = "cpu") -> Baseline:
-    """The baseline that :func:`save` wrote to ``folder``, float32, on ``device``.
-
-    Raises: DiffvocError for a folder that is missing, truncated or no baseline.
+    Raises: DiffvocError for a folder that is missing, truncated or not a baseline.
     """
     folder = Path(folder)
     if not is_saved(folder):
@@ -78,21 +84,32 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Baseline:
         raise DiffvocError(f'the folder {folder} {what} says "format": "{FORMAT}".')
     values = read_json(folder / "config.json")
     missing = sorted({"name", "size", "network", "mel"} - set(values))
-    if missing or values["size"] not in SIZES:
+    if missing or values["size"] not in configs.SIZES:
         raise DiffvocError(f"{folder}/config.json lacks {missing or 'a known size'}; copy the baseline again.")
-    network = fold_weight_norm(generator(system(values["name"]).kind, values["network"]))
-    _fill(network, folder / WEIGHTS)
-    mel, training = MelConfig.from_dict(values["mel"]), values.get("training", "not said")
-    loaded = wrap(values["name"], values["size"], network, mel, values["network"], training, device)
-    loaded.note = values.get("note")
-    return loaded
+    baseline = configs.find(values["name"])
+    network = fold_weight_norm(generator(baseline.kind, values["network"]))
+    _read_weights(network, folder / WEIGHTS)
+    facts, part, label = card(folder), folder.resolve().name, baseline.label_of(values["size"])
+    return as_system(
+        network,
+        MelConfig.from_dict(values["mel"]),
+        device,
+        fold,
+        name=safe(folder_name(folder)),
+        label=f"{label}, {part}" if part.startswith("quarter-") else label,
+        family=baseline.family,
+        deterministic=baseline.deterministic,
+        training=facts.get("training") or values.get("training", "not said"),
+        note=facts.get("note") or values.get("note"),
+        digest=digest(folder / WEIGHTS),
+        run=run_name(folder),
+    )
 
 
-def _fill(network: torch.nn.Module, path: Path) -> None:
-    """Read the weights of ``network``; every name and shape must match."""
+def _read_weights(network: nn.Module, path: Path) -> None:
+    """Every name and shape must match."""
     try:
-        weights: dict[str, Any] = load_file(path)
-        network.load_state_dict(weights)
+        network.load_state_dict(load_file(path))
     except (SafetensorError, OSError) as error:
         raise DiffvocError(f"{path} cannot be read ({error}); copy the baseline again.") from None
     except RuntimeError as error:

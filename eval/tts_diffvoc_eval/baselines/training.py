@@ -1,188 +1,51 @@
-"""Training any system of the benchmark: a budget of minutes or steps, taken up again where it stopped.
+"""Training any system of the benchmark: the same crops, budget and seeds for all, taken up again where they stopped.
 
-A baseline's steps are Coqui's (``GAN.train_step``, ``Wavernn.train_step``, their losses), those of our vocoders are
-their own (``ours.py``); the loop is one for all. Coqui's Trainer counts epochs, and knows neither a budget in minutes
-nor a discriminator that joins in after a share of it; its recipes fix the networks' sizes; and its checkpoints are
-pickles. All systems here get the same crops, budget and seeds.
+The loop is ``tts_diffvoc.training.loop``; what differs are the losses, of ``gan``, ``wavernn`` and ``vocoder``.
 """
 
 from __future__ import annotations
 
-import math
+import json
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tts_diffvoc.checkpoint import write_beside
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel, stft
 from tts_diffvoc.training.corpus import Recording
-from tts_diffvoc.training.crops import CropBatches, CropKey, change_gain, read_clip
-from tts_diffvoc_eval.baselines import catalogue, learners, ours
-from tts_diffvoc_eval.baselines.mels import CONTRACT
+from tts_diffvoc.training.crops import CropBatches, CropDataset, CropKey, change_gain, collate
+from tts_diffvoc.training.loop import CHECKPOINT, Loop, LoopConfig, check_device
+from tts_diffvoc.voices import read_json
+from tts_diffvoc_eval.baselines import configs, folder, vocoder
+from tts_diffvoc_eval.baselines.gan import GANTraining
+from tts_diffvoc_eval.baselines.networks import generator
+from tts_diffvoc_eval.baselines.wavernn import WaveRNNTraining
+from tts_diffvoc_eval.mels import MEL, convert
+from tts_diffvoc_eval.systems import System, our_vocoder
 
-CHECKPOINT = "checkpoint.pt"
-RESULT = "vocoder"
-QUARTERS = 4
-SAVES = 10  # checkpoints in a budget
+RESULT, RUN, FINISHED = "vocoder", "run.json", "result.json"
+QUARTERS = (0.25, 0.5, 0.75)
+# The magnitude network learns first and alone, for this share of the budget: the other network is conditioned on it.
+ESTIMATOR_SHARE, ESTIMATOR_RATE, ESTIMATOR_CLIP = 0.4, 2e-3, 5.0
 SHORT_PIECES = (10, 2)  # frames that WaveRNN generates side by side, and their run-up, to be quick in validation
-TOLD_EVERY = 10.0  # seconds between two lines of progress
-HOP = CONTRACT.hop_length
+FIXED = ("name", "size", "seed", "batch", "frames", "gain_db", "bf16")
 
 
-@dataclass
-class Budget:
-    """So many minutes of training steps, or so many steps; what is validated, saved and loaded does not count.
-
-    On a CPU they are minutes of this process's own computing, divided by its threads, so that what else the machine
-    does costs a system nothing; on a GPU they are minutes on the clock.
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How one system is trained.
 
     Attributes:
-        minutes, steps: exactly one is given.
-        spent: seconds used so far, by earlier calls too.
-        done: steps so far.
-    """
-
-    minutes: float | None = None
-    steps: int | None = None
-    spent: float = 0.0
-    done: int = 0
-
-    def __post_init__(self) -> None:
-        given = [value for value in (self.minutes, self.steps) if value is not None]
-        if len(given) != 1 or not 0 < given[0] < math.inf:
-            raise DiffvocError(
-                f"the budget is {self.minutes} minutes and {self.steps} steps; give one of them, above zero."
-            )
-
-    @property
-    def share(self) -> float:
-        """How much is used up; 1 and more is all."""
-        return self.done / self.steps if self.steps else self.spent / (60 * float(self.minutes or 0))
-
-    def left(self) -> float:
-        """Seconds to the end at the speed so far."""
-        return self.spent * max(0.0, 1 / max(self.share, 1e-9) - 1)
-
-
-@dataclass(frozen=True)
-class Score:
-    """How a generator did on held-back clips after ``steps`` and ``minutes``.
-
-    ``mel_l1`` is the mean absolute difference of log-mels, in nepers, which says little of a vocoder that corrects its
-    mel at the end; ``nats`` WaveRNN's cross-entropy a sample, else None; ``stft_l1`` the mean absolute difference of
-    log magnitudes of the short-time spectrum, in nepers, those below 1e-3 taken as that.
-    """
-
-    steps: int
-    minutes: float
-    mel_l1: float
-    nats: float | None = None
-    stft_l1: float | None = None
-
-    def __str__(self) -> str:
-        also = "" if self.stft_l1 is None else f", log-STFT L1 {self.stft_l1:.3f}"
-        also += "" if self.nats is None else f", {self.nats:.3f} nats a sample"
-        return f"held back: log-mel L1 {self.mel_l1:.3f}{also}"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training left: the folder of the last generator, its scores from the first on, steps and minutes.
-
-    ``parameters`` are the numbers that synthesis needs.
-    """
-
-    folder: Path
-    scores: list[Score]
-    steps: int
-    minutes: float
-    parameters: int
-
-
-@dataclass
-class Clips:
-    """Recordings in memory on the device that trains, 0.5 GB an hour: their waveforms [T] and log-mels [M, F]."""
-
-    waveforms: list[Tensor] = field(default_factory=list)
-    mels: list[Tensor] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, recordings: Sequence[Recording], least: int, device: torch.device) -> Clips:
-        """Read them, those shorter than ``least`` frames filled up with silence."""
-        clips = cls()
-        for recording in recordings:
-            waveform, mel = read_clip(recording, CONTRACT)
-            missing = max(0, least - mel.shape[1])
-            waveform = torch.nn.functional.pad(waveform, (0, missing * HOP))
-            mel = torch.nn.functional.pad(mel, (0, missing), value=math.log(CONTRACT.floor))
-            clips.waveforms.append(waveform.to(device))
-            clips.mels.append(mel.to(device))
-        return clips
-
-    @property
-    def lengths(self) -> list[int]:
-        return [mel.shape[1] for mel in self.mels]
-
-    def cut(self, keys: Sequence[CropKey], frames: int) -> tuple[Tensor, Tensor]:
-        """Waveforms [B, frames * hop] and mels [B, M, frames] of crops."""
-        waveforms = [self.waveforms[k.clip][k.start * HOP : (k.start + frames) * HOP] for k in keys]
-        mels = [self.mels[k.clip][:, k.start : k.start + frames] for k in keys]
-        return torch.stack(waveforms), torch.stack(mels)
-
-    def levels(self) -> MelConfig:
-        """The contract with each band scaled to mean 0 and deviation 1 over these clips."""
-        everything = torch.cat(self.mels, dim=1).double()
-        mean, deviation = everything.mean(1), everything.std(1).clamp_min(0.1)
-        return MelConfig(scale=tuple((1 / deviation).tolist()), shift=tuple((-mean / deviation).tolist()))
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What must stay the same when a training is taken up again."""
-
-    name: str
-    size: str
-    seed: int
-    batch: int
-    frames: int
-    gain_db: float
-    bf16: bool
-
-
-def train(
-    name: str,
-    recordings: Sequence[Recording],
-    held: Sequence[Recording],
-    output: str | Path,
-    *,
-    minutes: float | None = None,
-    steps: int | None = None,
-    size: str = "small",
-    device: str | torch.device = "cpu",
-    seed: int = 0,
-    batch: int | None = None,
-    frames: int | None = None,
-    gain_db: float = 0.0,
-    bf16: bool = False,
-    compiled: bool = False,
-    keep_quarters: bool = False,
-    estimator: str | Path | None = None,
-    data: str = "not said",
-    tell: Callable[[str], None] = print,
-) -> Result:
-    """Train a system, or go on with what lies in ``output``, and write the generator to ``output/vocoder``.
-
-    Args:
-        name: of the catalogue, or one of ours.
-        recordings: to train on; they are held in memory on the device.
-        held: recordings to validate on, at the beginning and after each quarter of the budget: their first two
-            seconds, eight at most, with one seed.
-        output: the run's folder.
+        name: of ``configs.BASELINES``.
         minutes, steps: the budget in all, one of them; more than before goes on with a finished run.
         size: "published" or "small".
         device: to train on.
@@ -191,288 +54,330 @@ def train(
         gain_db: each crop is made louder or softer by up to this many decibels, as in training our own vocoders.
         bf16: compute the networks in bfloat16, WaveRNN's excepted.
         compiled: let ``torch.compile`` make the networks of our vocoders faster; compiling does not count as training.
-        keep_quarters: keep the generator after each quarter but the last, too, in ``output/quarter-1`` to ``-3``.
+        keep_quarters: keep the generator after each quarter but the last, too, in ``quarter-1`` to ``-3``.
         estimator: a vocoder of ours, whose magnitude network an ablation begins with.
         data: what the recordings are, for the model card; names, no paths.
-        tell: called with lines of progress.
-
-    Raises: DiffvocError for bad settings, a checkpoint of another run, or a loss that is no number any more;
-    KeyboardInterrupt after saving.
     """
-    variant = sized(find(name), size, batch, frames)
-    settings = Settings(name, size, seed, variant.batch, variant.frames, gain_db, bf16)
-    run = Run(settings, variant, Budget(minutes, steps), Path(output), checked_device(device), data, tell)
-    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        run.begin(recordings, held, estimator)
-        if compiled and run.budget.share < 1:
-            run.compile()
-        run.go_on(keep_quarters)
-    return Result(run.output / RESULT, run.scores, run.budget.done, run.budget.spent / 60, run.finished().parameters)
+
+    name: str
+    minutes: float | None = None
+    steps: int | None = None
+    size: str = "small"
+    device: str = "cpu"
+    seed: int = 0
+    batch: int | None = None
+    frames: int | None = None
+    gain_db: float = 0.0
+    bf16: bool = False
+    compiled: bool = False
+    keep_quarters: bool = False
+    estimator: str | None = None
+    data: str = "not said"
+
+    def asked(self) -> dict[str, Any]:
+        """What ``result.json`` keeps, by which a finished training is known again."""
+        left_out = ("name", "keep_quarters", "data")
+        return {key: value for key, value in asdict(self).items() if value is not None and key not in left_out}
 
 
-def find(name: str) -> catalogue.System:
-    """A system of ours, an ablation or one of the catalogue; DiffvocError for an unknown name."""
-    own = {**ours.SYSTEMS, **ours.ABLATIONS}
-    return own[name] if name in own else catalogue.system(name)
+def train(
+    config: TrainingConfig, recordings: Sequence[Recording], held: Sequence[Recording], output: str | Path
+) -> dict[str, Any]:
+    """Train a system, or go on with what lies in ``output``, and write the generator to ``output/vocoder``.
+
+    Args:
+        recordings: to train on; they are held in memory on the device.
+        held: recordings to validate on, at the beginning and after each quarter of the budget: their first two
+            seconds, eight at most, with one seed.
+
+    Returns: what ``output/result.json`` then holds: label, size, parameters of synthesis, steps, minutes, and the
+    scores at the beginning and after each quarter.
+
+    Raises: DiffvocError for bad settings, a checkpoint of another run, or a loss that is not finite.
+    """
+    check_device(config.device)
+    with _alone(Path(output)), torch.random.fork_rng(devices=[config.device] if "cuda" in config.device else []):
+        return Training(config, recordings, held, Path(output)).run()
 
 
-def learner_of(one: catalogue.System) -> type[learners.Learner]:
-    """What trains systems of this kind."""
-    return ours.LEARNERS[one.kind] if one.kind in ours.LEARNERS else learners.of(one)
-
-
-def sized(one: catalogue.System, size: str, batch: int | None, frames: int | None) -> catalogue.Variant:
-    """A size of a system with other crops; DiffvocError for crops too small for its losses."""
-    variant = one.variant(size)
-    changes = {"batch": batch, "frames": frames}
-    variant = replace(variant, **{name: value for name, value in changes.items() if value is not None})
-    least = 2 if one.kind == "wavernn" else 8
-    if variant.batch < 1 or variant.frames < least:
-        raise DiffvocError(
-            f"{variant.batch} crops of {variant.frames} frames were asked for; {one.label} needs at least 1 of {least}."
-        )
-    return variant
-
-
-def checked_device(device: str | torch.device) -> torch.device:
-    """Raises: DiffvocError for a device that is not here."""
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Nobody else trains in ``output`` meanwhile; DiffvocError if somebody does, or it cannot be written."""
     try:
-        found = torch.device(device)
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError):
-        raise DiffvocError(f"there is no device {device!r} here; use cpu, or cuda where there is a GPU.") from None
-    return found
+        output.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("w")
+    except OSError as error:
+        raise DiffvocError(f"the run cannot be written to {output}: {error.strerror or error}.") from None
+    with lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows
+            pass
+        except OSError:
+            raise DiffvocError(f"another process trains in {output}; wait for it, or stop it.") from None
+        yield
 
 
-class Run:
+@dataclass(frozen=True)
+class Stage:
+    """A model that learns in a part of the budget, which begins after ``start`` of the whole and is ``share`` of it."""
+
+    model: nn.Module
+    config: LoopConfig
+    folder: Path
+    start: float = 0.0
+    share: float = 1.0
+
+    def progress(self, loop: Loop) -> float:
+        """Share of the whole budget that is spent."""
+        return self.start + self.share * loop.progress
+
+
+class Training:
     """One training; :func:`train` says what it takes."""
 
     def __init__(
-        self,
-        settings: Settings,
-        variant: catalogue.Variant,
-        budget: Budget,
-        output: Path,
-        device: torch.device,
-        data: str,
-        tell: Callable[[str], None],
+        self, config: TrainingConfig, recordings: Sequence[Recording], held: Sequence[Recording], output: Path
     ) -> None:
-        self.settings, self.variant, self.budget, self.output = settings, variant, budget, output
-        self.device, self.data, self.tell = device, data, tell
-        self.system = find(settings.name)
-        self.scores: list[Score] = []
-        self.loss = torch.zeros(())
-
-    def begin(
-        self, recordings: Sequence[Recording], held: Sequence[Recording], estimator: str | Path | None = None
-    ) -> None:
-        """Read the recordings, build the networks, and restore them if there is a checkpoint."""
+        self.baseline = configs.find(config.name)
+        self.size = self._sized(config)
+        self.config = replace(config, batch=self.size.batch, frames=self.size.frames)
+        self.asked, self.output = config.asked(), output
+        LoopConfig(config.minutes, config.steps)
         if not recordings or not held:
             raise DiffvocError("there are no recordings to train on, or none held back; give some of both.")
-        state = self._read_checkpoint()
-        kind = learner_of(self.system)
-        network = kind.untrained(self.settings.name, self.variant, self.settings.seed).to(self.device)
-        self.frames = self.variant.frames + 2 * kind.margin_of(network)
-        self.clips = Clips.read(recordings, self.frames, self.device)
-        self.held = self._validation(held)
-        if state:
-            mel = MelConfig.from_dict(state["mel"])
-        else:
-            mel = self.clips.levels() if self.system.normalised else CONTRACT
-        torch.manual_seed(self.settings.seed)  # of the discriminator's weights
-        self.learner = kind(self.system, self.variant, network, mel, self.settings.bf16)
-        if isinstance(self.learner, ours.Ablation):
-            if estimator is None:
-                raise DiffvocError(
-                    f"{self.settings.name} begins with a magnitude network; name a vocoder that has one."
-                )
-            self.learner.begin_with(estimator)
-        if state:
-            self.learner.load_state_dict(state["learner"])
-            self.budget.spent, self.budget.done = state["spent"], state["done"]
-            self.scores = [Score(**score) for score in state["scores"]]
-            self.tell(f"{self.settings.name}: going on after {self._so_far()}")
-        else:
-            self.validate()
+        self.state = self._begin()
+        self.steps, self.seconds = 0, 0.0
+        self.network = self._network()
+        margin = self.network.args.pad if self.baseline.kind == "wavernn" else 0
+        self.clips = CropDataset(recordings, MEL, self.size.frames + 2 * margin).load(config.device)
+        self.mel = self._mel()
+        self.held = self._held(held, self.clips.frames)
 
-    def compile(self) -> None:
-        """Compile what is trained, before its time counts; go on without where that fails."""
-        started = time.monotonic()
-        batch = self.clips.cut([CropKey(0, 0, 0)] * self.variant.batch, self.frames)
-        try:
-            self.learner.compile(*batch)
-        except Exception as error:  # of a compiler that is missing or stumbles, in its many kinds
-            self.learner.undo_compile()
-            self.tell(
-                f"{self.settings.name}: not compiled ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
-            )
-        else:
-            self.tell(f"{self.settings.name}: {self.learner.compiled} in {time.monotonic() - started:.0f} s")
-
-    def _validation(self, held: Sequence[Recording]) -> tuple[Tensor, Tensor]:
-        """The first two seconds of eight clips at most, in one batch; for WaveRNN, which is slow, one of three."""
-        count, frames = (3, 86) if self.system.kind == "wavernn" else (8, 172)
-        clips = Clips.read(held[:count], max(frames, self.frames), self.device)
-        return clips.cut([CropKey(i, 0, 0) for i in range(len(clips.mels))], max(frames, self.frames))
-
-    def go_on(self, keep_quarters: bool) -> None:
-        """Train until the budget is spent; validate and export at each quarter, and at the end."""
-        batches = self._batches()
-        try:
-            while self.budget.share < 1:
-                quarter = int(self.budget.share * QUARTERS)
-                self._until((quarter + 1) / QUARTERS, batches)
-                self.validate()
-                if keep_quarters and quarter + 1 < QUARTERS:
-                    self.export(f"quarter-{quarter + 1}")
-                self.save()
-        except KeyboardInterrupt:
-            self.save()
-            raise
-        self.export(RESULT)
-
-    def _batches(self) -> Iterator[list[CropKey]]:
-        batches = CropBatches(self.clips.lengths, self.frames, self.variant.batch, self.settings.seed)
-        batches.position = self.budget.done
-        while True:
-            yield from batches
-
-    def _until(self, share: float, batches: Iterator[list[CropKey]]) -> None:
-        """Train until ``share`` of the budget is used, with checkpoints on the way."""
-        clock = _Clock(self.budget, self.device)
-        while self.budget.share < share:
-            part = int(self.budget.share * SAVES)
-            self.loss = self._step(next(batches))
-            clock.tick()
-            if clock.since_told > TOLD_EVERY:
-                clock.wait()
-                self._tell_progress()
-                clock.since_told = 0.0
-            if int(self.budget.share * SAVES) > part and self.budget.share < share:
-                clock.wait()
-                self.save()
-                clock.start()
-        clock.wait()
-        self._check_loss()
-
-    def _step(self, keys: list[CropKey]) -> Tensor:
-        waveform, mel = self.clips.cut(keys, self.frames)
-        if self.settings.gain_db:
-            seeds = [key.seed for key in keys]
-            waveform, mel = change_gain(waveform, mel, seeds, self.settings.gain_db, CONTRACT)
-        torch.manual_seed(keys[0].seed)  # so that a run that was taken up again draws the noise of one that was not
-        return self.learner.step(waveform, mel, self.budget.done, self.budget.share)
-
-    def _check_loss(self) -> None:
-        if not math.isfinite(float(self.loss)):
+    def _sized(self, config: TrainingConfig) -> configs.SizeConfig:
+        size = self.baseline.size(config.size)
+        given = {"batch": config.batch, "frames": config.frames}
+        size = replace(size, **{name: value for name, value in given.items() if value is not None})
+        least = 2 if self.baseline.kind == "wavernn" else 8
+        if size.batch < 1 or size.frames < least:
             raise DiffvocError(
-                f"the loss of {self.settings.name} is no number any more after {self._so_far()}; the checkpoint in "
-                f"{self.output} is from before: try another seed or size."
+                f"{size.batch} crops of {size.frames} frames were asked for; {self.baseline.label} needs at least 1 "
+                f"of {least}."
             )
+        return size
 
-    def _tell_progress(self) -> None:
-        self._check_loss()
-        left = self.budget.left()
-        shown = f"{left / 60:.1f} minutes" if left > 90 else f"{left:.0f} s"
-        self.tell(f"  {self.settings.name}: {self._so_far()}, loss {float(self.loss):.3f}, {shown} left")
-
-    def _so_far(self) -> str:
-        return f"{self.budget.done:,} steps, {self.budget.spent / 60:.1f} minutes ({min(1.0, self.budget.share):.0%})"
-
-    def finished(self) -> Any:
-        """The generator as it is now, to be listened to and saved: a Baseline, or a vocoder of ours."""
-        return self.learner.finished(self.settings.name, self.settings.size, self._words())
-
-    def _words(self) -> str:
-        if not self.budget.done:
-            return "untrained"
-        where = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
-        threads = f" ({torch.get_num_threads()} threads)" if where == "CPU" and torch.get_num_threads() > 1 else ""
-        crops = f"{self.budget.done:,} steps of {self.variant.batch} crops of {self.variant.frames} frames"
-        return f"{self.budget.spent / 60:.3g} {where} minutes{threads}, {crops}"
-
-    @torch.inference_mode()
-    def validate(self) -> None:
-        """Score the generator on the held-back clips."""
-        waveform, mel = self.held
-        finished = self.finished()
-        if self.system.kind == "wavernn":
-            finished.fold = SHORT_PIECES
-        made = finished.synthesise(mel, seed=0)
-        distance = float((log_mel(made, CONTRACT)[..., : mel.shape[-1]] - mel).abs().mean())
-        nats = None
-        if isinstance(self.learner, learners.Autoregressive):
-            nats = self.learner.validate(waveform, mel)
-        wanted, found = (stft(x, CONTRACT).abs().clamp_min(1e-3).log() for x in (waveform, made))
-        spectral = float((found - wanted).abs().mean())
-        self.scores.append(Score(self.budget.done, self.budget.spent / 60, distance, nats, spectral))
-        self.tell(f"{self.settings.name}: {self._so_far()}, {self.scores[-1]}")
-
-    def export(self, name: str) -> None:
-        """Write the generator to the folder ``name`` of the run."""
-        self.learner.export(self.finished(), self.output / name, self.data)
-
-    def save(self) -> None:
-        """Write a checkpoint beside the last one, and put it in its place."""
-        from tts_diffvoc.coqui.training import save_whole
-
-        try:
-            self.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DiffvocError(f"the run cannot be written to {self.output}: {error.strerror or error}.") from None
-        state = {
-            "settings": asdict(self.settings),
-            "learner": self.learner.state_dict(),
-            "mel": self.learner.mel.to_dict(),
-            "spent": self.budget.spent,
-            "done": self.budget.done,
-            "scores": [asdict(score) for score in self.scores],
-        }
-        save_whole(state, self.output / CHECKPOINT)
-
-    def _read_checkpoint(self) -> dict[str, Any] | None:
-        path = self.output / CHECKPOINT
-        if not path.is_file():
-            return None
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            before = state["settings"]
-        except Exception as error:  # whatever a damaged file makes the reader raise
-            raise DiffvocError(f"{path} cannot be read ({type(error).__name__}); delete it to begin anew.") from None
-        now = asdict(self.settings)
+    def _begin(self) -> dict[str, Any]:
+        """What the folder says of its run; DiffvocError for one of other settings, or of an earlier version."""
+        now = {name: getattr(self.config, name) for name in FIXED}
+        if not (self.output / RUN).is_file():
+            if (self.output / CHECKPOINT).is_file():
+                raise DiffvocError(
+                    f"{self.output / CHECKPOINT} cannot be used by this version; delete it to begin again."
+                )
+            return {"settings": now, "scores": []}
+        state = read_json(self.output / RUN)
+        before = state.get("settings", {})
         other = [f"{key} {before.get(key)} and not {value}" for key, value in now.items() if before.get(key) != value]
         if other:
             raise DiffvocError(f"the run in {self.output} has {', '.join(other)}; give another output folder.")
         return state
 
+    def _network(self) -> nn.Module:
+        if self.baseline.kind != "vocoder":
+            return generator(self.baseline.kind, self.size.network, self.config.seed)
+        network = vocoder.untrained(self.size, self.config.name, self.config.seed)
+        if self.baseline.borrows:
+            vocoder.borrow_estimator(network, self.config.name, self.config.estimator)
+        network.autocast = torch.bfloat16 if self.config.bf16 else None
+        return network
 
-class _Clock:
-    """Adds the time of steps to a budget; on a GPU the time at which they were queued, until :meth:`wait`."""
+    def _mel(self) -> MelConfig:
+        """The mel that the network takes: each band scaled to mean 0 and deviation 1 where its authors do so."""
+        if "mel" not in self.state:
+            everything = torch.cat([mel for _, mel in self.clips.clips], dim=1).double()
+            mean, deviation = everything.mean(1), everything.std(1).clamp_min(0.1)
+            scaled = MelConfig(scale=tuple((1 / deviation).tolist()), shift=tuple((-mean / deviation).tolist()))
+            self.state["mel"] = (scaled if self.baseline.normalised else MEL).to_dict()
+        return MelConfig.from_dict(self.state["mel"])
 
-    def __init__(self, budget: Budget, device: torch.device) -> None:
-        self.budget, self.device, self.since_told = budget, device, 0.0
-        self.start()
+    def _held(self, held: Sequence[Recording], least: int) -> dict[str, Tensor]:
+        """The first two seconds of eight clips at most, in one batch; for WaveRNN, which is slow, one of three."""
+        count, frames = (3, 86) if self.baseline.kind == "wavernn" else (8, 172)
+        clips = CropDataset(held[:count], MEL, max(frames, least)).load(self.config.device)
+        return collate([clips[CropKey(i, 0, 0)] for i in range(len(clips))])
 
-    def now(self) -> float:
-        """Seconds that the device has worked for this process."""
-        if self.device.type == "cpu":
-            return time.process_time() / torch.get_num_threads()
-        return time.monotonic()
+    def stages(self) -> list[Stage]:
+        """What learns in which part of the budget."""
+        torch.manual_seed(self.config.seed)  # of the discriminator's weights
+        coqui = self.baseline.coqui
+        if self.baseline.kind == "vocoder":
+            first = ESTIMATOR_SHARE if self.network.estimator is not None and not self.baseline.borrows else 0.0
+            network = vocoder.VocoderTraining(self.network, "network")
+            stages = [self._stage(network, first, 1 - first, ema_decay=self.size.ema_decay)]
+            if first:
+                rate = {"learning_rate": ESTIMATOR_RATE, "clip_norm": ESTIMATOR_CLIP, "ema_decay": self.size.ema_decay}
+                estimator = vocoder.VocoderTraining(self.network, "estimator")
+                stages.insert(0, self._stage(estimator, 0.0, first, "magnitudes", **rate))
+            return stages
+        betas = tuple(coqui.optimizer_params["betas"])
+        if self.baseline.kind == "wavernn":
+            return [self._stage(WaveRNNTraining(self.network), clip_norm=coqui.grad_clip, betas=betas)]
+        model = GANTraining(self.baseline, self.size, self.network, self.config.bf16)
+        return [self._stage(model, clip_norm=coqui.grad_clip[0], betas=betas)]
 
-    def start(self) -> None:
-        self.last = self.now()
+    def _stage(
+        self, model: nn.Module, start: float = 0.0, share: float = 1.0, folder: str = "", **changes: Any
+    ) -> Stage:
+        steps, minutes = self.config.steps, self.config.minutes
+        if steps:
+            steps = max(1, round(steps * (start + share)) - round(steps * start))
+        config = LoopConfig(
+            minutes=minutes and minutes * share,
+            steps=steps,
+            **{
+                "learning_rate": self.size.learning_rate,
+                "final_share": 0.1,
+                "warmup_steps": 50,
+                "betas": (0.9, 0.999),
+                "weight_decay": 0.0,
+                "ema_decay": 0.0,
+                "checks": tuple((quarter - start) / share for quarter in QUARTERS if start < quarter < start + share),
+                "device": self.config.device,
+                **changes,
+            },
+        )
+        return Stage(model, config, self.output / folder, start, share)
 
-    def _add(self) -> None:
-        now = self.now()
-        self.budget.spent += now - self.last
-        self.since_told += now - self.last
-        self.last = now
+    def run(self) -> dict[str, Any]:
+        """Train until the budget is spent; validate and export at each quarter, and at the end."""
+        stages = self.stages()
+        if not self.state["scores"]:
+            self.validate(stages[-1].model.to(self.config.device))
+        for stage in stages:
+            loop = Loop(stage.model, stage.config, stage.folder)
+            if loop.step:
+                print(f"{self.config.name}: going on after {loop.step} steps", flush=True)
+            if self.config.compiled and loop.progress < 1 and stage is stages[-1]:
+                self.compile(loop)
+            quarter = int(4 * stage.progress(loop))
+            loop.run(self.batches(stage, loop), partial(self.check, stage, loop, [quarter]))
+            self.steps, self.seconds = self.steps + loop.step, self.seconds + loop.seconds
+            if stage is not stages[-1]:
+                self.network.load_state_dict(loop.average.module.vocoder.state_dict())
+        model = loop.average.module.eval()
+        if self.state["scores"][-1]["steps"] != self.steps or not (self.output / RESULT).is_dir():
+            self.validate(model, RESULT)
+        return self._finish(model)
 
-    def tick(self) -> None:
-        self.budget.done += 1
-        self._add()
+    def batches(self, stage: Stage, loop: Loop) -> Iterator[dict[str, Any]]:
+        """Crops without end, from where the training is."""
+        order = CropBatches(self.clips.lengths, self.clips.frames, self.size.batch, self.config.seed)
+        order.position = self.steps + loop.step
+        while True:
+            for keys in order:
+                batch = collate([self.clips[key] for key in keys])
+                waveform, mel = batch["waveform"], batch["mel"]
+                if self.config.gain_db:
+                    waveform, mel = change_gain(waveform, mel, [key.seed for key in keys], self.config.gain_db, MEL)
+                torch.manual_seed(keys[0].seed)  # so that a run that was taken up again draws the same noise
+                mel = convert(mel, self.mel)
+                yield {"waveform": waveform, "mel": mel, "seed": batch["seed"], "progress": stage.progress(loop)}
 
-    def wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self._add()
+    def compile(self, loop: Loop) -> None:
+        """Compile one of our vocoders before its time counts; go on without where that fails."""
+        if self.baseline.kind != "vocoder":
+            return
+        started = time.monotonic()
+        try:
+            vocoder.compile_network(loop.model.vocoder)  # the average, which was copied before, stays as it is
+            loop.model.loss(collate([self.clips[CropKey(0, 0, 0)]] * self.size.batch))["loss"].backward()
+            told = f"network compiled in {time.monotonic() - started:.0f} s"
+        except Exception as error:  # of a compiler that is missing or stumbles, in its many kinds
+            vocoder.undo_compile(loop.model.vocoder)
+            told = f"not compiled ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+        loop.model.zero_grad(set_to_none=True)
+        print(f"{self.config.name}: {told}", flush=True)
+
+    def check(self, stage: Stage, loop: Loop, seen: list[int], model: nn.Module) -> dict[str, float]:
+        """Validate where a quarter but the last has passed since ``seen``."""
+        quarter = int(4 * stage.progress(loop) + 1e-9)
+        if not seen[0] < quarter < 4:
+            return {}
+        seen[0] = quarter
+        spent = self.steps, self.seconds
+        self.steps, self.seconds = self.steps + loop.step, self.seconds + loop.seconds
+        self.validate(model, f"quarter-{quarter}" if self.config.keep_quarters else None)
+        self.steps, self.seconds = spent
+        return {}
+
+    def validate(self, model: nn.Module, part: str | None = None) -> None:
+        """Score the generator on the held-back clips as it is written to a folder: ``part`` of the run, if any."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path = self.output / part if part else Path(scratch) / RESULT
+            self.export(model, path)
+            score = self.score(model, self._load(path))
+        self.state["scores"].append(score)
+        write_beside(self.output / RUN, json.dumps(self.state, indent=1) + "\n")
+        nats = "" if score["nats"] is None else f", {score['nats']:.3f} nats a sample"
+        shown = f"log-mel L1 {score['mel_l1']:.3f}, log-STFT L1 {score['stft_l1']:.3f}{nats}"
+        print(f"{self.config.name}: {self.steps:,} steps, held back: {shown}", flush=True)
+
+    def export(self, model: nn.Module, path: Path) -> None:
+        """Write a checkpoint of ours, or a baseline's folder."""
+        words, config = self._words(), self.config
+        if self.baseline.kind == "vocoder":
+            return vocoder.save(model.vocoder, path, self.baseline.label_of(config.size), words, config.data)
+        folder.save(model.generator, path, config.name, config.size, self.mel, words, config.data)
+
+    def _load(self, path: Path) -> System:
+        if self.baseline.kind == "vocoder":
+            return our_vocoder(str(path), self.config.device)[0]
+        return folder.load(path, self.config.device, SHORT_PIECES)
+
+    def _words(self) -> str:
+        if not self.steps:
+            return "untrained"
+        where, count = "CPU", torch.get_num_threads()
+        if self.config.device.startswith("cuda"):
+            where, count = torch.cuda.get_device_name(self.config.device), 1
+        threads = f" ({count} threads)" if count > 1 else ""
+        crops = f"{self.steps:,} steps of {self.size.batch} crops of {self.size.frames} frames"
+        return f"{self.seconds / 60:.3g} {where} minutes{threads}, {crops}"
+
+    @torch.inference_mode()
+    def score(self, model: nn.Module, system: System) -> dict[str, float | None]:
+        """How the generator does on held-back clips after so many steps and minutes.
+
+        ``mel_l1`` is the mean absolute difference of log-mels, in nepers, which says little of a vocoder that corrects
+        its mel at the end; ``nats`` WaveRNN's cross-entropy a sample, else None; ``stft_l1`` the mean absolute
+        difference of log magnitudes of the short-time spectrum, in nepers, those below 1e-3 taken as that.
+        """
+        waveform, mel = self.held["waveform"], self.held["mel"]
+        made = system.synthesise(mel, 0)
+        distance = (log_mel(made, MEL)[..., : mel.shape[-1]] - mel).abs().mean()
+        found, wanted = (stft(x, MEL).abs().clamp_min(1e-3).log() for x in (made, waveform))
+        nats = None
+        if isinstance(model, WaveRNNTraining):
+            nats = float(model.eval().loss({"waveform": waveform, "mel": convert(mel, self.mel)})["loss"])
+        return {
+            "steps": self.steps,
+            "minutes": self.seconds / 60,
+            "mel_l1": float(distance),
+            "nats": nats,
+            "stft_l1": float((found - wanted).abs().mean()),
+        }
+
+    def _finish(self, model: nn.Module) -> dict[str, Any]:
+        result = {
+            "label": self.baseline.label,
+            "size": self.config.size,
+            "parameters": self._load(self.output / RESULT).parameters,
+            "steps": self.steps,
+            "minutes": self.seconds / 60,
+            "scores": self.state["scores"],
+            "asked": self.asked,
+        }
+        write_beside(self.output / FINISHED, json.dumps(result, indent=1) + "\n")
+        return result

@@ -1,4 +1,4 @@
-"""Coqui's WaveRNN, sampled by a loop of ours.
+"""Coqui's WaveRNN: its training loss, and a sampling loop of ours.
 
 ``Wavernn.inference`` takes one clip, returns one frame too few, fades out the last 20 frames (0.23 s), silences the
 start of a folded clip, and leaves the model in training mode. This loop evaluates the same modules in the same order
@@ -10,6 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
+from torchaudio.functional import mu_law_decoding, mu_law_encoding
+from TTS.vocoder.configs import WavernnConfig
+from TTS.vocoder.configs.wavernn_config import WavernnArgs
+from TTS.vocoder.layers.losses import WaveRNNLoss
+from TTS.vocoder.models.wavernn import Wavernn
+from TTS.vocoder.utils.distribution import sample_from_discretized_mix_logistic, sample_from_gaussian
 
 # About what Coqui's WavernnConfig has: pieces of 11,550 samples after a run-up of 550.
 FOLD = (45, 2)
@@ -17,37 +23,18 @@ FOLD = (45, 2)
 
 def make(**model_args: object) -> nn.Module:
     """Coqui's ``Wavernn`` with these ``WavernnArgs``."""
-    from TTS.vocoder.configs import WavernnConfig
-    from TTS.vocoder.configs.wavernn_config import WavernnArgs
-    from TTS.vocoder.models.wavernn import Wavernn
-
     return Wavernn(WavernnConfig(model_args=WavernnArgs(**model_args)))
 
 
-def quantise(waveform: Tensor, bits: int) -> Tensor:
-    """Mu-law classes [.], 0 to 2 ** bits - 1, of samples in [-1, 1]; Coqui's ``mulaw_encode``."""
-    mu = 2**bits - 1
-    curved = waveform.sign() * torch.log1p(mu * waveform.abs()) / torch.log1p(torch.tensor(float(mu)))
-    return torch.floor((curved.clamp(-1, 1) + 1) / 2 * mu + 0.5).long()
-
-
 def level(classes: Tensor, bits: int) -> Tensor:
-    """Classes as the network hears them, evenly spaced in [-1, 1]."""
+    """Mu-law classes as the network hears them, evenly spaced in [-1, 1]."""
     return 2 * classes.float() / (2**bits - 1) - 1
-
-
-def expand_mulaw(levels: Tensor, bits: int) -> Tensor:
-    """Samples of mu-law levels in [-1, 1]; Coqui's ``mulaw_decode``."""
-    mu = 2**bits - 1
-    return levels.sign() / mu * ((1 + mu) ** levels.abs() - 1)
 
 
 def draw(logits: Tensor, mode: str | int) -> Tensor:
     """One sample [B, 1] in [-1, 1] from the network's output [B, C]."""
     if isinstance(mode, int):
         return level(torch.multinomial(torch.softmax(logits, dim=1), 1), mode)
-    from TTS.vocoder.utils.distribution import sample_from_discretized_mix_logistic, sample_from_gaussian
-
     parameters = logits.unsqueeze(0).transpose(1, 2)
     sample = sample_from_discretized_mix_logistic if mode == "mold" else sample_from_gaussian
     return sample(parameters).reshape(-1, 1)
@@ -75,9 +62,10 @@ def generate(model: nn.Module, mel: Tensor, fold: tuple[int, int] | None = None)
 
 
 def _decoded(model: nn.Module, padded: Tensor) -> Tensor:
-    levels = sample(model, *model.upsample(padded))
-    mode = model.args.mode
-    return expand_mulaw(levels, mode) if model.args.mulaw and isinstance(mode, int) else levels
+    levels, mode = sample(model, *model.upsample(padded)), model.args.mode
+    if not (model.args.mulaw and isinstance(mode, int)):
+        return levels
+    return mu_law_decoding((levels + 1) / 2 * (2**mode - 1), 2**mode)
 
 
 def sample(model: nn.Module, features: Tensor, aux: Tensor | None) -> Tensor:
@@ -115,3 +103,23 @@ def _join(pieces: Tensor, run_up: int) -> Tensor:
     before, after = joined[:, :-1, -fade:], pieces[:, 1:, run_up - fade : run_up]
     joined[:, :-1, -fade:] = before * rising.flip(0) + after * rising
     return joined.flatten(1)
+
+
+class WaveRNNTraining(nn.Module):
+    """The cross-entropy of each sample's mu-law class, given those before it; the crops have margins."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+        self.criterion = WaveRNNLoss(generator.args.mode)
+
+    def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Nats a sample of ``waveform`` [B, T] with its ``mel`` [B, M, F]."""
+        bits, edge = self.generator.args.mode, self.generator.args.pad * self.generator.config.audio.hop_length
+        classes = mu_law_encoding(batch["waveform"].clamp(-1, 1), 2**bits)
+        given = {
+            "input": batch["mel"],
+            "waveform": level(classes[:, edge - 1 : -edge - 1], bits),
+            "waveform_coarse": classes[:, edge:-edge],
+        }
+        return {"loss": self.generator.train_step(given, self.criterion)[1]["loss"]}

@@ -1,4 +1,4 @@
-"""The benchmark's mel as the mel that another network takes."""
+"""The benchmark's mel, and how it becomes the mel that another vocoder takes."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from torch import Tensor
 from tts_diffvoc.coqui.mel_conversion import approximated
 from tts_diffvoc.mel import MelConfig, compress, expand, mel_filters
 
-CONTRACT = MelConfig()
+MEL = MelConfig()
 SPECTROGRAM = (
     "sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax", "mel_scale", "mel_norm", "power",
 )  # fmt: skip
 
 
 def differences(target: MelConfig) -> list[str]:
-    """What makes ``target`` another spectrogram than the contract's, and not just another level, with both values."""
-    pairs = ((name, getattr(target, name), getattr(CONTRACT, name)) for name in SPECTROGRAM)
+    """What makes ``target`` another spectrogram than ``MEL``, and not just another level, with both values."""
+    pairs = ((name, getattr(target, name), getattr(MEL, name)) for name in SPECTROGRAM)
     return [f"{name} {its} instead of {ours}" for name, its, ours in pairs if its != ours]
 
 
 def convert(mel: Tensor, target: MelConfig) -> Tensor:
-    """Log-mels [B, 80, F] of the contract as ``target`` has them, [B, M', F'].
+    """Log-mels [B, 80, F] of the benchmark as ``target`` has them, [B, M', F'].
 
-    Exact, down to the floors, where only levels differ. Another filter bank, window, hop or rate is approximated, by
-    what ``mel=approximate`` does in speaking.
+    Exact, down to the floors, where only levels differ. Another filter bank, window, hop or rate is approximated, as
+    ``mel=approximate`` does in speaking.
     """
-    if target == CONTRACT:
+    if target == MEL:
         return mel
-    magnitude = expand(mel, CONTRACT)
+    magnitude = expand(mel, MEL)
     if not differences(target):
         return compress(magnitude, target)
     source = SimpleNamespace(
-        sample_rate=CONTRACT.sample_rate,
-        win_length=CONTRACT.win_length,
-        hop_length=CONTRACT.hop_length,
+        sample_rate=MEL.sample_rate,
+        win_length=MEL.win_length,
+        hop_length=MEL.hop_length,
         preemphasis=0.0,
-        mel_basis=mel_filters(CONTRACT).numpy(),
+        mel_basis=mel_filters(MEL).numpy(),
     )
     each = [approximated(one.double().cpu().numpy(), source, target) for one in magnitude]
     return torch.cat(each).to(mel)

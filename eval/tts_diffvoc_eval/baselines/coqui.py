@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from TTS.config import load_config
+from TTS.utils.manage import ModelManager
+from TTS.vocoder.models import setup_generator, setup_model
 
 from tts_diffvoc import voices
+from tts_diffvoc.coqui.zoo import listed
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.importers.coqui_zoo import mel_config
 from tts_diffvoc.importers.reading import Settings, read, read_json
 from tts_diffvoc.mel import MelConfig
-from tts_diffvoc_eval.baselines import wavernn
-from tts_diffvoc_eval.baselines.baseline import Baseline
-from tts_diffvoc_eval.baselines.mels import differences
+from tts_diffvoc_eval.baselines.networks import as_system
+from tts_diffvoc_eval.mels import differences
+from tts_diffvoc_eval.systems import System, safe
 
 RANDOM = ("parallel_wavegan_generator", "univnet_generator", "wavernn")
 CHECKPOINTS = ("best_model.pth", "model_file.pth", "model_file.pth.tar", "model.pth", "checkpoint.pth")
@@ -32,7 +36,7 @@ class Unreachable(DiffvocError):
     """A vocoder of the zoo is not on this machine, and there is no network to fetch it by."""
 
 
-def from_zoo(spec: str | Path, device: str | torch.device = "cpu") -> Baseline:
+def load(spec: str | Path, device: str | torch.device = "cpu") -> System:
     """A GAN or WaveRNN of Coqui's, behind the benchmark's mel.
 
     Weights are read as tensors and plain values only, and the bands' statistics (``scale_stats.npy``) as plain arrays.
@@ -52,28 +56,21 @@ def from_zoo(spec: str | Path, device: str | torch.device = "cpu") -> Baseline:
     _fill(network, weights)
     different = differences(mel)
     short = "/".join(spec.split("/")[-2:]) if from_name else config_path.parent.resolve().name
-    return Baseline(
-        name=short,
+    return as_system(
+        network,
+        mel,
+        device,
+        name=safe(spec.removeprefix(PREFIX) if from_name else short),
         label=f"Coqui {short}",
         family="autoregressive" if kind == "wavernn" else "gan",
-        kind=kind,
-        generator=network,
-        network={"config": config_path.name},
         deterministic=kind not in RANDOM,
-        mel=mel,
         training="published by Coqui" if from_name else "by Coqui's program",
         note=f"its mel was approximated: {'; '.join(different)}" if different else None,
-        fold=wavernn.FOLD if kind == "wavernn" else None,
-        device=torch.device(device),
     )
 
 
 def _download(name: str) -> tuple[Path, Path]:
     """Checkpoint and config.json of a name of the zoo."""
-    from TTS.utils.manage import ModelManager
-
-    from tts_diffvoc.coqui.zoo import listed
-
     manager = ModelManager(progress_bar=False)
     known = listed(manager.models_dict, "vocoder_models")
     if name not in known:
@@ -126,9 +123,6 @@ def _settings(config: Path) -> dict[str, Any]:
 
 def _network(config: Path, values: dict[str, Any]) -> tuple[str, nn.Module]:
     """What sort of network Coqui's settings describe, and the network with random weights."""
-    from TTS.config import load_config
-    from TTS.vocoder.models import setup_generator, setup_model
-
     try:
         settings = load_config(config)
         if values.get("generator_model"):

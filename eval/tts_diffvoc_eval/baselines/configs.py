@@ -1,0 +1,313 @@
+"""Networks, discriminators and training settings of every system that the benchmark trains, in two sizes.
+
+"published" is the paper's (WaveGlow's and WaveRNN's: NVIDIA's and Coqui's), "small" ours, for CPUs. Our own vocoders
+begin with random weights, the magnitude network too, so that a budget is all that a system has had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from TTS.vocoder import configs as coqui
+
+from tts_diffvoc.coqui.configs import published
+from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.estimator import EstimatorConfig
+from tts_diffvoc.flow import FlowConfig
+from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc.networks.waveglow import WaveGlowConfig
+from tts_diffvoc.networks.wavegrad import WaveGradConfig
+from tts_diffvoc.vocoder import VocoderConfig
+from tts_diffvoc_eval.mels import MEL
+
+SIZES = ("published", "small")
+
+
+@dataclass(frozen=True)
+class SizeConfig:
+    """A system in one size.
+
+    Attributes:
+        network: settings of the generator, or our vocoder's whole configuration.
+        frames, batch: mel frames of a training crop, and crops a step.
+        learning_rate: the highest.
+        discriminator: settings of ``gan.make_discriminator``; None where there is none.
+        discriminator_from: share of the budget after which the discriminator joins in.
+        ema_decay: of the averaged weights; 0 for the last ones.
+        norm: of a diffusion vocoder's loss, "l1" or "l2"; None for its own.
+    """
+
+    network: dict[str, Any]
+    frames: int
+    batch: int
+    learning_rate: float
+    discriminator: dict[str, Any] | None = None
+    discriminator_from: float = 0.0
+    ema_decay: float = 0.0
+    norm: str | None = None
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """A system that the benchmark trains.
+
+    Attributes:
+        label: its name for people.
+        kind: a key of ``networks.KINDS``, or "vocoder" for ours.
+        published, small: its two sizes.
+        coqui: Coqui's configuration, for losses, their weights, betas and clipping; None for ours.
+        family: as a ``System`` has it.
+        deterministic: whether the seed of synthesis changes nothing.
+        normalised: whether mels are scaled to mean 0 and deviation 1 in each band, as its authors do.
+        borrows: whether it begins with a magnitude network that is trained already, and leaves that as it is.
+        usual: the size to build where none is asked for. WaveRNN's is small: as published it takes 20 seconds of a core
+            for one of audio.
+    """
+
+    label: str
+    kind: str
+    published: SizeConfig
+    small: SizeConfig
+    coqui: Any = None
+    family: str = "gan"
+    deterministic: bool = True
+    normalised: bool = True
+    borrows: bool = False
+    usual: str = "published"
+
+    def size(self, name: str) -> SizeConfig:
+        if name not in SIZES:
+            raise DiffvocError(f"there is no size {name!r}; choose {' or '.join(SIZES)}.")
+        return self.published if name == "published" else self.small
+
+    def label_of(self, size: str) -> str:
+        return self.label if size == "published" else f"{self.label} ({size})"
+
+
+# Coqui's GANs and WaveRNN
+
+
+def _hifigan(channels: int) -> dict[str, Any]:
+    """Generator of Kong et al. 2020, appendix A.1, table 5."""
+    return {
+        "in_channels": 80,
+        "out_channels": 1,
+        "upsample_initial_channel": channels,
+        "upsample_factors": [8, 8, 2, 2],
+        "upsample_kernel_sizes": [16, 16, 4, 4],
+        "resblock_type": "1",
+        "resblock_kernel_sizes": [3, 7, 11],
+        "resblock_dilation_sizes": [[1, 3, 5]] * 3,
+    }
+
+
+def _hifigan_baseline(label: str, channels: int, small_channels: int) -> BaselineConfig:
+    return BaselineConfig(
+        label,
+        "hifigan",
+        SizeConfig(_hifigan(channels), 32, 16, 2e-4, {"name": "hifigan"}),
+        SizeConfig(_hifigan(small_channels), 32, 4, 1e-3, {"name": "hifigan", "narrower": 16}, 0.4),
+        coqui.HifiganConfig(),
+        normalised=False,
+    )
+
+
+def _melgan(channels: int, blocks: int, factors: list[int]) -> dict[str, Any]:
+    return {"base_channels": channels, "upsample_factors": factors, "num_res_blocks": blocks}
+
+
+def _melgan_discriminator(base: int, most: int, factors: list[int]) -> dict[str, Any]:
+    return {"name": "melgan", "base_channels": base, "max_channels": most, "downsample_factors": factors}
+
+
+def _wavegan(channels: int, blocks: int, stacks: int) -> dict[str, Any]:
+    return {
+        "num_res_blocks": blocks,
+        "stacks": stacks,
+        "res_channels": channels,
+        "gate_channels": 2 * channels,
+        "skip_channels": channels,
+        "upsample_factors": [4, 4, 4, 4],
+    }
+
+
+def _univnet(hidden: int, predictor: int) -> dict[str, Any]:
+    """Generator of Jang et al. 2021, figure 1; the paper's c16 and c32 are 16 and 32 hidden channels."""
+    return {
+        "in_channels": 64,
+        "out_channels": 1,
+        "hidden_channels": hidden,
+        "cond_channels": 80,
+        "upsample_factors": [8, 8, 4],
+        "lvc_layers_each_block": 4,
+        "lvc_kernel_size": 3,
+        "kpnet_hidden_channels": predictor,
+        "kpnet_conv_size": 3,
+        "dropout": 0.0,
+    }
+
+
+def _wavernn(hidden: int, features: int, blocks: int, bits: int) -> dict[str, Any]:
+    # Ten bits: a mixture of logistics, Coqui's default, needs days before it is better than mu-law.
+    return {
+        "rnn_dims": hidden,
+        "fc_dims": hidden,
+        "compute_dims": features,
+        "res_out_dims": features,
+        "num_res_blocks": blocks,
+        "mode": bits,
+        "mulaw": True,
+    }
+
+
+SMALL_MELGAN_DISCRIMINATOR = _melgan_discriminator(8, 128, [4, 4, 4])
+# Coqui computes the loss on sub-bands and weighs it 0; Yang et al. 2020, equation 7, weigh both alike.
+MULTIBAND = coqui.MultibandMelganConfig(subband_stft_loss_weight=0.5)
+COQUI = {
+    "hifigan-v1": _hifigan_baseline("HiFi-GAN V1", 512, 96),
+    "hifigan-v2": _hifigan_baseline("HiFi-GAN V2", 128, 64),
+    "parallel-wavegan": BaselineConfig(
+        "Parallel WaveGAN",
+        "parallel-wavegan",
+        SizeConfig(_wavegan(64, 30, 3), 100, 6, 2e-4, {"name": "parallel-wavegan"}, 0.25),
+        SizeConfig(_wavegan(24, 20, 2), 32, 2, 1e-3, {"name": "parallel-wavegan", "conv_channels": 24}, 0.5),
+        coqui.ParallelWaveganConfig(),
+        deterministic=False,
+    ),
+    "melgan": BaselineConfig(
+        "MelGAN",
+        "melgan",
+        SizeConfig(_melgan(512, 3, [8, 8, 2, 2]), 32, 16, 2e-4, _melgan_discriminator(16, 1024, [4, 4, 4, 4])),
+        SizeConfig(_melgan(128, 3, [8, 8, 2, 2]), 32, 4, 1e-3, SMALL_MELGAN_DISCRIMINATOR, 0.4),
+        coqui.MelganConfig(),
+    ),
+    "multiband-melgan": BaselineConfig(
+        "multi-band MelGAN",
+        "multiband-melgan",
+        SizeConfig(_melgan(384, 4, [8, 4, 2]), 64, 64, 2e-4, _melgan_discriminator(16, 512, [4, 4, 4]), 0.25),
+        SizeConfig(_melgan(128, 4, [8, 4, 2]), 64, 4, 1e-3, SMALL_MELGAN_DISCRIMINATOR, 0.4),
+        MULTIBAND,
+    ),
+    "univnet": BaselineConfig(
+        "UnivNet",
+        "univnet",
+        SizeConfig(_univnet(32, 64), 32, 32, 1e-4, {"name": "univnet"}, 0.25),
+        SizeConfig(_univnet(16, 32), 32, 4, 1e-3, {"name": "univnet", "narrower": 8}, 0.5),
+        coqui.UnivnetConfig(),
+        deterministic=False,
+    ),
+    "wavernn": BaselineConfig(
+        "WaveRNN",
+        "wavernn",
+        SizeConfig(_wavernn(512, 128, 10, 10), 5, 256, 5e-4),
+        SizeConfig(_wavernn(128, 32, 3, 9), 4, 16, 2e-3),
+        coqui.WavernnConfig(),
+        family="autoregressive",
+        deterministic=False,
+        usual="small",
+    ),
+}
+
+
+# Our vocoders. Small, as in recipes/voices: 200 levels evenly spaced in log-SNR, and three steps, each projected on
+# estimated magnitudes.
+
+FOLDED = {"n_mels": MEL.hop_length, "in_channels": MEL.n_fft + 2}
+FOLDED_DEFAULTS = {"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8}
+
+
+def _folded(network: str, sizes: DiffWaveConfig | WaveGradConfig, levels: int = 200, **changes: Any) -> VocoderConfig:
+    schedule = NoiseSchedule.log_snr(0.999998, 0.05, levels)
+    return VocoderConfig(
+        network, sizes, schedule, MEL, True, EstimatorConfig(), defaults={**FOLDED_DEFAULTS, **changes}
+    )
+
+
+def _small_diffwave(channels: int = 192) -> DiffWaveConfig:
+    return DiffWaveConfig(channels, 8, 4, upsample_factors=(1,), **FOLDED)
+
+
+SMALL_WAVEGRAD = WaveGradConfig(
+    (1,) * 4,
+    (160,) * 4,
+    ((1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8)),
+    160,
+    (160,) * 4,
+    level_scale=5000.0,
+    **FOLDED,
+)
+SMALL_WAVEGLOW = FlowConfig(
+    sizes=WaveGlowConfig(flows=6, early_every=3, layers=4, channels=96, upsample_window=512),
+    mel=MEL,
+    estimator=EstimatorConfig(),
+    defaults={"sigma": 0.6, "project": 60, "consistency": 8},
+)
+
+
+def _published(network: str, *short: str) -> dict[str, Any]:
+    """The paper's Base model (WaveGlow: NVIDIA's sizes), with its published schedules of few steps."""
+    schedules = [published_schedule(name) for name in short]
+    inference = {"inference": {s.num_steps: s.betas for s in schedules}} if short else {}
+    return {**published(network, MEL).to_dict(), **inference}
+
+
+def _vocoder(label: str, published: SizeConfig, small: SizeConfig, family: str = "diffusion") -> BaselineConfig:
+    return BaselineConfig(label, "vocoder", published, small, None, family, deterministic=False, normalised=False)
+
+
+def _diffusion(label: str, network: str, small: VocoderConfig, *short: str) -> BaselineConfig:
+    return _vocoder(
+        label,
+        SizeConfig(_published(network, *short), 64, 16, 2e-4, ema_decay=0.999),
+        SizeConfig(small.to_dict(), 32, 8, 1e-3, ema_decay=0.998),
+    )
+
+
+OURS = {
+    "diffwave": _diffusion("DiffWave", "diffwave", _folded("diffwave", _small_diffwave()), "diffwave-fast-6"),
+    "wavegrad": _diffusion(
+        "WaveGrad", "wavegrad", _folded("wavegrad", SMALL_WAVEGRAD), "wavegrad-6", "wavegrad-25", "wavegrad-50"
+    ),
+    "waveglow": _vocoder(
+        "WaveGlow",
+        SizeConfig(_published("waveglow"), 64, 16, 1e-4, ema_decay=0.999),
+        SizeConfig(SMALL_WAVEGLOW.to_dict(), 16, 4, 6e-4, ema_decay=0.995),
+        "flow",
+    ),
+}
+
+
+# What the papers compare, in small: the same magnitude network for all, given, so that the budget is the network's
+# alone; sampled without projection in as many steps as it was trained with, WaveGrad in 50.
+
+
+def _ablation(label: str, sizes: Any, levels: int = 200, steps: int = 200, norm: str | None = None) -> BaselineConfig:
+    network = "diffwave" if isinstance(sizes, DiffWaveConfig) else "wavegrad"
+    config = _folded(network, sizes, levels, steps=steps, sampler="ddpm", project=0)
+    small = replace(OURS[network].small, network=config.to_dict(), norm=norm)
+    return replace(OURS[network], label=label, published=small, small=small, borrows=True)
+
+
+ABLATIONS = {
+    "diffwave-wide": _ablation("DiffWave, 192 channels, T = 200", _small_diffwave()),
+    "diffwave-narrow": _ablation("DiffWave, 96 channels, T = 200", _small_diffwave(96)),
+    "diffwave-t50": _ablation("DiffWave, 192 channels, T = 50", _small_diffwave(), 50, 50),
+    "diffwave-t20": _ablation("DiffWave, 192 channels, T = 20", _small_diffwave(), 20, 20),
+    "wavegrad-l1": _ablation("WaveGrad, absolute error", SMALL_WAVEGRAD, steps=50, norm="l1"),
+    "wavegrad-l2": _ablation("WaveGrad, squared error", SMALL_WAVEGRAD, steps=50, norm="l2"),
+}
+BASELINES = {**OURS, **COQUI, **ABLATIONS}
+
+
+def find(name: str) -> BaselineConfig:
+    """Raises: DiffvocError for an unknown name, with the closest."""
+    if name not in BASELINES:
+        close = get_close_matches(name, BASELINES, 1)
+        raise DiffvocError(
+            f"there is no baseline {name!r}{f', did you mean {close[0]!r}?' if close else ';'} "
+            f"the names are {', '.join(BASELINES)}."
+        )
+    return BASELINES[name]
