@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,8 +268,7 @@ def test_stopped_it_saves(tmp_path):
     line = command(tmp_path, "--budget", "4000steps", "--systems", "melgan")
     ignore = functools.partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, preexec_fn=ignore)
-    assert any("melgan: 0 steps" in text for text in process.stdout)
-    time.sleep(2)  # into its steps
+    assert any(text.startswith("step ") for text in process.stdout)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 130
     assert torch.load(tmp_path / "melgan" / "checkpoint.pt", weights_only=True)["step"] < 4000
