@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> Path:
         raise DiffvocError(
             f"{generator.name} makes {generator.sample_rate:,} Hz, {corpus.name} has {corpus.sample_rate:,}."
         )
+    for t in options.t:
+        generator.entry_level(t)  # refuses a bad step before anything takes time
     classifier = classifiers.load(options.classifier, options.device)
     usable = (classifier.sample_rate, classifier.length) == (corpus.sample_rate, corpus.length)
     chosen = torch.linspace(0, len(corpus.held) - 1, min(options.count, len(corpus.held))).round().long()
