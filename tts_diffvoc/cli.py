@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from tts_diffvoc.building import AnyVocoder
 
 # Of any vocoder; which ones a vocoder takes is its own affair.
-ALL_OPTIONS = ("steps", "seed", "sampler", "start", "level", "project", "consistency", "speaker", "sigma", "denoise")
+ALL_OPTIONS = (
+    *("quality", "steps", "seed", "sampler", "start", "level", "project", "consistency", "speaker", "sigma", "denoise"),
+)
 COMMANDS = {
     "generate": generate,
     "denoise": denoise,
@@ -38,7 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     vocode.add_argument("input", type=Path, help="audio (wav, flac), or a mel [bands, frames] as .npy or .pt")
     vocode.add_argument("-o", "--output", type=Path, required=True, help="wav file to write")
     vocode.add_argument("--vocoder", default="diffwave", help="name or checkpoint folder, options after '?'")
-    vocode.add_argument("--steps", help="network evaluations")
+    vocode.add_argument("--quality", help="fast, default or best, of a vocoder that has these")
+    vocode.add_argument("--steps", help="network evaluations; goes before the quality's")
     vocode.add_argument("--seed", help="the same seed gives the same samples")
     vocode.add_argument("--sampler", help="ddpm, ddim, dpm_solver_pp_2m or langevin")
     vocode.add_argument("--start", help="noise or estimate")

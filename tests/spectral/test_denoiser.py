@@ -17,8 +17,8 @@ BINS, FRAMES = 9, 7
 
 def random_inputs(rows: int = 2) -> dict:
     torch.manual_seed(1)
-    spectra = [torch.randn(rows, 2, BINS, FRAMES) for _ in range(4)]
-    source = Source(spectra[2], spectra[3], torch.randn(rows, BINS, FRAMES))
+    spectra = [torch.randn(rows, FRAMES, 2, BINS) for _ in range(4)]
+    source = Source(spectra[2], spectra[3], torch.randn(rows, FRAMES, BINS))
     return {"z": spectra[0], "projected": spectra[1], "noise_level": torch.rand(rows), "source": source}
 
 
@@ -30,7 +30,7 @@ def evaluate(denoiser: Denoiser, inputs: dict, log_magnitude: torch.Tensor) -> t
 def test_an_untrained_denoiser_returns_the_projection(kind):
     torch.manual_seed(0)
     inputs = random_inputs()
-    made = evaluate(Denoiser(SIZES[kind], BINS), inputs, torch.randn(2, BINS, FRAMES))
+    made = evaluate(Denoiser(SIZES[kind], BINS), inputs, torch.randn(2, FRAMES, BINS))
     assert torch.equal(made, inputs["projected"])
 
 
@@ -40,7 +40,7 @@ def test_every_input_reaches_the_output(kind):
     denoiser = Denoiser(SIZES[kind], BINS)
     for parameter in denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    inputs, log_magnitude = random_inputs(), torch.randn(2, BINS, FRAMES)
+    inputs, log_magnitude = random_inputs(), torch.randn(2, FRAMES, BINS)
     before = evaluate(denoiser, inputs, log_magnitude)
     source = inputs["source"]
     changes = [
@@ -60,7 +60,7 @@ def test_rows_are_independent(kind):
     torch.manual_seed(0)
     denoiser = Denoiser(SIZES[kind], BINS)
     torch.nn.init.normal_(denoiser.output.weight)
-    inputs, log_magnitude = random_inputs(), torch.randn(2, BINS, FRAMES)
+    inputs, log_magnitude = random_inputs(), torch.randn(2, FRAMES, BINS)
     both = evaluate(denoiser, inputs, log_magnitude)
     alone = {name: value[1:] for name, value in inputs.items() if name != "source"}
     source = Source(*(part[1:] for part in inputs["source"]))

@@ -11,9 +11,9 @@ from tts_diffvoc.spectral.pitch import PitchConfig, PitchNetwork, viterbi
 
 
 def bumps(path: list[int], bins: int = 96) -> torch.Tensor:
-    """Log-probabilities [1, bins, F] with a bump at each place of ``path``."""
+    """Log-probabilities [1, F, bins] with a bump at each place of ``path``."""
     distance = torch.arange(bins).unsqueeze(1) - torch.tensor(path)
-    return (-0.5 * distance.square() / 4).log_softmax(0).unsqueeze(0)
+    return (-0.5 * distance.square() / 4).log_softmax(0).T.unsqueeze(0)
 
 
 def test_viterbi_follows_a_glide():
@@ -25,16 +25,16 @@ def test_viterbi_removes_an_octave_jump():
     path = [30] * 20 + [30 + 53] * 6 + [30] * 20
     frames = bumps(path)
     frames = torch.logaddexp(frames, bumps([30] * 46) - 1.5)  # the truth is there, less likely
-    assert frames.argmax(1)[0].tolist() == path
+    assert frames.argmax(-1)[0].tolist() == path
     assert viterbi(frames)[0].tolist() == [30] * 46
 
 
 def test_viterbi_is_the_best_path_of_all():
     """Against every path of a small lattice."""
-    scores = torch.randn(1, 4, 5, generator=torch.Generator().manual_seed(1)).double()
+    scores = torch.randn(1, 5, 4, generator=torch.Generator().manual_seed(1)).double()
     paths = torch.cartesian_prod(*[torch.arange(4)] * 5)
     moves = paths.diff(dim=1).abs()
-    total = scores[0][paths, torch.arange(5)].sum(1) - 0.7 * moves.sum(1)
+    total = scores[0][torch.arange(5), paths].sum(1) - 0.7 * moves.sum(1)
     total[(moves > 2).any(1)] = -math.inf
     assert viterbi(scores, cost=0.7, reach=2)[0].tolist() == paths[total.argmax()].tolist()
 

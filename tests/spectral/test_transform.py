@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.spectral.transform import Transform, magnitude, multiply, polar, project, unit
+from tts_diffvoc.spectral.transform import Transform, magnitude, project, rescale, rotate
 
 
 def random_waveform(frames: int, hop: int = 256, rows: int = 2) -> torch.Tensor:
@@ -15,8 +15,8 @@ def test_forward_is_torchs():
     waveform = random_waveform(20)
     expected = torch.stft(waveform, 1024, 256, window=torch.hann_window(1024), return_complex=True)[..., :20]
     made = Transform()(waveform)
-    assert made.shape == (2, 2, 513, 20)
-    assert torch.allclose(made, torch.stack([expected.real, expected.imag], 1), atol=1e-4)
+    assert made.shape == (2, 20, 2, 513)
+    assert torch.allclose(made, torch.stack([expected.real, expected.imag], 1).permute(0, 3, 1, 2), atol=1e-4)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 40])
@@ -29,11 +29,11 @@ def test_the_inverse_is_exact(frames, n_fft, hop):
 def test_the_inverse_is_the_nearest_waveform():
     """Least squares: what is left over of a spectrum that no waveform has is orthogonal to those that one has."""
     transform = Transform(128, 32)
-    wanted = torch.randn(1, 2, 65, 12, generator=torch.Generator().manual_seed(0))
+    wanted = torch.randn(1, 12, 2, 65, generator=torch.Generator().manual_seed(0))
 
     def distance(waveform: torch.Tensor) -> torch.Tensor:
         frames = torch.nn.functional.pad(waveform, (64, 32)).unfold(-1, 128, 32) * transform.window
-        target = torch.fft.irfft(torch.complex(*wanted.transpose(2, 3).unbind(1)), 128)
+        target = torch.fft.irfft(torch.complex(*wanted.unbind(2)), 128)
         return (frames - target).square().sum()
 
     waveform = transform.inverse(wanted).requires_grad_()
@@ -48,12 +48,12 @@ def test_hops_that_do_not_fit_are_refused(n_fft, hop):
 
 
 def test_complex_arithmetic():
-    a, b = torch.randn(2, 1, 2, 5, 3).unbind(0)
-    product = torch.complex(*a.unbind(1)) * torch.complex(*b.unbind(1))
-    assert torch.allclose(torch.complex(*multiply(a, b).unbind(1)), product, atol=1e-6)
-    assert torch.allclose(magnitude(a), torch.complex(*a.unbind(1)).abs(), atol=1e-5)
-    angle = torch.complex(*a.unbind(1)).angle()
-    assert torch.allclose(unit(a), polar(angle), atol=1e-5)
+    spectrum, phase = torch.randn(1, 3, 2, 5), torch.randn(1, 3, 5)
+    numbers = torch.complex(*spectrum.unbind(2))
+    assert torch.allclose(torch.complex(*rotate(spectrum, phase).unbind(2)), numbers * torch.exp(1j * phase), atol=1e-6)
+    assert torch.allclose(magnitude(spectrum), numbers.abs(), atol=1e-5)
+    expected = 3 * numbers / numbers.abs()
+    assert torch.allclose(torch.complex(*rescale(spectrum, 3.0).unbind(2)), expected, atol=1e-5)
 
 
 def test_a_projection_keeps_what_a_waveform_has_and_nears_what_it_has_not():

@@ -147,3 +147,19 @@ def check_seeds(seeds: Sequence[int], rows: int) -> None:
     """Raise DiffvocError unless there is one seed a row."""
     if len(seeds) != rows:
         raise DiffvocError(f"{len(seeds)} seeds were given for a batch of {rows}; give one a row.")
+
+
+def log_spectral_error(
+    made: Tensor, waveform: Tensor, bandwidth: Tensor, sample_rate: int, sizes: Sequence[int] = (1024, 256)
+) -> Tensor:
+    """Mean absolute difference of log magnitudes of [B, T] with windows of ``sizes``, below ``bandwidth`` [B] in Hz."""
+    total = torch.zeros((), device=made.device)
+    for size in sizes:
+        window = torch.hann_window(size, device=made.device)
+        a, b = (torch.stft(x, size, size // 4, window=window, return_complex=True).abs() for x in (made, waveform))
+        floor = 0.03 * b.mean((1, 2), keepdim=True) + 1e-5
+        frequency = torch.arange(size // 2 + 1, device=made.device) * sample_rate / size
+        heard = (frequency < bandwidth.unsqueeze(1) - 150).unsqueeze(-1).float()
+        error = (((a + floor) / (b + floor)).log().abs() * heard).mean()
+        total = total + error / heard.mean()
+    return total

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import check_sizes
 from tts_diffvoc.mel import MelConfig, expand, log_mel, mel_filters
-from tts_diffvoc.spectral.layers import ConvNeXtBlock, zero
+from tts_diffvoc.networks.rows import ConvNeXtBlock, convolve, linear, zero
 from tts_diffvoc.spectral.pitch import natural_mel
 from tts_diffvoc.spectral.source import LEVEL, source_level
 from tts_diffvoc.spectral.transform import Transform, magnitude
@@ -26,20 +26,20 @@ class MagnitudeConfig:
     blocks: int = 6
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.blocks) < 1:
-            raise DiffvocError(f"{self} has a size below one.")
+        check_sizes(self, self.channels, self.blocks)
+
+
+def mel_gain(spectrum: Tensor, wanted: Tensor, filters: Tensor) -> Tensor:
+    """For each bin of magnitudes [B, F, K] the ratio of ``wanted`` to present mel [B, F, M], over bands that see it."""
+    total = filters.sum(0)
+    ratio = (wanted / (spectrum @ filters.T).clamp_min(1e-9)).clamp(1e-2, 1e2)
+    return torch.where(total > 0, ratio @ (filters / total.clamp_min(1e-8)), 1.0)
 
 
 def match_mel(spectrum: Tensor, wanted: Tensor, filters: Tensor, iterations: int = 3) -> Tensor:
-    """Scale magnitudes [B, K, F] smoothly over frequency until their mel is ``wanted`` [B, M, F], magnitudes too.
-
-    Each pass multiplies every bin by the ratio of wanted to present mel, averaged over the bands that see it.
-    """
-    total = filters.sum(0)
-    weight = filters.T / total.clamp_min(1e-8).unsqueeze(1)
+    """Scale magnitudes [B, F, K] smoothly over frequency until their mel is ``wanted`` [B, F, M], magnitudes too."""
     for _ in range(iterations):
-        ratio = wanted / (filters @ spectrum).clamp_min(1e-9)
-        spectrum = spectrum * torch.where((total > 0).unsqueeze(1), weight @ ratio.clamp(1e-2, 1e2), 1.0)
+        spectrum = spectrum * mel_gain(spectrum, wanted, filters)
     return spectrum
 
 
@@ -48,12 +48,11 @@ def make_consistent(waveform: Tensor, mel: Tensor, config: MelConfig, transform:
 
     A projection on the data (Wang et al. 2023, denoising diffusion null-space model), the mel being the measurement.
     """
-    filters, wanted = mel_filters(config).to(waveform), expand(mel, config)
+    filters, wanted = mel_filters(config).to(waveform), expand(mel, config).transpose(1, 2)
     for _ in range(iterations):
         spectrum = transform(waveform)
-        level = magnitude(spectrum)
-        gain = (match_mel(level, wanted, filters, 1) / level).clamp(0.1, 10.0)
-        waveform = transform.inverse(spectrum * gain.unsqueeze(1))
+        gain = mel_gain(magnitude(spectrum), wanted, filters).clamp(0.1, 10.0)
+        waveform = transform.inverse(spectrum * gain.unsqueeze(2))
     return waveform
 
 
@@ -69,7 +68,7 @@ class MagnitudeNetwork(nn.Module):
         self.transform = Transform(mel.n_fft, mel.hop_length)
         bins = self.transform.bins
         self.register_buffer("filters", mel_filters(mel), persistent=False)
-        self.register_buffer("spread", spread_bands(self.filters), persistent=False)
+        self.register_buffer("spread", spread_bands(self.filters).T.contiguous(), persistent=False)
         self.first = nn.Conv1d(mel.n_mels, config.channels, 3, padding=1)
         self.source = nn.Conv1d(bins, config.channels, 3, padding=1)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(config.channels) for _ in range(config.blocks)))
@@ -77,16 +76,24 @@ class MagnitudeNetwork(nn.Module):
         zero(self.last)
 
     def log_magnitude(self, mel: Tensor, level: Tensor) -> Tensor:
-        """Log-mel [B, M, F] and the source's log level [B, K, F] to log magnitudes [B, K, F]."""
-        x = self.first(natural_mel(mel, self.mel)) + self.source(level + 1.0)
-        correction, gain = self.last(self.blocks(x)).float().chunk(2, 1)
-        density = expand(mel, self.mel).clamp_min(1e-5) / self.filters.sum(1).unsqueeze(1)
-        return self.spread @ density.log() + correction + gain * level
+        """Log-mel [B, M, F] and the source's log level [B, F, K] to log magnitudes [B, F, K]."""
+        x = convolve(natural_mel(mel, self.mel), self.first) + convolve(level + 1.0, self.source)
+        correction, gain = linear(self.blocks(x), self.last).float().chunk(2, -1)
+        return torch.addcmul(self.envelope(mel) + correction, gain, level)
+
+    def envelope(self, mel: Tensor) -> Tensor:
+        """Log magnitudes [B, F, K] of bands that are flat; bins above all bands go on like the last one."""
+        density = expand(mel, self.mel).transpose(1, 2).clamp_min(1e-5) / self.filters.sum(1)
+        return density.log() @ self.spread
 
     def forward(self, mel: Tensor, level: Tensor) -> Tensor:
-        """Magnitudes [B, K, F] whose mel is ``mel`` [B, M, F]."""
-        guess = self.log_magnitude(mel, level).clamp(-16.0, 8.0).exp()
-        return match_mel(guess, expand(mel, self.mel).clamp_max(1e3), self.filters).clamp(LEAST, MOST)
+        """Magnitudes [B, F, K] whose mel is ``mel`` [B, M, F]."""
+        guess = self.log_magnitude(mel, level)
+        # No mel holds the bins that no band sees: what is unlike speech may not make them loud.
+        unseen = torch.where(self.filters.sum(0) > 0, 8.0, self.envelope(mel) + 1.0)
+        guess = torch.minimum(guess, unseen).clamp(-16.0, 8.0).exp()
+        wanted = expand(mel, self.mel).clamp_max(1e3).transpose(1, 2)
+        return match_mel(guess, wanted, self.filters).clamp(LEAST, MOST)
 
     def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Mean absolute error of the log magnitudes, quiet bins counting less, those beyond the bandwidth nothing.
@@ -96,18 +103,17 @@ class MagnitudeNetwork(nn.Module):
         """
         waveform = batch["waveform"]
         target = magnitude(self.transform(waveform)).clamp_min(1e-4).log()
-        mel = log_mel(waveform, self.mel)[..., : target.shape[-1]]
+        mel = log_mel(waveform, self.mel)[..., : target.shape[1]]
         level = source_level(self.transform(batch["source"]) / LEVEL)
         weight = ((target - target.amax((1, 2), keepdim=True)) / 2 + 4).clamp(0.15, 1)
         weight = weight * within(batch["bandwidth"], self.mel)
-        error = ((self.log_magnitude(mel, level) - target).abs() * weight).sum() / weight.sum()
-        return {"loss": error}
+        return {"loss": ((self.log_magnitude(mel, level) - target).abs() * weight).sum() / weight.sum()}
 
 
 def within(bandwidth: Tensor, mel: MelConfig) -> Tensor:
-    """Bins below each recording's ``bandwidth`` [B] in Hz, with room for its filter: [B, K, 1]."""
+    """Bins below each recording's ``bandwidth`` [B] in Hz, with room for its filter: [B, 1, K]."""
     frequency = torch.arange(mel.n_fft // 2 + 1, device=bandwidth.device) * (mel.sample_rate / mel.n_fft)
-    return (frequency < (bandwidth.unsqueeze(1) - 150)).unsqueeze(-1)
+    return (frequency < (bandwidth.unsqueeze(1) - 150)).unsqueeze(1)
 
 
 def spread_bands(filters: Tensor) -> Tensor:

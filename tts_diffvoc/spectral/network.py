@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, check_sizes
+from tts_diffvoc.networks.rows import LevelEmbedding, convolve, gated_unit, linear, zero
 from tts_diffvoc.networks.wavegrad import Conditioning, WaveGrad, WaveGradConfig
-from tts_diffvoc.spectral.layers import LevelEmbedding, zero
 from tts_diffvoc.spectral.source import Source
-from tts_diffvoc.spectral.transform import multiply
+from tts_diffvoc.spectral.transform import power
 
 BLOCKS = ("gated", "convnext")
 
@@ -35,9 +36,7 @@ class DiffWaveSizes:
     embedding_channels: int = 128
 
     def __post_init__(self) -> None:
-        sizes = (self.residual_channels, self.residual_layers, self.dilation_cycle, self.embedding_channels)
-        if min(sizes) < 1:
-            raise DiffvocError(f"{self} has a size below one; every size of a network must be positive.")
+        check_sizes(self, self.residual_channels, self.residual_layers, self.dilation_cycle, self.embedding_channels)
         if self.block not in BLOCKS:
             raise DiffvocError(f"block is {self.block!r}; it must be one of {', '.join(BLOCKS)}.")
 
@@ -55,8 +54,7 @@ class WaveGradSizes:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
-        if not self.factors or min(self.channels, *self.factors) < 1:
-            raise DiffvocError(f"{self} has a size below one; every size of a network must be positive.")
+        check_sizes(self, self.channels, len(self.factors), *self.factors)
 
 
 Sizes = DiffWaveSizes | WaveGradSizes
@@ -75,8 +73,7 @@ class GatedLayer(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         told = x + self.level(embedding).unsqueeze(1)
-        gate, value = self.dilated(told.transpose(1, 2)).chunk(2, 1)
-        residual, skip = self.output((gate.sigmoid() * value.tanh()).transpose(1, 2)).chunk(2, -1)
+        residual, skip = linear(gated_unit(convolve(told, self.dilated)), self.output).chunk(2, -1)
         return (x + residual) * math.sqrt(0.5), skip
 
 
@@ -86,8 +83,7 @@ class GatedConvNeXtLayer(nn.Module):
     def __init__(self, sizes: DiffWaveSizes, dilation: int) -> None:
         super().__init__()
         channels = sizes.residual_channels
-        reach = 3 * dilation
-        self.depthwise = nn.Conv1d(channels, channels, 7, padding=reach, dilation=dilation, groups=channels)
+        self.depthwise = nn.Conv1d(channels, channels, 7, padding=3 * dilation, dilation=dilation, groups=channels)
         self.norm = nn.LayerNorm(channels, elementwise_affine=False)
         self.level = nn.Linear(sizes.embedding_channels, 2 * channels)
         zero(self.level)
@@ -97,10 +93,9 @@ class GatedConvNeXtLayer(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift = self.level(embedding).unsqueeze(1).chunk(2, -1)
-        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2)) * (1 + scale) + shift
-        gate, value = self.widen(y).chunk(2, -1)
-        residual, skip = self.output(gate.sigmoid() * value.tanh()).chunk(2, -1)
-        return x + self.gain * residual, skip
+        y = self.norm(convolve(x, self.depthwise)) * (1 + scale) + shift
+        residual, skip = linear(gated_unit(linear(y, self.widen)), self.output).chunk(2, -1)
+        return torch.addcmul(x, self.gain, residual), skip
 
 
 class DiffWaveTrunk(nn.Module):
@@ -114,13 +109,13 @@ class DiffWaveTrunk(nn.Module):
         self.layers = nn.ModuleList(layer(sizes, dilation) for dilation in dilations)
 
     def forward(self, signal: Tensor, condition: Tensor, noise_level: Tensor) -> Tensor:
-        """Signal and condition [B, C, F] at ``noise_level`` [B] to [B, C, F]."""
+        """Signal and condition [B, F, C] at ``noise_level`` [B] to [B, F, C]."""
         embedding = self.embedding(noise_level)
-        x = skips = (signal + condition).transpose(1, 2).contiguous()
+        x = skips = signal + condition
         for layer in self.layers:
             x, skip = layer(x, embedding)
             skips = skips + skip
-        return (skips / math.sqrt(len(self.layers))).transpose(1, 2)
+        return skips / math.sqrt(len(self.layers))
 
 
 class WaveGradTrunk(nn.Module):
@@ -142,12 +137,12 @@ class WaveGradTrunk(nn.Module):
         self.net, self.factor = WaveGrad(config), config.positions_per_frame
 
     def forward(self, signal: Tensor, condition: Tensor, noise_level: Tensor) -> Tensor:
-        """Signal and condition [B, C, F] at ``noise_level`` [B] to [B, C, F]."""
-        frames = signal.shape[-1]
+        """Signal and condition [B, F, C] at ``noise_level`` [B] to [B, F, C]."""
+        signal, condition, frames = signal.transpose(1, 2), condition.transpose(1, 2), signal.shape[1]
         missing = -frames % self.factor
         signal, condition = F.pad(signal + condition, (0, missing)), F.pad(condition, (0, missing))
         coarse = self.net.first_conv(F.avg_pool1d(condition, self.factor))
-        return self.net(signal, noise_level, Conditioning(coarse, self.factor))[..., :frames]
+        return self.net(signal, noise_level, Conditioning(coarse, self.factor))[..., :frames].transpose(1, 2)
 
 
 class Denoiser(nn.Module):
@@ -169,24 +164,33 @@ class Denoiser(nn.Module):
         zero(self.output)
 
     def condition(self, log_magnitude: Tensor, source: Source) -> Tensor:
-        """What does not depend on z: log magnitudes [B, K, F] and source to [B, C, F]; once an utterance."""
-        level = (log_magnitude.unsqueeze(1) + 4.0) / 2.0
-        return self.known(torch.cat([level, source.spectrum, source.level.unsqueeze(1)], 1).flatten(1, 2))
+        """What does not depend on z: log magnitudes [B, F, K] and source to [B, F, C]; once an utterance."""
+        level = (log_magnitude.unsqueeze(2) + 4.0) / 2.0
+        return linear(torch.cat([level, source.spectrum, source.level.unsqueeze(2)], 2).flatten(2), self.known)
 
     def forward(self, z: Tensor, projected: Tensor, noise_level: Tensor, condition: Tensor, source: Source) -> Tensor:
         """Predict x0.
 
         Args:
-            z: [B, 2, K, F]; projected: of z, likewise.
+            z: [B, F, 2, K]; projected: of z, likewise.
             noise_level: [B], from 0, the noised prior, to 1, clean.
             condition: from :meth:`condition`.
 
-        Returns: x0 [B, 2, K, F], float32.
+        Returns: x0 [B, F, 2, K], float32.
         """
-        powers = [(x.square().sum(1, keepdim=True) + 0.01).log() for x in (z, projected)]
-        signal = self.signal(torch.cat([z, projected, *powers], 1).flatten(1, 2))
-        hidden = self.norm(self.trunk(signal, condition, noise_level).transpose(1, 2)).transpose(1, 2)
-        out = self.output(hidden).float().unflatten(1, (7, self.bins))
-        correction, gain, to_source, to_projected = out.split([2, 1, 2, 2], 1)
-        corrected = correction + gain * z + multiply(to_source, source.spectrum)
-        return corrected + projected + multiply(to_projected, projected)
+        powers = [(power(x) + 0.01).log().unsqueeze(2) for x in (z, projected)]
+        signal = linear(torch.cat([z, projected, *powers], 2).flatten(2), self.signal)
+        hidden = self.norm(self.trunk(signal, condition, noise_level))
+        out = linear(hidden, self.output).float().unflatten(2, (7, self.bins)).unbind(2)
+        return _combine(out, z, projected, source.spectrum)
+
+
+def _combine(out: Sequence[Tensor], z: Tensor, projected: Tensor, source: Tensor) -> Tensor:
+    """x0 [B, F, 2, K] of the network's seven outputs, [B, F, K] each; sums in place, which autograd allows."""
+    real, imaginary, gain, sr, si, pr, pi = out
+    real = (real + projected[:, :, 0]).addcmul_(gain, z[:, :, 0])
+    imaginary = (imaginary + projected[:, :, 1]).addcmul_(gain, z[:, :, 1])
+    for r, i, spectrum in ((sr, si, source), (pr, pi, projected)):
+        real.addcmul_(r, spectrum[:, :, 0]).addcmul_(i, spectrum[:, :, 1], value=-1)
+        imaginary.addcmul_(r, spectrum[:, :, 1]).addcmul_(i, spectrum[:, :, 0])
+    return torch.stack([real, imaginary], 2)

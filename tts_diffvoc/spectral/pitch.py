@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, check_sizes
 from tts_diffvoc.mel import MelConfig, expand, log_mel
-from tts_diffvoc.spectral.layers import ConvNeXtBlock
+from tts_diffvoc.networks.rows import ConvNeXtBlock, convolve, linear
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class PitchConfig:
     highest: float = 600.0
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.blocks) < 1 or self.bins < 2:
-            raise DiffvocError(f"{self} has a size below one, or fewer than two bins.")
+        check_sizes(self, self.channels, self.blocks, self.bins - 1)
         if not 0 < self.lowest < self.highest < math.inf:
             raise DiffvocError(f"pitch from {self.lowest} to {self.highest} Hz is no range; use for example 50 to 600.")
 
@@ -40,31 +39,34 @@ class F0(NamedTuple):
 
 
 def natural_mel(mel: Tensor, config: MelConfig) -> Tensor:
-    """Any log-mel [B, M, F] as natural logarithms of magnitudes, about unit variance, what the networks read."""
-    level = expand(mel, config).clamp(1e-5, 1e3).log()
+    """Any log-mel [B, M, F] as natural logarithms of magnitudes [B, F, M], about unit variance: what networks read."""
+    level = expand(mel, config).clamp(1e-5, 1e3).log().transpose(1, 2)
     return (level + 5.0) / 2.0
 
 
 def viterbi(log_probability: Tensor, cost: float = 0.3, reach: int = 10) -> Tensor:
-    """The likeliest smooth path through bins [B, N, F] -> [B, F] (Viterbi 1967).
+    """The likeliest smooth path through bins [B, F, N] -> [B, F] (Viterbi 1967).
 
     Args:
         cost: in nats, of moving by one bin from a frame to the next; so an octave there and back must be worth it.
         reach: most bins that a frame can move by.
     """
     batch, bins, frames = log_probability.shape
+    log_probability = log_probability.detach()
     moves = torch.arange(-reach, reach + 1, device=log_probability.device)
-    penalty = cost * moves.abs().to(log_probability.dtype)
-    score, came = log_probability[:, :, 0], []
-    for frame in range(1, frames):
-        around = F.pad(score, (reach, reach), value=-math.inf).unfold(1, 2 * reach + 1, 1) - penalty
-        best, move = around.max(-1)
-        came.append(move - reach)
-        score = best + log_probability[:, :, frame]
-    path = [score.argmax(1)]
-    for move in reversed(came):
-        path.append(path[-1] + move.gather(1, path[-1].unsqueeze(1)).squeeze(1))
-    return torch.stack(path[::-1], 1)
+    penalty = cost * moves.abs().to(log_probability.dtype).unsqueeze(1)
+    padded = F.pad(log_probability[:, 0], (reach, reach), value=-math.inf)
+    score, around = padded[:, reach : -reach or None], padded.unfold(1, log_probability.shape[2], 1)  # both see it
+    came = torch.zeros(log_probability.shape, dtype=torch.long, device=log_probability.device)
+    best = torch.empty_like(log_probability[:, 0])
+    for now, move in zip(log_probability.unbind(1)[1:], came.unbind(1)[1:]):
+        torch.max(around - penalty, 1, out=(best, move))
+        torch.add(best, now, out=score)
+    place = score.argmax(1).cpu()
+    path, rows = [place], torch.arange(len(place))
+    for move in came.cpu().unbind(1)[:0:-1]:
+        path.append(path[-1] + move[rows, path[-1]] - reach)
+    return torch.stack(path[::-1], 1).to(log_probability.device)
 
 
 class PitchNetwork(nn.Module):
@@ -73,34 +75,34 @@ class PitchNetwork(nn.Module):
     def __init__(self, config: PitchConfig, mel: MelConfig) -> None:
         super().__init__()
         self.config, self.mel = config, mel
+        self.low = math.log(config.lowest)
+        self.step = math.log(config.highest / config.lowest) / (config.bins - 1)
         self.first = nn.Conv1d(mel.n_mels, config.channels, 3, padding=1)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(config.channels) for _ in range(config.blocks)))
         self.last = nn.Conv1d(config.channels, config.bins + 1, 1)
 
     def logits(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel [B, M, F] to logits over the bins [B, N, F] and of voicing [B, F]."""
-        out = self.last(self.blocks(self.first(natural_mel(mel, self.mel)))).float()
-        return out[:, :-1], out[:, -1]
+        """Log-mel [B, M, F] to logits over the bins [B, F, N] and of voicing [B, F]."""
+        x = self.blocks(convolve(natural_mel(mel, self.mel), self.first))
+        out = linear(x, self.last).float()
+        return out[..., :-1], out[..., -1]
 
     def place(self, f0: Tensor) -> Tensor:
         """F0 in Hz to its place among the bins, a fraction from 0 to N - 1."""
-        low, high = math.log(self.config.lowest), math.log(self.config.highest)
-        return (f0.clamp(self.config.lowest, self.config.highest).log() - low) / (high - low) * (self.config.bins - 1)
+        return (f0.clamp(self.config.lowest, self.config.highest).log() - self.low) / self.step
 
     def frequency(self, place: Tensor) -> Tensor:
         """The inverse of :meth:`place`."""
-        low, high = math.log(self.config.lowest), math.log(self.config.highest)
-        return torch.exp(low + place / (self.config.bins - 1) * (high - low))
+        return torch.exp(self.low + self.step * place)
 
     def forward(self, mel: Tensor) -> F0:
         """Log-mel [B, M, F] to F0, decoded so that it jumps by no octave within a phrase."""
         logits, voicing = self.logits(mel)
-        probability = logits.softmax(1)
         # What is unvoiced says little about pitch, and may not bend the path.
-        path = viterbi(logits.log_softmax(1) * voicing.sigmoid().unsqueeze(1)).unsqueeze(1)
-        bins = torch.arange(self.config.bins, device=mel.device, dtype=probability.dtype).view(1, -1, 1)
-        near = probability * ((bins - path).abs() <= 3) + 1e-8 * (bins == path)
-        return F0(self.frequency((near * bins).sum(1) / near.sum(1)), voicing > 0)
+        path = viterbi(logits.log_softmax(-1) * voicing.sigmoid().unsqueeze(-1)).unsqueeze(-1)
+        bins = torch.arange(self.config.bins, device=mel.device, dtype=logits.dtype)
+        near = logits.softmax(-1) * ((bins - path).abs() <= 3) + 1e-8 * (bins == path)
+        return F0(self.frequency((near * bins).sum(-1) / near.sum(-1)), voicing > 0)
 
     def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Cross-entropies of the bin, smoothed over neighbours, and of voicing.
@@ -110,9 +112,9 @@ class PitchNetwork(nn.Module):
         """
         f0, frames = batch["f0"], batch["f0"].shape[1]
         logits, voicing = self.logits(log_mel(batch["waveform"], self.mel)[..., :frames])
-        bins = torch.arange(self.config.bins, device=f0.device).view(1, -1, 1)
-        aim = torch.exp(-0.5 * (bins - self.place(f0).unsqueeze(1)).square())
-        cross = -(aim / aim.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1)
+        bins = torch.arange(self.config.bins, device=f0.device)
+        aim = torch.exp(-0.5 * (bins - self.place(f0).unsqueeze(-1)).square())
+        cross = -(aim / aim.sum(-1, keepdim=True) * logits.log_softmax(-1)).sum(-1)
         voiced = f0 > 0
         weight = voiced * (0.2 + 0.8 * batch["sure"])
         bin_loss = (cross * weight).sum() / weight.sum().clamp_min(1.0)

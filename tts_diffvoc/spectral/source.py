@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.spectral.transform import Transform, magnitude, multiply, polar, unit
+from tts_diffvoc.spectral.transform import Transform, magnitude, power, rescale, rotate
 
 NOISE = 0.015  # deviation of the source's noise beside unit pulses
 LEVEL = 4.6  # of the spectrum of pulses at any pitch, about
@@ -27,14 +27,14 @@ def pulses(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int) -> Tensor:
     phase = step.cumsum(-1)
     turns = phase.floor()
     begins = (turns - F.pad(turns[:, :-1], (1, 0))) * on  # 1 at the first sample after the end of a period
-    late = ((phase - turns) / step.clamp_min(1e-9)).clamp(0, 1).float()
-    amplitude = begins.float() * 220.0 / frequency
-    out = F.pad(torch.zeros_like(amplitude), (TAPS, TAPS))
-    for tap in range(-TAPS, TAPS):
-        at = late + tap
-        value = amplitude * torch.sinc(at) * torch.cos(at * (math.pi / 2 / TAPS)).square()
-        out[:, TAPS + tap : TAPS + tap + value.shape[1]] += value
-    return out[:, TAPS:-TAPS]
+    row, sample = begins.nonzero(as_tuple=True)
+    late = ((phase - turns)[row, sample] / step[row, sample]).clamp(0, 1).float()
+    taps = torch.arange(-TAPS, TAPS, device=f0.device)
+    at = late.unsqueeze(1) + taps
+    value = (220.0 / frequency[row, sample]).unsqueeze(1) * torch.sinc(at) * (at * (math.pi / 2 / TAPS)).cos().square()
+    out = F.pad(torch.zeros_like(frequency), (TAPS, TAPS))
+    place = (row * out.shape[1] + sample + TAPS).unsqueeze(1) + taps
+    return out.flatten().index_add(0, place.flatten(), value.flatten()).view_as(out)[:, TAPS:-TAPS]
 
 
 def _to_samples(values: Tensor, hop: int) -> Tensor:
@@ -45,7 +45,7 @@ def _to_samples(values: Tensor, hop: int) -> Tensor:
 
 
 class MinimumPhase(nn.Module):
-    """Phases [B, K, F] of the minimum-phase filter with the smoothed log magnitudes [B, K, F].
+    """Phases [B, F, K] of the minimum-phase filter with the smoothed log magnitudes [B, F, K].
 
     The real cepstrum's first coefficients, doubled for positive times (Oppenheim and Schafer 1975, section 7.2):
     phase = -2 sum_q c_q sin(2 pi q k / n_fft), two matrix products in all.
@@ -60,32 +60,31 @@ class MinimumPhase(nn.Module):
         angle = 2 * math.pi / n_fft * torch.outer(quefrency, bins).double()
         twice = torch.full((len(bins),), 2.0).double()
         twice[0] = twice[-1] = 1.0  # of a real signal's spectrum, only these two have no mirror image
-        self.register_buffer("cosines", (angle.cos() * twice / n_fft).float(), persistent=False)
-        self.register_buffer("sines", (-2.0 * angle.sin()).T.float().contiguous(), persistent=False)
+        self.register_buffer("cosines", (angle.cos() * twice / n_fft).T.float().contiguous(), persistent=False)
+        self.register_buffer("sines", (-2.0 * angle.sin()).float(), persistent=False)
 
     def forward(self, log_magnitude: Tensor) -> Tensor:
-        return self.sines @ (self.cosines @ log_magnitude)
+        return log_magnitude @ self.cosines @ self.sines
 
 
 def source_level(spectrum: Tensor) -> Tensor:
-    """Log level [B, K, F] of the source's spectrum [B, 2, K, F]."""
-    return 0.5 * (spectrum.square().sum(1) + FLOOR).log()
+    """Log level [B, F, K] of the source's spectrum [B, F, 2, K]."""
+    return 0.5 * (power(spectrum) + FLOOR).log()
 
 
 class Source(NamedTuple):
     """What the denoiser is told of the source: its phases turned by the filter, magnitudes one; with its magnitudes
-    too, at most about one; both [B, 2, K, F]; and its log level [B, K, F]."""
+    too, at most about one; both [B, F, 2, K]; and its log level [B, F, K]."""
 
     phases: Tensor
     spectrum: Tensor
     level: Tensor
 
 
-def turn(spectrum: Tensor, phase: Tensor) -> Source:
-    """The source's ``spectrum`` [B, 2, K, F] filtered by ``phase`` [B, K, F]."""
-    turned = multiply(spectrum, polar(phase))
-    size = (turned.square().sum(1, keepdim=True) + FLOOR).rsqrt()
-    return Source(unit(turned), turned * size, source_level(spectrum))
+def turn(spectrum: Tensor, phase: Tensor, level: Tensor) -> Source:
+    """The source's ``spectrum`` [B, F, 2, K], of log ``level`` [B, F, K], filtered by ``phase`` [B, F, K]."""
+    turned = rotate(spectrum, phase)
+    return Source(rescale(turned, 1.0), turned * (-level).exp().unsqueeze(2), level)
 
 
 def rebuild_phases(
@@ -96,8 +95,8 @@ def rebuild_phases(
     Its own magnitudes, phases of the source turned by their minimum phase, then Griffin-Lim without momentum.
     """
     wanted = magnitude(transform(waveform))
-    filtered = multiply(transform(source), polar(minimum_phase(wanted.clamp_min(1e-4).log())))
-    out = transform.inverse(unit(filtered) * wanted.unsqueeze(1))
+    filtered = rotate(transform(source), minimum_phase(wanted.clamp_min(1e-4).log()))
+    out = transform.inverse(rescale(filtered, wanted))
     for _ in range(iterations):
-        out = transform.inverse(unit(transform(out)) * wanted.unsqueeze(1))
+        out = transform.inverse(rescale(transform(out), wanted))
     return out

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from tts_diffvoc.errors import DiffvocError
 
+TINY = 1e-12  # of a power: keeps phases finite, and magnitudes differentiable at zero
+
 
 class Transform(nn.Module):
     """Short-time Fourier transform with a Hann window, frame f centred at sample f * hop, and its exact inverse.
@@ -28,18 +30,18 @@ class Transform(nn.Module):
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform [B, F * hop] to its spectrum [B, 2, K, F]; edges are reflected, or silent in very short clips."""
+        """Waveform [B, F * hop] to its spectrum [B, F, 2, K]; edges are reflected, or silent in very short clips."""
         frames, half = waveform.shape[-1] // self.hop, self.n_fft // 2
         mode = "reflect" if waveform.shape[-1] > half else "constant"
         padded = F.pad(waveform.float().unsqueeze(1), (half, half - self.hop), mode=mode).squeeze(1)
         windowed = padded.unfold(-1, self.n_fft, self.hop)[:, :frames] * self.window
-        return torch.view_as_real(torch.fft.rfft(windowed)).permute(0, 3, 2, 1).contiguous()
+        return torch.view_as_real(torch.fft.rfft(windowed)).transpose(2, 3).contiguous()
 
     def inverse(self, spectrum: Tensor) -> Tensor:
-        """Spectrum [B, 2, K, F] to the waveform [B, F * hop] nearest to it (Griffin and Lim 1984, equation 6)."""
-        frames = torch.fft.irfft(torch.view_as_complex(spectrum.float().permute(0, 3, 2, 1).contiguous()), self.n_fft)
-        summed = self._overlap_add((frames * self.window).unflatten(-1, (self.blocks, self.hop)))
-        return (summed / self._window_sums(spectrum.shape[-1])).flatten(1)
+        """Spectrum [B, F, 2, K] to the waveform [B, F * hop] nearest to it (Griffin and Lim 1984, equation 6)."""
+        frames = torch.fft.irfft(torch.complex(*spectrum.float().unbind(2)), self.n_fft) * self.window
+        summed = self._overlap_add(frames.unflatten(-1, (self.blocks, self.hop)))
+        return (summed / self._window_sums(spectrum.shape[1])).flatten(1)
 
     def _overlap_add(self, blocks: Tensor) -> Tensor:
         """Blocks [B, F, n_fft // hop, hop] of frames, each laid one hop after the last, to [B, F, hop]."""
@@ -57,28 +59,29 @@ class Transform(nn.Module):
         return ((frame >= 0) & (frame < frames)).to(squares.dtype) @ squares
 
 
+def power(spectrum: Tensor) -> Tensor:
+    """Squared magnitude [B, F, K] of a spectrum [B, F, 2, K]."""
+    real, imaginary = spectrum.unbind(2)
+    return torch.addcmul(real.square(), imaginary, imaginary)
+
+
 def magnitude(spectrum: Tensor) -> Tensor:
-    """Magnitude [B, K, F] of a spectrum [B, 2, K, F], differentiable at zero."""
-    return (spectrum.square().sum(1) + 1e-12).sqrt()
+    """Magnitude [B, F, K] of a spectrum [B, F, 2, K], differentiable at zero."""
+    return (power(spectrum) + TINY).sqrt()
 
 
-def unit(spectrum: Tensor) -> Tensor:
-    """A spectrum [B, 2, K, F] with magnitudes of one and its own phases."""
-    return spectrum / magnitude(spectrum).unsqueeze(1)
+def rescale(spectrum: Tensor, wanted: Tensor | float) -> Tensor:
+    """The phases of a spectrum [B, F, 2, K] on the magnitudes ``wanted`` [B, F, K]."""
+    return spectrum * ((power(spectrum) + TINY).rsqrt() * wanted).unsqueeze(2)
 
 
-def multiply(a: Tensor, b: Tensor) -> Tensor:
-    """Complex product of two spectra [B, 2, K, F]."""
-    (ar, ai), (br, bi) = a.unbind(1), b.unbind(1)
-    return torch.stack([ar * br - ai * bi, ar * bi + ai * br], 1)
-
-
-def polar(phase: Tensor) -> Tensor:
-    """The spectrum [B, 2, K, F] of magnitude one whose phases are ``phase`` [B, K, F], in radians."""
-    return torch.stack([phase.cos(), phase.sin()], 1)
+def rotate(spectrum: Tensor, phase: Tensor) -> Tensor:
+    """A spectrum [B, F, 2, K] with ``phase`` [B, F, K] in radians added to its own."""
+    (real, imaginary), cosine, sine = spectrum.unbind(2), phase.cos(), phase.sin()
+    return torch.stack([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2)
 
 
 def project(spectrum: Tensor, wanted: Tensor, transform: Transform) -> Tensor:
-    """One Griffin-Lim step: the phases of ``spectrum`` [B, 2, K, F] on the magnitudes ``wanted`` [B, K, F], made the
+    """One Griffin-Lim step: the phases of ``spectrum`` [B, F, 2, K] on the magnitudes ``wanted`` [B, F, K], made the
     spectrum of a waveform (Griffin and Lim 1984, equation 7)."""
-    return transform(transform.inverse(unit(spectrum) * wanted.unsqueeze(1)))
+    return transform(transform.inverse(rescale(spectrum, wanted)))

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tts_diffvoc.base import MelVocoder, parse_iterations, parse_seed, parse_steps
+from tts_diffvoc.base import MelVocoder, parse_iterations, parse_seed
 from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
+from tts_diffvoc.diffusion.objectives import log_spectral_error
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, check_mel, log_mel
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, make_consistent, within
 from tts_diffvoc.spectral.network import NETWORKS, Denoiser, DiffWaveSizes, Sizes
 from tts_diffvoc.spectral.pitch import F0, PitchConfig, PitchNetwork
 from tts_diffvoc.spectral.source import LEVEL, NOISE, MinimumPhase, Source, pulses, rebuild_phases, source_level, turn
-from tts_diffvoc.spectral.transform import Transform, magnitude, project, unit
+from tts_diffvoc.spectral.transform import TINY, Transform, power, project, rescale
 
 SPECTRAL = "spectral"
 SCALE = 1.12  # brings a spectrum divided by its magnitudes to unit variance, real and imaginary part each
 SHARE = 0.9  # of its magnitudes that the prior has, and an estimate that is handed on
 NOISE_SCALE = 0.3  # deviation of the noise on the prior
 LIMIT = 4.0  # of a divided spectrum's magnitude
-RESOLUTIONS = (1024, 256)  # windows of the spectral loss
+QUALITIES = {
+    "fast": {"steps": 1, "consistency": 0},
+    "default": {"steps": 4, "consistency": 0},
+    "best": {"steps": 8, "consistency": 8},
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class SpectralConfig:
     Attributes:
         network: "diffwave" or "wavegrad", the kind of ``sizes``.
         pitch, magnitude: sizes of the networks that see the mel alone.
-        defaults: what ``generate`` does unless told otherwise (steps, seed, consistency).
+        defaults: what ``generate`` does unless told otherwise (seed, quality; steps and consistency of "default").
+        qualities: steps and consistency by name, "default" among them.
     """
 
     network: str = "diffwave"
@@ -43,8 +49,13 @@ class SpectralConfig:
     magnitude: MagnitudeConfig = field(default_factory=MagnitudeConfig)
     mel: MelConfig = field(default_factory=MelConfig)
     defaults: dict[str, Any] = field(default_factory=dict)
+    qualities: dict[str, dict[str, int]] = field(default_factory=lambda: QUALITIES)
 
     def __post_init__(self) -> None:
+        settings = [(name, number) for quality in self.qualities.values() for name, number in quality.items()]
+        bad = [one for one in settings if one[0] not in ("steps", "consistency") or one[1] != abs(int(one[1]))]
+        if bad or "default" not in self.qualities:
+            raise DiffvocError(f"qualities {self.qualities} need a default, of whole numbers: steps and consistency.")
         if NETWORKS.get(self.network) is not type(self.sizes):
             known = ", ".join(NETWORKS)
             raise DiffvocError(f"network {self.network!r} does not go with {self.sizes}; this version has {known}.")
@@ -61,27 +72,19 @@ class SpectralConfig:
     def from_dict(cls, values: dict[str, Any]) -> SpectralConfig:
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
         values = {name: value for name, value in values.items() if name != "kind"}
-        unknown = set(values) - {f.name for f in fields(cls)}
-        if unknown:
-            raise DiffvocError(f"the vocoder's configuration has unknown entries {sorted(unknown)}.")
         network = values.get("network")
         if network not in NETWORKS:
             raise DiffvocError(f"network {network!r} is unknown; this version has {', '.join(NETWORKS)}.")
+        kinds = {"sizes": NETWORKS[network], "pitch": PitchConfig, "magnitude": MagnitudeConfig}
         try:
-            return cls(
-                network=network,
-                sizes=NETWORKS[network](**values.get("sizes", {})),
-                pitch=PitchConfig(**values.get("pitch", {})),
-                magnitude=MagnitudeConfig(**values.get("magnitude", {})),
-                mel=MelConfig.from_dict(values.get("mel", {})),
-                defaults=dict(values.get("defaults", {})),
-            )
+            parts = {name: kind(**values.get(name, {})) for name, kind in kinds.items()}
+            return cls(**{**values, **parts, "mel": MelConfig.from_dict(values.get("mel", {}))})
         except TypeError as error:
             raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
 
 
 class Conditions(NamedTuple):
-    """What depends on the mel and the source alone: magnitudes [B, K, F], the source, the denoiser's part [B, C, F]."""
+    """What depends on the mel and the source alone: magnitudes [B, F, K], the source, the denoiser's part [B, F, C]."""
 
     magnitude: Tensor
     source: Source
@@ -92,9 +95,10 @@ class SpectralVocoder(MelVocoder):
     """Diffusion of the complex short-time spectrum divided by its magnitudes, from a source-filter prior."""
 
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
-        "steps": parse_steps,
+        "steps": parse_iterations("steps"),
         "seed": parse_seed,
         "consistency": parse_iterations("consistency"),
+        "quality": str,
     }
 
     def __init__(self, config: SpectralConfig, name: str = "vocoder") -> None:
@@ -104,7 +108,8 @@ class SpectralVocoder(MelVocoder):
         self.pitch = PitchNetwork(config.pitch, config.mel)
         self.magnitude = MagnitudeNetwork(config.magnitude, config.mel)
         self.denoiser = Denoiser(config.sizes, self.transform.bins)
-        self.steps = 4
+        own: dict[str, int] = {n: self.defaults.pop(n) for n in ("steps", "consistency") if n in self.defaults}
+        self.qualities = {**config.qualities, "default": {**config.qualities["default"], **own}}
 
     def excitation(self, f0: F0, noise: Tensor) -> Tensor:
         """Pulses at the pitch and unit ``noise`` [B, F * hop], to the source's waveform [B, F * hop]."""
@@ -115,33 +120,31 @@ class SpectralVocoder(MelVocoder):
         """All that a denoiser is told of an utterance, from its log-mel [B, M, F] and source [B, F * hop]."""
         with torch.no_grad():
             spectrum = self.transform(excitation) / LEVEL
-            wanted = self.magnitude(mel, source_level(spectrum))
-            source = turn(spectrum, self.minimum_phase(wanted.log()))
+            level = source_level(spectrum)
+            wanted = self.magnitude(mel, level)
+            log_magnitude = wanted.log()
+            source = turn(spectrum, self.minimum_phase(log_magnitude), level)
         with self._mixed():
-            return Conditions(wanted, source, self.denoiser.condition(wanted.log(), source))
+            return Conditions(wanted, source, self.denoiser.condition(log_magnitude, source))
 
     def prior(self, conditions: Conditions, noise: Tensor) -> Tensor:
-        """The noised prior [B, 2, K, F], from which sampling starts: the source's phases on the magnitudes."""
+        """The noised prior [B, F, 2, K], from which sampling starts: the source's phases on the magnitudes."""
         return SCALE * SHARE * conditions.source.phases + NOISE_SCALE * noise
 
-    def encode(self, waveform: Tensor, wanted: Tensor) -> Tensor:
-        """Waveform [B, F * hop] to its spectrum divided by ``wanted`` [B, K, F]: x0 [B, 2, K, F]."""
-        return SCALE * limited(self.transform(waveform) / wanted.unsqueeze(1))
-
     def decode(self, x0: Tensor, wanted: Tensor) -> Tensor:
-        """The inverse of :meth:`encode`."""
-        return self.transform.inverse(x0 * wanted.unsqueeze(1) / SCALE)
+        """A spectrum x0 [B, F, 2, K] divided by ``wanted`` [B, F, K] to its waveform [B, F * hop]."""
+        return self.transform.inverse(x0 * (wanted / SCALE).unsqueeze(2))
 
     def denoise(self, z: Tensor, noise_level: Tensor, conditions: Conditions) -> Tensor:
-        """Predict x0 [B, 2, K, F] from z, likewise, at ``noise_level`` [B]."""
+        """Predict x0 [B, F, 2, K] from z, likewise, at ``noise_level`` [B]."""
         wanted = conditions.magnitude
-        projected = SCALE * limited(project(z, wanted, self.transform) / wanted.unsqueeze(1))
+        projected = divide(project(z, wanted, self.transform), wanted)
         with self._mixed():
             return self.denoiser(z, projected, noise_level, conditions.hidden, conditions.source)
 
     def degrade(self, x0: Tensor) -> Tensor:
         """An estimate as the next step gets it: its phases, on a share of the magnitudes."""
-        return SCALE * SHARE * unit(x0)
+        return rescale(x0, SCALE * SHARE)
 
     @torch.no_grad()
     def targets(self, waveform: Tensor, seed: int, iterations: int = 48) -> tuple[Tensor, Tensor]:
@@ -165,13 +168,13 @@ class SpectralVocoder(MelVocoder):
         conditions = self.conditions(log_mel(waveform, mel)[..., :frames], batch["source"])
         wanted = conditions.magnitude
         with torch.no_grad():
-            x0 = self.encode(waveform, wanted)
+            x0 = divide(self.transform(waveform), wanted)
             z, noise_level = self._draw_state(x0, conditions, generator)
         estimate = self.denoise(z, noise_level, conditions)
         audible = within(batch["bandwidth"], mel).float()
         weight = (wanted / wanted.mean((1, 2), keepdim=True)).clamp(1e-3, 30).sqrt() * audible
-        error = ((estimate - x0).square().mean(1) * weight).mean() / weight.mean()
-        spectral = spectral_error(self.decode(estimate, wanted), waveform, batch["bandwidth"], mel.sample_rate)
+        error = ((estimate - x0).square().mean(2) * weight).mean() / weight.mean()
+        spectral = log_spectral_error(self.decode(estimate, wanted), waveform, batch["bandwidth"], mel.sample_rate)
         return {"loss": error + 0.15 * spectral, "error": error, "spectral": spectral}
 
     def _draw_state(
@@ -189,6 +192,17 @@ class SpectralVocoder(MelVocoder):
         noise_level = noise_level.to(x0)
         return interpolate(z, x0, noise_level), noise_level
 
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Raise DiffvocError for a quality that this vocoder has not."""
+        self._quality(options.get("quality"))
+
+    def _quality(self, quality: str | None) -> dict[str, int]:
+        name = self._option("quality", quality, "default")
+        if name not in self.qualities:
+            known = ", ".join(self.qualities)
+            raise DiffvocError(f"quality={name} is unknown to {self.name}; choose one of {known}.")
+        return self.qualities[name]
+
     @torch.inference_mode()
     def generate(
         self,
@@ -196,32 +210,35 @@ class SpectralVocoder(MelVocoder):
         steps: int | None = None,
         seed: int | Sequence[int] | None = None,
         consistency: int | None = None,
+        quality: str | None = None,
         callback: Callable[[int, Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
 
         Args:
-            steps: evaluations of the denoiser.
+            steps: evaluations of the denoiser; 0 for the prior alone, without noise.
             seed: the same seed gives the same samples on one device; one for all rows, or one a row; None draws anew.
             consistency: iterations that carry the waveform's own mel towards ``mel`` at the end; 0 for none.
+            quality: a name for steps and consistency, one of ``self.qualities``, for those that are not given.
             callback: called as (step, z, x0) after each step.
 
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
         """
         mel = check_mel(mel, self.config.mel).to(self.device)
-        steps = self._option("steps", steps, self.steps)
-        iterations = self._option("consistency", consistency, 0)
+        settings = self._quality(quality)
+        steps = self._option("steps", steps, settings.get("steps", 4))
+        iterations = self._option("consistency", consistency, settings.get("consistency", 0))
         seeds = self._seeds(seed, len(mel))
-        samples, shape = mel.shape[-1] * self.config.mel.hop_length, (mel.shape[-1], self.transform.bins, 2)
-        noise = rows_of_noise((len(mel), samples), seeds).to(mel)
+        noise = rows_of_noise((len(mel), mel.shape[-1] * self.config.mel.hop_length), seeds).to(mel)
         conditions = self.conditions(mel, self.excitation(self.pitch(mel), noise))
-        # Frame after frame, so that a longer utterance begins like a shorter one.
-        noise = rows_of_noise((len(mel), *shape), [seed + 1 for seed in seeds]).to(mel).permute(0, 3, 2, 1)
-        z = self.prior(conditions, noise)
-        x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, restart_levels(steps), self.degrade, callback)
+        x0 = SCALE * conditions.source.phases
+        if steps:
+            # Frame after frame, so that a longer utterance begins like a shorter one.
+            noise = rows_of_noise(x0.mT.shape, [seed + 1 for seed in seeds]).to(mel).mT
+            z, levels = self.prior(conditions, noise), restart_levels(steps)
+            x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, levels, self.degrade, callback)
         waveform = self.decode(x0, conditions.magnitude)
-        waveform = make_consistent(waveform, mel, self.config.mel, self.transform, iterations)
-        return waveform.clamp(-1.0, 1.0)
+        return make_consistent(waveform, mel, self.config.mel, self.transform, iterations).clamp(-1.0, 1.0)
 
     def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
         if isinstance(seed, Sequence):
@@ -237,20 +254,7 @@ def rows_of_noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
     return torch.stack([torch.randn(*shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def limited(spectrum: Tensor) -> Tensor:
-    """A divided spectrum [B, 2, K, F] with magnitudes of at most ``LIMIT``, where magnitudes were guessed too low."""
-    return spectrum * (LIMIT / magnitude(spectrum)).clamp_max(1.0).unsqueeze(1)
-
-
-def spectral_error(made: Tensor, waveform: Tensor, bandwidth: Tensor, sample_rate: int) -> Tensor:
-    """Mean absolute difference of log magnitudes of [B, T] at two resolutions, below ``bandwidth`` [B] in Hz."""
-    total = torch.zeros((), device=made.device)
-    for size in RESOLUTIONS:
-        window = torch.hann_window(size, device=made.device)
-        a, b = (torch.stft(x, size, size // 4, window=window, return_complex=True).abs() for x in (made, waveform))
-        floor = 0.03 * b.mean((1, 2), keepdim=True) + 1e-5
-        frequency = torch.arange(size // 2 + 1, device=made.device) * sample_rate / size
-        heard = (frequency < bandwidth.unsqueeze(1) - 150).unsqueeze(-1).float()
-        error = (((a + floor) / (b + floor)).log().abs() * heard).mean()
-        total = total + error / heard.mean()
-    return total
+def divide(spectrum: Tensor, wanted: Tensor) -> Tensor:
+    """A spectrum [B, F, 2, K] divided by ``wanted`` [B, F, K]; at most ``LIMIT``, where that was guessed too low."""
+    gain = torch.minimum(wanted.reciprocal(), LIMIT * (power(spectrum) + TINY).rsqrt())
+    return spectrum * (SCALE * gain).unsqueeze(2)
