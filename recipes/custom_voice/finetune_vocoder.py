@@ -2,9 +2,9 @@
 
     python recipes/custom_voice/finetune_vocoder.py --data my_voice/ --vocoder diffwave --output runs/mine
 
-Any mix of wav and flac, any rate, stereo or mono, in any sub-folders, or in LJ Speech's layout. The same line goes on
-where it was stopped. What it prints at the end is a comparison on clips it did not train on, and the command that
-speaks with the result.
+Any mix of wav, flac, ogg and opus, any rate, stereo or mono, in any sub-folders, or in LJ Speech's layout. The same
+line goes on where it was stopped. What it prints at the end is a comparison on clips it did not train on, and the
+command that speaks with the result.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from tts_diffvoc import DiffvocError
-from tts_diffvoc.coqui.finetuning import FineTuning, fine_tune
+from tts_diffvoc.coqui.finetuning import fine_tune
+from tts_diffvoc.training.finetuning import FineTuning
 
 DEFAULTS = FineTuning(Path(), Path())
 

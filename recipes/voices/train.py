@@ -22,7 +22,6 @@ from pathlib import Path
 import clips
 import numpy as np
 import torch
-from batches import Crops, Prepared, load
 from torch import Tensor, nn
 
 from tts_diffvoc.checkpoint import save_checkpoint
@@ -33,6 +32,7 @@ from tts_diffvoc.spectral.network import DiffWaveSizes, WaveGradSizes
 from tts_diffvoc.spectral.pitch import PitchConfig, PitchNetwork
 from tts_diffvoc.spectral.vocoder import SpectralConfig, SpectralVocoder
 from tts_diffvoc.training.loop import LoopConfig, train
+from tts_diffvoc.training.prepared import Crops, Prepared, load, write_target
 
 STAGES = ("prepare", "pitch", "targets", "magnitude", "diffwave", "wavegrad")
 MEL, PITCH, MAGNITUDE = MelConfig(), PitchConfig(), MagnitudeConfig()
@@ -45,6 +45,7 @@ VOCODERS = {
 BATCHES = {"pitch": (16, 128), "magnitude": (12, 64), "diffwave": (12, 64), "wavegrad": (12, 64)}
 RATES = {"pitch": 1e-3, "magnitude": 1e-3, "diffwave": 1e-3, "wavegrad": 1e-3}
 CHECKED = 48  # held-out crops that a stage is checked on
+CHECKS = (0.25, 0.5, 0.75)  # shares of the minutes after which that is done, besides every five
 
 
 def parse_data(text: str) -> tuple[Path, float]:
@@ -110,7 +111,7 @@ def train_stage(stage: str, options: argparse.Namespace) -> None:
     minutes = sum(clip.frames for clip in learnt) * clips.HOP / clips.RATE / 60
     print(f"{stage}: {len(learnt)} clips, {minutes:.0f} minutes", flush=True)
     rate = options.rate or RATES[stage]
-    config = LoopConfig(minutes=options.minutes, learning_rate=rate, device=options.device)
+    config = LoopConfig(minutes=options.minutes, learning_rate=rate, device=options.device, checks=CHECKS)
     network, place = build(stage, options.output), options.output / stage
     if options.bf16 and isinstance(network, SpectralVocoder):
         network.autocast = torch.bfloat16  # of the denoiser alone: spectra and phases stay float32
@@ -175,7 +176,6 @@ def check_pitch(network: nn.Module, held: list[Prepared], device: str) -> dict[s
     }
 
 
-@torch.inference_mode()
 def write_targets(output: Path, device: str) -> None:
     """Rebuild the phases of every prepared clip from the source that inference will have, float16."""
     vocoder = SpectralVocoder(VOCODERS["diffwave"])
@@ -186,24 +186,12 @@ def write_targets(output: Path, device: str) -> None:
     for number, path in enumerate(paths, 1):
         place = output / "targets" / path.name
         if not place.exists():
-            rebuild(vocoder, path, place)
+            with np.load(path) as values:
+                waveform = torch.from_numpy(values["waveform"].astype(np.float32) / 32767)
+                bandwidth, tracked = values["bandwidth"], values["tracked"]
+            write_target(vocoder, waveform, place, clips.stable_hash(path.name), bandwidth, tracked)
         if number % 100 == 0:
             print(f"{number} of {len(paths)} targets", flush=True)
-
-
-def rebuild(vocoder: SpectralVocoder, path: Path, place: Path) -> None:
-    """The target of one clip, and its source, beside what is known of it."""
-    values = dict(np.load(path))
-    waveform = torch.from_numpy(values["waveform"].astype(np.float32) / 32767)[None].to(vocoder.device)
-    if waveform.shape[1] <= vocoder.config.mel.n_fft:
-        return
-    target, source = vocoder.targets(waveform, clips.stable_hash(path.name))
-    half = {"waveform": target, "source": source}
-    part = place.with_suffix(".part")
-    with part.open("wb") as file:
-        arrays = {name: value[0].cpu().half().numpy() for name, value in half.items()}
-        np.savez(file, **arrays, tracked=values["tracked"], bandwidth=values["bandwidth"])
-    part.replace(place)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-import batches
 import clips
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from tts_diffvoc.spectral.magnitude import MagnitudeConfig
 from tts_diffvoc.spectral.network import DiffWaveSizes
 from tts_diffvoc.spectral.pitch import PitchConfig
 from tts_diffvoc.spectral.vocoder import SpectralConfig
+from tts_diffvoc.training.prepared import Crops, Prepared
 
 RATE, HOP = clips.RATE, clips.HOP
 
@@ -81,13 +81,13 @@ def test_polarity_is_that_of_the_closures():
     assert clips.polarity(-wave, closures[:5]) == 1
 
 
-def prepared(folder: str, frames: int, value: float, bandwidth: float = 8000.0) -> batches.Prepared:
+def prepared(folder: str, frames: int, value: float, bandwidth: float = 8000.0) -> Prepared:
     waveform = np.full(frames * HOP, round(value * 32767), np.int16)
-    return batches.Prepared(folder, {"waveform": waveform, "f0": np.arange(frames, dtype=np.float32)}, bandwidth)
+    return Prepared(folder, {"waveform": waveform, "f0": np.arange(frames, dtype=np.float32)}, bandwidth)
 
 
 def test_crops_are_aligned_loud_as_asked_and_drawn_by_share():
-    crops = batches.Crops(
+    crops = Crops(
         [prepared("a", 50, 0.1), prepared("a", 100, 0.1), prepared("b", 10, 0.2, 9000.0)], {"a": 1.0, "b": 3.0}, 400, 8
     )
     batch = next(crops)
@@ -99,12 +99,12 @@ def test_crops_are_aligned_loud_as_asked_and_drawn_by_share():
 
 
 def test_short_clips_are_followed_by_silence():
-    batch = next(batches.Crops([prepared("a", 5, 0.1)], {"a": 1.0}, 2, 8))
+    batch = next(Crops([prepared("a", 5, 0.1)], {"a": 1.0}, 2, 8))
     assert torch.all(batch["waveform"][:, 5 * HOP :] == 0) and torch.all(batch["waveform"][:, : 5 * HOP] > 0)
 
 
 def test_loud_clips_are_not_clipped():
-    batch = next(batches.Crops([prepared("a", 20, 0.9)], {"a": 1.0}, 50, 8))
+    batch = next(Crops([prepared("a", 20, 0.9)], {"a": 1.0}, 50, 8))
     assert batch["waveform"].abs().max() <= 1
 
 

@@ -1,12 +1,14 @@
-"""Fine-tuning a vocoder on a folder of recordings, from the look at the data to the comparison."""
+"""Fine-tuning a vocoder on a folder of recordings, from the look at the data to the comparison.
+
+A published layout is trained by Coqui's Trainer, a spectral vocoder by :mod:`tts_diffvoc.training.finetuning`.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -19,52 +21,13 @@ from tts_diffvoc.checkpoint import load_checkpoint, load_vocoder, save_checkpoin
 from tts_diffvoc.coqui import training
 from tts_diffvoc.coqui.configs import DiffvocConfig, from_core
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc.training.compare import ClipScore, comparison, score_clips, verdict
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
+from tts_diffvoc.training.finetuning import FineTuning, train_spectral
 
 # Less speech than this is learnt by heart.
 LITTLE_MINUTES = 1.0
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """What to fine-tune, on what, for how long.
-
-    Attributes:
-        data: folder of recordings.
-        vocoder: name or checkpoint folder to begin from, options allowed.
-        output: folder for the result; ``training`` in it holds the run.
-        max_minutes: of training, in all.
-        max_steps: of training, in all; None for as many as the minutes hold.
-        held_back: clips kept for the comparison.
-        features: folder of saved mels, such as an acoustic model's own, or None for the recordings' mels.
-        batch_size: crops a step.
-        crop_seconds: length of a crop.
-        lr: learning rate after the warm-up.
-        device: "cpu", "cuda" or "cuda:N".
-        mixed_precision: "bf16", "fp16" or None.
-        workers: processes that read data.
-        save_minutes: between two checkpoints.
-        clip_seconds: of each held-back clip that are compared; None for all.
-        seed: of the data's order and of the noise.
-    """
-
-    data: Path
-    output: Path
-    vocoder: str = "diffwave"
-    max_minutes: float | None = 20.0
-    max_steps: int | None = None
-    held_back: int = 8
-    features: Path | None = None
-    batch_size: int = 16
-    crop_seconds: float = 0.75
-    lr: float = 2e-4
-    device: str = "cpu"
-    mixed_precision: str | None = None
-    workers: int = 1
-    save_minutes: float = 2.0
-    clip_seconds: float | None = 5.0
-    seed: int = 0
 
 
 class Progress(ConsoleLogger):
@@ -117,7 +80,8 @@ def fine_tune(plan: FineTuning) -> tuple[list[ClipScore], list[ClipScore]]:
     _remark(corpus, train)
     print(f"  {len(train)} clips to train on, {len(held)} held back: {', '.join(r.name for r in held)}", flush=True)
     before = _before(plan, vocoder, held)
-    tuned = _train(plan, vocoder, train, held)
+    learn = train_spectral if isinstance(vocoder, SpectralVocoder) else _train
+    tuned = learn(plan, vocoder, train, held)
     print("Comparing...", flush=True)
     after = score_clips(tuned, held, plan.clip_seconds, plan.seed)
     result = f"{comparison(before, after)}\n\n{verdict(before, after)}"

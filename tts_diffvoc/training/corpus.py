@@ -13,7 +13,7 @@ import numpy as np
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
 
-SUFFIXES = (".wav", ".flac")
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 # A full-scale run of this many samples is no peak but a cut one.
 CLIPPED_RUN = 3
 SILENCE_DB = -60.0
@@ -115,7 +115,7 @@ class Corpus:
 
 
 def list_audio(folder: Path) -> list[Path]:
-    """Every wav and flac below ``folder``, sorted; hidden files and folders are left out."""
+    """Every wav, flac, ogg and opus file below ``folder``, sorted; hidden files and folders are left out."""
     found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 

@@ -1,4 +1,7 @@
-"""Crops of prepared clips, in memory: corpora drawn by their shares, clips by their length."""
+"""Clips with targets for the spectral vocoders on disk, and crops of them in memory.
+
+Corpora are drawn by their shares, clips by their length.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clips import HOP
 from torch import Tensor
 
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.spectral.vocoder import SpectralVocoder
+
 GAIN_DB = 6.0  # a crop is made softer or louder by up to so much
-NOISY = 0.2  # share of the pitch network's crops that get noise
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,32 @@ class Prepared:
     folder: str
     arrays: dict[str, np.ndarray]
     bandwidth: float
+    hop: int = 256
 
     @property
     def frames(self) -> int:
-        return len(self.arrays["waveform"]) // HOP
+        return len(self.arrays["waveform"]) // self.hop
 
 
-def load(folder: Path, names: tuple[str, ...], held: bool) -> list[Prepared]:
+def write_target(
+    vocoder: SpectralVocoder, waveform: Tensor, place: Path, seed: int, bandwidth: float, tracked: bool = False
+) -> None:
+    """Rebuild the phases of ``waveform`` [F * hop] from the source that inference will have: an .npz, float16.
+
+    Its name is CORPUS~NAME~...~train.npz, or held.npz. Clips of no more than a window are left out.
+    """
+    if len(waveform) <= vocoder.config.mel.n_fft:
+        return
+    with torch.inference_mode():
+        made = vocoder.targets(waveform.unsqueeze(0).to(vocoder.device), seed)
+    target, source = (one[0].cpu().half().numpy() for one in made)
+    part = place.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, waveform=target, source=source, tracked=tracked, bandwidth=bandwidth)
+    part.replace(place)
+
+
+def load(folder: Path, names: tuple[str, ...], held: bool, hop: int = 256) -> list[Prepared]:
     """The clips in ``folder`` with what is called ``names`` of each: those to learn from, or those held out."""
     clips = []
     for path in sorted(folder.glob(f"*~{'held' if held else 'train'}.npz")):
@@ -36,7 +59,7 @@ def load(folder: Path, names: tuple[str, ...], held: bool) -> list[Prepared]:
             if not values["tracked"] and "f0" in names:
                 continue
             arrays = {name: values[name] for name in names}
-            clips.append(Prepared(path.stem.split("~")[0], arrays, float(values["bandwidth"])))
+            clips.append(Prepared(path.stem.split("~")[0], arrays, float(values["bandwidth"]), hop))
     return clips
 
 
@@ -53,6 +76,9 @@ class Crops:
         self, clips: list[Prepared], shares: dict[str, float], size: int, frames: int, noisy: float = 0.0, seed: int = 0
     ) -> None:
         self.clips, self.size, self.frames, self.noisy = clips, size, frames, noisy
+        if not clips:
+            raise DiffvocError("there are no clips to draw crops from; prepare some first.")
+        self.hop = clips[0].hop
         lengths = {name: sum(c.frames for c in clips if c.folder == name) for name in shares}
         chances = np.array([shares.get(c.folder, 0.0) * c.frames / max(1, lengths.get(c.folder, 1)) for c in clips])
         self.ends = np.cumsum(chances / chances.sum())
@@ -71,8 +97,10 @@ class Crops:
     def crop(self, clip: Prepared) -> dict[str, np.ndarray]:
         """One crop of a clip, at a random place and gain; a clip that is too short is followed by zeros."""
         start = int(self.random.integers(0, max(0, clip.frames - self.frames) + 1))
+        samples = len(clip.arrays["waveform"])
         row = {
-            name: cut(array, start, self.frames, len(clip.arrays["waveform"])) for name, array in clip.arrays.items()
+            name: cut(array, start, self.frames, self.hop if len(array) == samples else 1)
+            for name, array in clip.arrays.items()
         }
         gain = 10 ** (self.random.uniform(-GAIN_DB, GAIN_DB) / 20)
         row["waveform"] *= min(gain, 1 / max(1e-3, np.abs(row["waveform"]).max()))
@@ -82,9 +110,8 @@ class Crops:
         return row
 
 
-def cut(array: np.ndarray, start: int, frames: int, samples: int) -> np.ndarray:
-    """Frames from ``start`` of an array of as many ``samples``, or of frames; int16 becomes float in [-1, 1]."""
-    step = HOP if len(array) == samples else 1
+def cut(array: np.ndarray, start: int, frames: int, step: int) -> np.ndarray:
+    """Frames from ``start`` of an array with ``step`` values a frame; int16 becomes float in [-1, 1]."""
     piece = array[start * step : (start + frames) * step]
     scaled = piece.astype(np.float32) / (32767 if array.dtype == np.int16 else 1)
     return np.pad(scaled, (0, frames * step - len(scaled)))

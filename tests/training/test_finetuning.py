@@ -1,0 +1,67 @@
+"""Fine-tuning a spectral vocoder on a folder of recordings, whole and in small."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
+from tts_diffvoc.coqui.finetuning import fine_tune
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.spectral.magnitude import MagnitudeConfig
+from tts_diffvoc.spectral.network import DiffWaveSizes
+from tts_diffvoc.spectral.pitch import PitchConfig
+from tts_diffvoc.spectral.vocoder import SpectralConfig, SpectralVocoder
+from tts_diffvoc.training.finetuning import FineTuning, train_spectral
+
+
+@pytest.fixture
+def start(tmp_path):
+    """The folder of an untrained vocoder."""
+    torch.manual_seed(0)
+    sizes = {"pitch": PitchConfig(8, 1), "magnitude": MagnitudeConfig(8, 1), "defaults": {"steps": 1}}
+    save_checkpoint(
+        SpectralVocoder(SpectralConfig("diffwave", DiffWaveSizes(16, 1), **sizes)), tmp_path / "old", "card"
+    )
+    return tmp_path / "old"
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Four clips of half a second, at two rates."""
+    folder = tmp_path / "voice"
+    folder.mkdir()
+    for number, rate in enumerate((22050, 22050, 16000, 22050)):
+        time = np.arange(rate // 2) / rate
+        wave = 0.05 * sum(np.cos(2 * np.pi * k * (120 + 9 * number) * time) for k in range(1, 20))
+        soundfile.write(folder / f"{number}.wav", wave, rate)
+    return folder
+
+
+def plan(start, recordings, output, **changes) -> FineTuning:
+    short = {"max_steps": 6, "held_back": 1, "batch_size": 2, "crop_seconds": 0.2, "lr": 3e-3, "clip_seconds": 0.3}
+    return FineTuning(recordings, output, str(start), **{**short, **changes})
+
+
+def test_a_tuned_vocoder_is_compared_saved_and_gone_on_with(start, recordings, tmp_path, capsys):
+    before, after = fine_tune(plan(start, recordings, tmp_path / "mine"))
+    assert len(before) == len(after) == 1 and before != after
+    printed = capsys.readouterr().out
+    assert "| **mean** |" in printed and f"--vocoder_name {tmp_path / 'mine'}" in printed
+    old, tuned = load_vocoder(start), load_vocoder(tmp_path / "mine")
+    changed = {
+        k.split(".")[0] for k, value in tuned.state_dict().items() if not torch.equal(value, old.state_dict()[k])
+    }
+    assert changed == {"denoiser", "magnitude"}
+    targets = sorted(path.name for path in (tmp_path / "mine" / "training" / "targets").iterdir())
+    assert len(targets) == 4 and sum(name.endswith("~held.npz") for name in targets) == 1
+    fine_tune(plan(start, recordings, tmp_path / "mine", max_steps=8))
+    assert "step 8 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change, says", [({"mixed_precision": "fp16"}, "float32 or bf16"), ({"features": "mels"}, "leave the features out")]
+)
+def test_what_only_the_other_trainer_can_do_is_refused(start, recordings, tmp_path, change, says):
+    with pytest.raises(DiffvocError, match=says):
+        train_spectral(plan(start, recordings, tmp_path, **change), load_vocoder(start), [], [])
