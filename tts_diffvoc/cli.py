@@ -128,7 +128,19 @@ def info(name: str) -> None:
     config = read_config(folder, kind)
     card = folder / "README.md"
     print(card.read_text(encoding="utf-8") if card.is_file() else f"{folder} has no model card.")
-    keys = ("network", "sizes", "mel", "block", "sample_rate", "length", "labels", "hop", "speaker_names", "defaults")
+    keys = (
+        "network",
+        "sizes",
+        "mel",
+        "block",
+        "sample_rate",
+        "length",
+        "labels",
+        "hop",
+        "speaker_names",
+        "defaults",
+        "qualities",
+    )
     print(json.dumps({key: config[key] for key in keys if key in config}, indent=1))
 
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -169,7 +169,7 @@ def write_pieces(weights: dict, target: Path) -> None:
         pieces[-1][name] = value
         size += value.nbytes
     for number, piece in enumerate(pieces, 1):
-        save_file(piece, target / f"piece-{number}.safetensors")
+        (target / f"piece-{number}.safetensors").write_bytes(save(piece))
 
 
 def save_average(checkpoint: Path, target: Path) -> None:
@@ -186,7 +186,8 @@ def join(output: Path) -> None:
     """Put pieces together again: OUTPUT/NAME/model.safetensors."""
     for folder in sorted({path.parent for path in output.glob("*/piece-*.safetensors")}):
         pieces = sorted(folder.glob("piece-*.safetensors"))
-        save_file({k: v for piece in pieces for k, v in load_file(piece).items()}, folder / "model.safetensors")
+        weights = {name: value for piece in pieces for name, value in load_file(piece).items()}
+        (folder / "model.safetensors").write_bytes(save(weights))
         for piece in pieces:
             piece.unlink()
         print(folder)
