@@ -102,7 +102,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     rows = load(args.data)
-    held, rows = sorted(rows[:HELD_BACK], key=lambda row: len(row[2])), rows[HELD_BACK:]
+    count = min(HELD_BACK, len(rows) // 10)
+    if count == 0:
+        parser.error(f"{args.data} has {len(rows)} utterances; render at least 10.")
+    held, rows = sorted(rows[:count], key=lambda row: len(row[2])), rows[count:]
     print(f"{len(rows)} utterances, {sum(len(row[2]) for row in rows) * 256 / 22050 / 3600:.2f} h", flush=True)
     model = AcousticModel()
     if args.init is not None:

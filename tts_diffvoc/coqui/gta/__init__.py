@@ -16,5 +16,5 @@ From Python::
     from tts_diffvoc.coqui.gta.extractor import Extractor
 
     tts_diffvoc.register()
-    extract_mels(Extractor("slt", "diffwave"), read_corpus(Path("corpus")), Path("mels"))
+    extract_mels(Extractor("ada", "diffwave"), read_corpus(Path("corpus")), Path("mels"))
 """
