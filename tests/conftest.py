@@ -2,9 +2,14 @@
 
 import pytest
 import torch
+from hypothesis import settings
 from small_vocoders import CONFIGS, random_vocoder
 
 from tts_diffvoc.vocoder import Vocoder
+
+# The same inputs each time; `--hypothesis-profile=default` draws new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ def test_nothing_to_speak_gives_nothing(text):
 WRITTEN_SIGNS = "0123456789.,:;-–/$€%#@&'\"()+=^°² aAbBIVXst"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text() | st.text(WRITTEN_SIGNS))
 def test_any_text_becomes_words_and_single_breaks(text):
     spoken = normalize(text)
@@ -33,7 +33,7 @@ def test_any_text_becomes_words_and_single_breaks(text):
     assert "  " not in spoken and spoken == spoken.strip()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 10**15 - 1))
 def test_a_number_sounds_the_same_with_and_without_commas(number):
     if number >= 10000:

@@ -49,6 +49,7 @@ NUMBERS = [
     ("flight 370", "flight three seventy"),
     ("a Boeing 747", "a Boeing seven forty seven"),
     ("call 911", "call nine one one"),
+    ("48,911,000 people", "forty eight million nine hundred eleven thousand people"),
     ("after 9/11", "after nine eleven"),
     ("٣ apples", "three apples"),
     ("１２ apples", "twelve apples"),

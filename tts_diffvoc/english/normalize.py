@@ -391,7 +391,7 @@ RULES: list[Rule] = [
     (r"\b[A-Z]+(?:[ ,'-]+[A-Z]+){2,}\b", lower_shouting),
     (r"(?<!\S)(?:[:;=]['-]?[()DPpOo|*]+|<3+)(?!\w)", ""),
     (r"\bA(?=\s+[\"'($.]?\w)(?! to [A-Z]\b)", article),
-    (rf"(?<![\w.]){any_of(tables.FIXED)}(?![\w/])", lambda match: tables.FIXED[match[0]]),
+    (rf"(?<![\w.])(?<!\d,){any_of(tables.FIXED)}(?![\w/]|,\d)", lambda match: tables.FIXED[match[0]]),
     # addresses
     (r"(?<![\w.+-])[\w.+-]+@\w[\w-]*(?:\.\w[\w-]*)+", address),
     (r"\b(?:https?|ftp)://[^\s<>\"']*[\w/]|\bwww\.[^\s<>\"']*[\w/]", address),
