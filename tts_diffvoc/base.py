@@ -83,6 +83,13 @@ class AudioModel(nn.Module):
         value = given if given is not None else self.defaults.get(name, fallback)
         return value if value is None else self.GENERATE_OPTIONS[name](str(value))
 
+    def _random(self, seed: int | None) -> torch.Generator:
+        """What draws noise, on the CPU, so that one seed gives one result on every device; None for a new seed."""
+        seed = self._option("seed", seed, None)
+        generator = torch.Generator()
+        generator.manual_seed(seed) if seed is not None else generator.seed()
+        return generator
+
     def _mixed(self) -> torch.autocast:
         """The context in which the network is evaluated: mixed precision if asked for, float32 otherwise."""
         kind = self.device.type

@@ -11,12 +11,20 @@ from tts_diffvoc.vocoder import NETWORKS, Vocoder, VocoderConfig
 
 AnyConfig = VocoderConfig | FlowConfig | SpectralConfig
 AnyVocoder = Vocoder | FlowVocoder | SpectralVocoder
+# What the networks of the first edition had and no other: None or False elsewhere, in folders that it imported.
+FIRST_EDITION = ("folded", "estimator")
 
 
 def config_from_dict(values: dict[str, Any]) -> AnyConfig:
     """The configuration in plain values; DiffvocError names what is missing or unknown."""
     if values.get("kind") == SPECTRAL:
         return SpectralConfig.from_dict(values)
+    if any(values.get(name) for name in FIRST_EDITION):
+        raise DiffvocError(
+            "this vocoder was made by the first edition of tts-diffvoc, whose networks are gone; train it again: "
+            "python recipes/custom_voice/finetune_vocoder.py --data RECORDINGS --vocoder diffwave --output NEW_FOLDER"
+        )
+    values = {name: value for name, value in values.items() if name not in FIRST_EDITION}
     network = values.get("network")
     if network in NETWORKS:
         return VocoderConfig.from_dict(values)

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from tts_diffvoc.building import AnyVocoder
 
 # Of any vocoder; which ones a vocoder takes is its own affair.
-ALL_OPTIONS = (
-    *("quality", "steps", "seed", "sampler", "start", "level", "project", "consistency", "speaker", "sigma", "denoise"),
-)
+ALL_OPTIONS = ("quality", "steps", "seed", "sampler", "consistency", "speaker", "sigma", "denoise")
 COMMANDS = {
     "generate": generate,
     "denoise": denoise,
@@ -44,9 +42,6 @@ def build_parser() -> argparse.ArgumentParser:
     vocode.add_argument("--steps", help="network evaluations; goes before the quality's")
     vocode.add_argument("--seed", help="the same seed gives the same samples")
     vocode.add_argument("--sampler", help="ddpm, ddim, dpm_solver_pp_2m or langevin")
-    vocode.add_argument("--start", help="noise or estimate")
-    vocode.add_argument("--level", help="noise level at which an estimate enters the reverse process")
-    vocode.add_argument("--project", help="iterations of Griffin-Lim that each step's clean data take")
     vocode.add_argument("--consistency", help="iterations that carry the result's mel towards the given one")
     vocode.add_argument("--speaker", help="name or number of the speaker, of a vocoder that has several")
     vocode.add_argument("--sigma", help="deviation of a flow's noise")

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tts_diffvoc.base import MelVocoder, parse_iterations, parse_seed
+from tts_diffvoc.base import MelVocoder, parse_seed
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.estimator import Estimator, EstimatorConfig, griffin_lim, make_consistent
 from tts_diffvoc.mel import MelConfig, check_mel
 from tts_diffvoc.networks.waveglow import WaveGlow, WaveGlowConfig, bias_spectrum, denoise
 
@@ -40,21 +39,17 @@ class FlowConfig:
         network: "waveglow".
         sizes: the network's own configuration.
         mel: the mel contract.
-        estimator: sizes of a magnitude network to project on, or None.
-        defaults: what ``generate`` does unless told otherwise (seed, sigma, denoise, project, consistency).
+        defaults: what ``generate`` does unless told otherwise (seed, sigma, denoise).
     """
 
     network: str = "waveglow"
     sizes: WaveGlowConfig = field(default_factory=WaveGlowConfig)
     mel: MelConfig = field(default_factory=MelConfig)
-    estimator: EstimatorConfig | None = None
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.network != "waveglow":
             raise DiffvocError(f"network {self.network!r} is no flow; this version has waveglow.")
-        if self.estimator is not None and self.mel.power != 1:
-            raise DiffvocError(f"the estimator reads a mel as magnitudes and this one has power {self.mel.power}.")
         given = (self.sizes.n_mels, self.sizes.hop_length)
         wanted = (self.mel.n_mels, self.mel.hop_length)
         if given != wanted:
@@ -68,7 +63,6 @@ class FlowConfig:
             "network": self.network,
             "sizes": asdict(self.sizes),
             "mel": self.mel.to_dict(),
-            "estimator": asdict(self.estimator) if self.estimator else None,
             "defaults": self.defaults,
         }
 
@@ -83,7 +77,6 @@ class FlowConfig:
                 network=values.get("network", "waveglow"),
                 sizes=WaveGlowConfig(**values.get("sizes", {})),
                 mel=MelConfig.from_dict(values.get("mel", {})),
-                estimator=EstimatorConfig(**values["estimator"]) if values.get("estimator") else None,
                 defaults=dict(values.get("defaults", {})),
             )
         except TypeError as error:
@@ -97,14 +90,11 @@ class FlowVocoder(MelVocoder):
         "seed": parse_seed,
         "sigma": parse_strength("sigma"),
         "denoise": parse_strength("denoise"),
-        "project": parse_iterations("project"),
-        "consistency": parse_iterations("consistency"),
     }
 
     def __init__(self, config: FlowConfig, name: str = "vocoder") -> None:
         super().__init__(config, name)
         self.network = WaveGlow(config.sizes)
-        self.estimator = Estimator(config.estimator, config.mel) if config.estimator else None
         self._bias: Tensor | None = None
 
     def loss(
@@ -127,12 +117,6 @@ class FlowVocoder(MelVocoder):
         likelihood = log_s.float() + log_det.float() - energy - 0.5 * waveform.shape[1] * math.log(2 * math.pi)
         return -likelihood.mean() / waveform.shape[1]
 
-    def magnitude_loss(self, waveform: Tensor, mel: Tensor) -> Tensor:
-        """Mean absolute error of the estimator's log magnitudes, in nepers, one scalar."""
-        if self.estimator is None:
-            raise DiffvocError(f"{self.name} has no estimator to train.")
-        return self.estimator.loss(waveform, mel)
-
     @torch.inference_mode()
     def generate(
         self,
@@ -140,8 +124,6 @@ class FlowVocoder(MelVocoder):
         seed: int | None = None,
         sigma: float | None = None,
         denoise: float | None = None,
-        project: int | None = None,
-        consistency: int | None = None,
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
 
@@ -149,27 +131,12 @@ class FlowVocoder(MelVocoder):
             seed: the same seed gives the same samples on one device; None draws a new one.
             sigma: deviation of the noise (section 2.4); training has 1.
             denoise: strength at which the network's own tone is taken off the magnitudes (NVIDIA's denoiser).
-            project: iterations of Griffin-Lim that carry the result towards the estimator's magnitudes; 0 for none.
-            consistency: iterations that carry the waveform's own mel towards ``mel`` at the end; 0 for none.
 
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
         """
         mel = check_mel(mel, self.config.mel).to(self.device)
-        seed = self._option("seed", seed, None)
-        generator = torch.Generator()
-        generator.manual_seed(seed) if seed is not None else generator.seed()
-        waveform = self.network.inverse(mel, self._option("sigma", sigma, 0.6), generator)
-        waveform = self._denoised(waveform, self._option("denoise", denoise, 0.0))
-        iterations = self._option("project", project, 0)
-        if iterations:
-            if self.estimator is None:
-                raise DiffvocError(f"{self.name} has no estimator to project on; use project=0.")
-            magnitude = self.estimator.magnitude(mel)
-            waveform = griffin_lim(magnitude, self.config.mel, iterations, start=waveform)
-        iterations = self._option("consistency", consistency, 0)
-        if iterations:
-            waveform = make_consistent(waveform, mel, self.config.mel, iterations)
-        return waveform.clamp(-1.0, 1.0)
+        waveform = self.network.inverse(mel, self._option("sigma", sigma, 0.6), self._random(seed))
+        return self._denoised(waveform, self._option("denoise", denoise, 0.0)).clamp(-1.0, 1.0)
 
     def _denoised(self, waveform: Tensor, strength: float) -> Tensor:
         if not strength or waveform.shape[-1] <= self.config.mel.n_fft:

@@ -31,9 +31,8 @@ from tts_diffvoc.diffusion.process import q_sample
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.folded import precondition, remaining_error, with_gains
-from tts_diffvoc.lapped import Frames, LappedTransform
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
+from tts_diffvoc.preconditioning import MDCT, STFT, precondition, remaining_error, with_gains
 
 Callback = Callable[[int, Tensor, Tensor], None]
 Label = str | int | None
@@ -66,12 +65,11 @@ class GeneratorConfig:
         sample_rate: samples a second.
         length: samples of a training clip.
         labels: the classes' names; empty for an unconditional generator.
-        scale: brings the data to what is diffused: 1 for the published networks, about one over their deviation for
-            folded ones.
-        hop: 0 for the published network, which works on samples; else the network is folded and works on
-            short-time spectra of 4 * hop samples, one a hop. With 4 * hop + 2 channels it sees them and corrects them;
-            with 6 * hop + 3 it sees each bin's power as well, and also answers with a gain for each bin
-            (:func:`tts_diffvoc.folded.with_gains`).
+        scale: brings the data to what is diffused: 1 for the published networks, which work on samples, about one over
+            the data's deviation for those that work on spectra.
+        hop: 0 for the published network; else the network works on short-time spectra of 4 * hop samples, one a hop
+            (:mod:`tts_diffvoc.preconditioning`). With 4 * hop + 2 channels it sees them and corrects them; with
+            6 * hop + 3 it sees each bin's power as well, and also answers with a gain for each bin.
         defaults: what ``generate`` does unless told otherwise (steps, seed, sampler, guidance).
     """
 
@@ -111,7 +109,7 @@ class GeneratorConfig:
 
     @property
     def gains(self) -> bool:
-        """Whether a folded network sees powers and answers with gains."""
+        """Whether a network on spectra sees powers and answers with gains."""
         return self.hop > 0 and self.sizes.in_channels == 6 * self.hop + 3
 
     def to_dict(self) -> dict[str, Any]:
@@ -180,8 +178,8 @@ class Generator(AudioModel):
     def __init__(self, config: GeneratorConfig, name: str = "generator") -> None:
         super().__init__(config, name)
         self.network = DiffWave(config.sizes, config.schedule)
-        self.transform = LappedTransform(config.hop) if config.hop else None
-        self.frames = Frames(4 * config.hop, config.hop) if config.hop else None
+        self.mdct = MDCT(config.hop) if config.hop else None
+        self.stft = STFT(4 * config.hop, config.hop) if config.hop else None
         if config.hop:
             # Deviations of the coefficients of encoded training data, see measure().
             self.register_buffer("deviation", torch.ones(config.hop))
@@ -213,15 +211,15 @@ class Generator(AudioModel):
 
     @torch.no_grad()
     def measure(self, waveforms: Tensor) -> None:
-        """Set ``deviation`` of a folded generator to the root mean squares over ``waveforms`` [N, T].
+        """Set ``deviation`` of a generator on spectra to the root mean squares over ``waveforms`` [N, T].
 
         Once, before training: the network learns what these deviations leave open.
         """
-        if self.transform is None:
-            raise DiffvocError(f"{self.name} works on samples and expects no deviations; measure only a folded one.")
+        if self.mdct is None:
+            raise DiffvocError(f"{self.name} works on samples and expects no deviations; measure one that has a hop.")
         power, count = torch.zeros_like(self.deviation, dtype=torch.float64), 0
         for part in self._padded(waveforms).split(64):
-            coefficients = self.transform(self.encode(part.to(self.deviation)))
+            coefficients = self.mdct(self.encode(part.to(self.deviation)))
             power += coefficients.double().square().sum((0, 2))
             count += coefficients.shape[0] * coefficients.shape[2]
         self.deviation.copy_((power / count).sqrt().clamp_min(FLOOR * self.config.scale))
@@ -259,7 +257,7 @@ class Generator(AudioModel):
     def denoiser(self, labels: Tensor | None = None, guidance: float = 0) -> Denoiser:
         """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
 
-        A folded network is preconditioned with ``deviation`` (:mod:`tts_diffvoc.folded`).
+        A network on spectra is preconditioned with ``deviation`` (:mod:`tts_diffvoc.preconditioning`).
 
         Args:
             labels: [B], as :meth:`indices` makes them; None for no label.
@@ -281,12 +279,12 @@ class Generator(AudioModel):
             with_label, without = both.to(x.dtype).chunk(2)
             return (1 + guidance) * with_label - guidance * without
 
-        if self.transform is None or self.frames is None:
+        if self.mdct is None or self.stft is None:
             return predict
         power = self.deviation.square().reshape(1, -1, 1)
         network: Denoiser = with_gains(predict) if self.config.gains else predict
         # Guidance is linear, and the linear estimate the same with a label and without: so it guides eps as well.
-        return precondition(network, power, self.transform, self.frames, relative=True)
+        return precondition(network, power, self.mdct, self.stft)
 
     def loss(
         self,
@@ -297,8 +295,8 @@ class Generator(AudioModel):
     ) -> Tensor:
         """Mean squared error of the predicted noise at discrete levels (Kong et al. 2021, algorithm 1), one scalar.
 
-        A folded generator's errors are divided by what its best linear estimate leaves at that level, so that no level
-        drowns the others: 1 before training, and below is what the network has learnt.
+        On spectra the errors are divided by what the best linear estimate leaves at that level, so that no level drowns
+        the others: 1 before training, and below is what the network has learnt.
 
         Args:
             waveform: [B, T]; T is a multiple of the hop.
@@ -528,13 +526,6 @@ class Generator(AudioModel):
 
     def _name(self, index: int) -> Label:
         return None if index == self.network.no_label else index
-
-    def _random(self, seed: int | None) -> torch.Generator:
-        """What draws noise, on the CPU, so that one seed gives one result on every device."""
-        seed = self._option("seed", seed, None)
-        generator = torch.Generator()
-        generator.manual_seed(seed) if seed is not None else generator.seed()
-        return generator
 
     def _checked(self, waveform: Tensor) -> Tensor:
         """``waveform`` [B, T] or [T] as [B, T] on this device."""

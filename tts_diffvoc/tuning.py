@@ -151,23 +151,23 @@ def make_measure(vocoder: Vocoder, name: str) -> Measure:
 
 
 def generate(vocoder: Vocoder, schedule: NoiseSchedule, mel: Tensor, seed: int) -> Tensor:
-    """Speech [B, F * hop] for ``mel`` along ``schedule``, with the vocoder's own settings, from noise."""
+    """Speech [B, F * hop] for ``mel`` along ``schedule``, with the vocoder's own settings."""
     before = vocoder.config
     vocoder.config = replace(before, inference={**before.inference, schedule.num_steps: schedule.betas})
     try:
-        return vocoder.generate(mel, steps=schedule.num_steps, seed=seed, start="noise")
+        return vocoder.generate(mel, steps=schedule.num_steps, seed=seed)
     finally:
         vocoder.config = before
 
 
 def measure_table(vocoder: Vocoder, clips: Clips, seed: int) -> tuple[Tensor, Tensor]:
-    """Noise levels [T] over the training range and the network's errors on ``clips`` there, without projection."""
+    """Noise levels [T] over the training range and the network's errors on ``clips`` there."""
     training = vocoder.config.schedule.noise_levels
     if len(training) > 1:
         training = NoiseSchedule.log_snr(float(training[0]), float(training[-1]), TABLE_LEVELS).noise_levels
     with torch.inference_mode():
-        denoiser, x0 = vocoder.denoiser(clips.mel), vocoder.encode(clips.waveform)
-        errors = denoising_errors(denoiser, x0, training, torch.Generator().manual_seed(seed))
+        denoiser, generator = vocoder.denoiser(clips.mel), torch.Generator().manual_seed(seed)
+        errors = denoising_errors(denoiser, clips.waveform, training, generator)
     return training, errors
 
 
@@ -252,8 +252,7 @@ def tune(
 ) -> list[Result]:
     """Search a schedule for each number of steps, and check it on clips that the search did not see.
 
-    Speech is generated from noise, with the vocoder's own sampler and projection. Tuned schedules serve nothing
-    else: :meth:`Vocoder.inference_schedule` ignores them when a level is given, as a start from an estimate does.
+    Speech is generated with the vocoder's own sampler.
 
     Args:
         vocoder: left as it is; its own schedules are what the search begins with.

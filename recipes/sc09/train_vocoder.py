@@ -11,8 +11,7 @@ clip of each of the training part's speakers is held back instead.
 
 from tts_diffvoc.coqui.configs import DiffvocDiffwaveConfig, audio_config, from_core
 from tts_diffvoc.coqui.training import train_from_recipe
-from tts_diffvoc.diffusion.schedules import NoiseSchedule
-from tts_diffvoc.estimator import EstimatorConfig
+from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.training.corpus import Corpus, Recording
@@ -31,12 +30,9 @@ ENOUGH = 4
 
 SMALL = VocoderConfig(
     "diffwave",
-    DiffWaveConfig(128, 8, 4, n_mels=MEL.hop_length, upsample_factors=(1,), in_channels=MEL.n_fft + 2),
-    NoiseSchedule.log_snr(0.999998, 0.05, 200),
+    DiffWaveConfig(32, 12, 6, n_mels=MEL.n_mels, upsample_factors=(8, 16)),
+    published_schedule("diffwave-50"),
     MEL,
-    folded=True,
-    estimator=EstimatorConfig(channels=128, blocks=3),
-    defaults={"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8},
 )
 config = DiffvocDiffwaveConfig(
     run_name="vocoder-sc09",

@@ -40,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="taken from each recording; default: 3")
     parser.add_argument("--seed", default="0", help="of the choice of clips, the grid and the noise; default: 0")
     parser.add_argument("--sampler", help="instead of the vocoder's own")
-    parser.add_argument("--project", help="Griffin-Lim iterations a step, instead of the vocoder's own")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dry-run", action="store_true", help="print the table and write nothing")
 
@@ -100,7 +99,7 @@ def find_target(options: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def load(options: argparse.Namespace) -> Vocoder:
-    """The vocoder, with the sampler and projection that were given; one that starts from noise."""
+    """The vocoder, with the sampler that was given."""
     import torch
 
     from tts_diffvoc.checkpoint import load_vocoder, parse_options
@@ -112,14 +111,9 @@ def load(options: argparse.Namespace) -> Vocoder:
         raise DiffvocError(f"there is no device {options.device!r} here; give cpu, cuda or cuda:N.") from None
     vocoder = load_vocoder(options.vocoder, options.device)
     if not isinstance(vocoder, Vocoder):
-        raise DiffvocError(f"{vocoder.name} samples in one pass and has no schedule to tune; give a diffusion vocoder.")
-    given = {name: getattr(options, name) for name in ("sampler", "project")}
-    vocoder.defaults.update(parse_options(vocoder, {name: text for name, text in given.items() if text is not None}))
-    if vocoder.defaults.get("start") == "estimate":
-        raise DiffvocError(
-            f"{vocoder.name} starts from an estimate, where tuned schedules do not serve; "
-            f"give '{options.vocoder}{'&' if '?' in options.vocoder else '?'}start=noise' to tune its way from noise."
-        )
+        raise DiffvocError(f"{vocoder.name} has no noise schedule to tune; give a published DiffWave or WaveGrad.")
+    if options.sampler is not None:
+        vocoder.defaults.update(parse_options(vocoder, {"sampler": options.sampler}))
     return vocoder
 
 

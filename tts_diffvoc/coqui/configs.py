@@ -72,7 +72,6 @@ class DiffvocConfig(BaseVocoderConfig):
         warmup_steps: over which the learning rate rises to ``lr``.
         lr_end: share of ``lr`` that a cosine falls to at the end of a budget of steps or minutes.
         ema_decay: of the averaged weights, which are what is validated, saved for use and spoken with.
-        train_estimator: whether a vocoder's magnitude network is trained along, where it has one.
         data_check: listen to every recording before training (silence, clipping, invalid samples).
         test_clips: held-back clips to synthesise for the dashboard after an epoch.
         test_seconds: of each of them.
@@ -100,7 +99,6 @@ class DiffvocConfig(BaseVocoderConfig):
     warmup_steps: int = 0
     lr_end: float = 1.0
     ema_decay: float = 0.9999
-    train_estimator: bool = True
     precision: str = "bf16"
     # Dashboard
     target_loss: str = "loss"

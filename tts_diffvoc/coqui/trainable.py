@@ -120,12 +120,9 @@ class TrainableVocoder(BaseVocoder):
         return nn.Identity()
 
     def get_optimizer(self) -> torch.optim.Optimizer:
-        """The configured optimizer over what is trained: the network, and the estimator where it has one."""
-        if self.vocoder.estimator is not None:
-            self.vocoder.estimator.requires_grad_(self.config.train_estimator)
-        trained = (p for p in self.vocoder.parameters() if p.requires_grad)
+        """The configured optimizer."""
         config = self.config
-        return get_optimizer(config.optimizer, config.optimizer_params, config.lr, parameters=trained)
+        return get_optimizer(config.optimizer, config.optimizer_params, config.lr, parameters=self.vocoder.parameters())
 
     def get_scheduler(self, optimizer: list[torch.optim.Optimizer]) -> Any:
         """The configured schedule of the learning rate."""
@@ -227,8 +224,7 @@ class TrainableVocoder(BaseVocoder):
         """
         losses = self.__dict__.get("_parallel")
         if losses is None:
-            magnitudes = self.vocoder.estimator is not None and self.config.train_estimator
-            losses = training.TrainingLoss(self.vocoder, magnitudes)
+            losses = training.TrainingLoss(self.vocoder)
             if training.world()[1] > 1:
                 devices = [self.vocoder.device] if self.vocoder.device.type == "cuda" else None
                 losses = nn.parallel.DistributedDataParallel(losses, device_ids=devices)
@@ -314,8 +310,7 @@ class TrainableVocoder(BaseVocoder):
     @torch.inference_mode()
     def eval_step(self, batch: dict[str, Any], criterion: Any, optimizer_idx: int | None = None) -> Any:
         """The losses of the averaged weights, on noise that is the same at each validation."""
-        vocoder = self.averaged()
-        losses = training.TrainingLoss(vocoder, vocoder.estimator is not None and self.config.train_estimator)
+        losses = training.TrainingLoss(self.averaged())
         return {"steps": int(self.steps_done)}, losses(*_inputs(batch))
 
     def averaged(self) -> AnyVocoder:

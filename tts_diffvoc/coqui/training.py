@@ -35,17 +35,16 @@ Split = Callable[[Corpus], tuple[list[Recording], list[Recording]]]
 
 
 class TrainingLoss(nn.Module):
-    """The losses of a vocoder as a module's forward, which is what DistributedDataParallel can wrap."""
+    """The loss of a vocoder as a module's forward, which is what DistributedDataParallel can wrap."""
 
-    def __init__(self, vocoder: AnyVocoder, magnitudes: bool) -> None:
+    def __init__(self, vocoder: AnyVocoder) -> None:
         super().__init__()
         self.vocoder = vocoder
-        self.magnitudes = magnitudes
 
     def forward(
         self, waveform: Tensor, mel: Tensor, seeds: list[int], condition: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Scalars: "loss", the one to descend, and its parts.
+        """The scalar "loss".
 
         Args:
             waveform: [B, F * hop].
@@ -54,11 +53,7 @@ class TrainingLoss(nn.Module):
             condition: number [B] of each row's speaker, of a vocoder that is conditioned on it.
         """
         labels: dict[str, Any] = {} if condition is None else {"labels": condition}
-        noise = self.vocoder.loss(waveform, mel, seeds=seeds, **labels)
-        if not self.magnitudes:
-            return {"loss": noise}
-        magnitude = self.vocoder.magnitude_loss(waveform, mel)
-        return {"loss": noise + magnitude, "noise_loss": noise.detach(), "magnitude_loss": magnitude.detach()}
+        return {"loss": self.vocoder.loss(waveform, mel, seeds=seeds, **labels)}
 
 
 def average_weights(decay: float) -> Any:
