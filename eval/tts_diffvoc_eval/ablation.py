@@ -30,10 +30,11 @@ from torch import Tensor
 
 from tts_diffvoc import voices
 from tts_diffvoc.checkpoint import load_vocoder
+from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.spectral.magnitude import make_consistent
 from tts_diffvoc.spectral.transform import project, rescale
-from tts_diffvoc.spectral.vocoder import SpectralVocoder, rows_of_noise
+from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc_eval import provenance, records, speech
 from tts_diffvoc_eval.intervals import paired
 from tts_diffvoc_eval.metrics import METRICS, measure
@@ -75,10 +76,10 @@ def ladder(vocoder: SpectralVocoder, steps: Sequence[int] = STEPS, seed: int = 0
 def griffin_lim(vocoder: SpectralVocoder, mel: Tensor, consistency: int, seed: int) -> Tensor:
     """The vocoder's magnitudes with phases from random ones (Griffin and Lim 1984), [1, T]."""
     transform, frames = vocoder.transform, mel.shape[-1]
-    noise = rows_of_noise((1, frames * vocoder.config.mel.hop_length), [seed]).to(mel)
-    wanted = vocoder.conditions(mel, vocoder.excitation(vocoder.pitch(mel), noise)).magnitude
-    random = rows_of_noise((1, wanted.shape[1], 2, wanted.shape[2]), [seed]).to(mel)
-    spectrum = rescale(random, wanted)
+    noise, bins = FrameNoise([seed], mel.device), transform.bins
+    excitation = noise(0, 0, frames, vocoder.config.mel.hop_length).flatten(1)
+    wanted = vocoder.conditions(mel, vocoder.excitation(vocoder.pitch(mel), excitation)).magnitude
+    spectrum = rescale(noise(1, 0, frames, 2 * bins).unflatten(2, (2, bins)), wanted)
     for _ in range(GRIFFIN_LIM):
         spectrum = project(spectrum, wanted, transform)
     waveform = make_consistent(transform.inverse(spectrum), mel, vocoder.config.mel, transform, consistency)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tts_diffvoc.spectral.source import MinimumPhase, pulses, rebuild_phases, source_level, turn
+from tts_diffvoc.spectral.source import MinimumPhase, periods, pulses, rebuild_phases, source_level, turn
 from tts_diffvoc.spectral.transform import Transform, magnitude, rescale
 
 RATE, HOP = 22050, 256
@@ -26,6 +26,16 @@ def test_pulses_have_the_asked_pitch_and_a_flat_spectrum(f0):
     assert line.max() / line.min() < 1.25  # a Hann window loses up to 15 % between two bins
     assert between.max() < 1e-3 * line.min()  # rounded to samples, pulses would leave far more
     assert line.mean() == pytest.approx(220 / RATE * RATE / 2, rel=0.2)  # at any pitch
+
+
+def test_pulses_go_on_from_a_phase():
+    f0 = 120 + 40 * torch.linspace(0, 3, 61).sin().repeat(2, 1)
+    voiced = torch.ones_like(f0, dtype=torch.bool)
+    voiced[1, 20:30] = False
+    whole = pulses(f0, voiced, HOP, RATE)
+    phase = periods(f0[:, :31], voiced[:, :31], HOP, RATE)[:, : 30 * HOP].sum(1) % 1
+    rest = pulses(f0[:, 30:], voiced[:, 30:], HOP, RATE, phase)
+    assert torch.allclose(rest[:, 8:], whole[:, 30 * HOP + 8 :], atol=1e-4)  # but for taps that reach over the cut
 
 
 def test_a_pulse_ends_each_period():

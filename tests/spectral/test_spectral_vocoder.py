@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
+from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig
@@ -49,7 +50,7 @@ def test_an_untrained_vocoder_is_griffin_lim_from_the_prior(speech):
     vocoder, mel = build("diffwave", trained=False), mel_of(speech)
     states = []
     vocoder.generate(mel, steps=1, seed=0, callback=lambda step, z, x0: states.append((z, x0)))
-    noise = torch.randn(1, 40 * 256, generator=torch.Generator().manual_seed(0))
+    noise = FrameNoise([0])(0, 0, 40, 256).flatten(1)
     wanted = vocoder.conditions(mel, vocoder.excitation(vocoder.pitch(mel), noise)).magnitude.detach()
     z, x0 = states[0]
     step = project(z, wanted, vocoder.transform)
@@ -73,6 +74,43 @@ def test_a_row_does_not_depend_on_its_batch(spectral, speech):
         assert torch.allclose(both[row], spectral.generate(mels[row : row + 1], seed=5 + row)[0], atol=2e-4)
     with pytest.raises(DiffvocError, match="1 seeds were given for 2 mels"):
         spectral.generate(mels, seed=[1])
+
+
+def test_a_stream_in_one_chunk_is_the_whole(spectral, speech):
+    mel = mel_of(speech)
+    (made,) = spectral.stream(mel.split(13, 2), 40, seed=2)
+    assert torch.equal(made, spectral.generate(mel, seed=2))
+
+
+def test_chunks_join_to_what_is_made_at_once(spectral, speech):
+    mel = mel_of(speech.repeat(1, 4), 300)
+    whole = spectral.generate(mel, seed=2, consistency=1)
+    chunks = list(spectral.stream(mel.split(50, 2), 40, seed=2, consistency=1))
+    assert [chunk.shape[1] for chunk in chunks] == [40 * 256] * 7 + [20 * 256]
+    difference = (torch.cat(chunks, 1) - whole).square().mean() / whole.square().mean()
+    assert difference < 0.01
+
+
+def test_long_mels_are_made_in_chunks_and_alike(spectral, speech, monkeypatch):
+    mel = mel_of(speech.repeat(1, 4), 300)
+    whole = spectral.generate(mel, seed=2)
+    monkeypatch.setattr("tts_diffvoc.spectral.vocoder.LONGEST", 1.0)
+    parts = spectral.generate(mel, seed=2)
+    assert parts.shape == whole.shape and not torch.equal(parts, whole)
+    assert (parts - whole).square().mean() < 0.01 * whole.square().mean()
+
+
+def test_an_empty_stream_is_refused(spectral):
+    with pytest.raises(DiffvocError, match="ended before its first"):
+        spectral.stream([])
+    with pytest.raises(DiffvocError, match="steps"):
+        spectral.stream(torch.zeros(1, 80, 4), steps=-1)
+
+
+def test_what_is_made_is_an_ordinary_tensor(spectral, speech):
+    made = spectral.generate(mel_of(speech), seed=0)
+    made *= 0.5
+    assert not made.is_inference() and not made.requires_grad
 
 
 def test_steps_and_consistency_do_something(spectral, speech):

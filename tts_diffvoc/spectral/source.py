@@ -17,24 +17,34 @@ FLOOR = 0.02  # of a bin's power, below which the source says nothing
 TAPS = 4  # of a pulse, to each side
 
 
-def pulses(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int) -> Tensor:
+def pulses(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int, phase: Tensor | None = None) -> Tensor:
     """Band-limited pulses of area 220 / F0 at each period of ``f0`` [B, F] in Hz where ``voiced`` [B, F]: [B, F * hop].
 
     A pulse lies between samples, where its period ends: a windowed sinc of eight taps.
+
+    Args:
+        phase: share of a period that has passed before the first sample [B], float64; none if not given.
     """
-    frequency, on = _to_samples(f0, hop), _to_samples(voiced.float(), hop) > 0.5
-    step = torch.where(on, frequency / sample_rate, 0.0).double()
-    phase = step.cumsum(-1)
-    turns = phase.floor()
-    begins = (turns - F.pad(turns[:, :-1], (1, 0))) * on  # 1 at the first sample after the end of a period
+    step = periods(f0, voiced, hop, sample_rate)
+    turned = step.cumsum(-1) + (0.0 if phase is None else phase.unsqueeze(1))
+    turns = turned.floor()
+    begins = turns - F.pad(turns[:, :-1], (1, 0))  # 1 at the first sample after the end of a period
     row, sample = begins.nonzero(as_tuple=True)
-    late = ((phase - turns)[row, sample] / step[row, sample]).clamp(0, 1).float()
+    each = step[row, sample]
+    late = ((turned - turns)[row, sample] / each).clamp(0, 1).float()
     taps = torch.arange(-TAPS, TAPS, device=f0.device)
     at = late.unsqueeze(1) + taps
-    value = (220.0 / frequency[row, sample]).unsqueeze(1) * torch.sinc(at) * (at * (math.pi / 2 / TAPS)).cos().square()
-    out = F.pad(torch.zeros_like(frequency), (TAPS, TAPS))
+    area = (220.0 / sample_rate / each).float().unsqueeze(1)
+    value = area * torch.sinc(at) * (at * (math.pi / 2 / TAPS)).cos().square()
+    out = F.pad(f0.new_zeros(step.shape), (TAPS, TAPS))
     place = (row * out.shape[1] + sample + TAPS).unsqueeze(1) + taps
     return out.flatten().index_add(0, place.flatten(), value.flatten()).view_as(out)[:, TAPS:-TAPS]
+
+
+def periods(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int) -> Tensor:
+    """Share of a period that each sample is, 0 where unvoiced, of ``f0`` [B, F] in Hz: [B, F * hop], float64."""
+    on = _to_samples(voiced.float(), hop) > 0.5
+    return torch.where(on, _to_samples(f0, hop) / sample_rate, 0.0).double()
 
 
 def _to_samples(values: Tensor, hop: int) -> Tensor:

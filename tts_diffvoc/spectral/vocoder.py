@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -11,20 +12,35 @@ from torch import Tensor
 
 from tts_diffvoc.base import MelVocoder, parse_iterations, parse_seed
 from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
+from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import log_spectral_error
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, check_mel, log_mel
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, make_consistent, within
 from tts_diffvoc.spectral.network import NETWORKS, Denoiser, DiffWaveSizes, Sizes
 from tts_diffvoc.spectral.pitch import F0, PitchConfig, PitchNetwork
-from tts_diffvoc.spectral.source import LEVEL, NOISE, MinimumPhase, Source, pulses, rebuild_phases, source_level, turn
+from tts_diffvoc.spectral.source import (
+    LEVEL,
+    NOISE,
+    MinimumPhase,
+    Source,
+    periods,
+    pulses,
+    rebuild_phases,
+    source_level,
+    turn,
+)
 from tts_diffvoc.spectral.transform import TINY, Transform, power, project, rescale
+from tts_diffvoc.streaming import windows
 
 SPECTRAL = "spectral"
 SCALE = 1.12  # brings a spectrum divided by its magnitudes to unit variance, real and imaginary part each
 SHARE = 0.9  # of its magnitudes that the prior has, and an estimate that is handed on
 NOISE_SCALE = 0.3  # deviation of the noise on the prior
 LIMIT = 4.0  # of a divided spectrum's magnitude
+CONTEXT = 32  # frames that a chunk is given on both sides, in which all but all of an edge's effect has died away
+FADE = 4  # frames over which a chunk fades into the next
+LONGEST = 60.0  # seconds that are made at once
 QUALITIES = {
     "fast": {"steps": 1, "consistency": 0},
     "default": {"steps": 4, "consistency": 0},
@@ -83,6 +99,14 @@ class SpectralConfig:
             raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
 
 
+class Plan(NamedTuple):
+    """What ``generate`` was asked for: steps, iterations of mel consistency, and the rows' noise."""
+
+    steps: int
+    consistency: int
+    noise: FrameNoise
+
+
 class Conditions(NamedTuple):
     """What depends on the mel and the source alone: magnitudes [B, F, K], the source, the denoiser's part [B, F, C]."""
 
@@ -111,10 +135,10 @@ class SpectralVocoder(MelVocoder):
         own: dict[str, int] = {n: self.defaults.pop(n) for n in ("steps", "consistency") if n in self.defaults}
         self.qualities = {**config.qualities, "default": {**config.qualities["default"], **own}}
 
-    def excitation(self, f0: F0, noise: Tensor) -> Tensor:
-        """Pulses at the pitch and unit ``noise`` [B, F * hop], to the source's waveform [B, F * hop]."""
+    def excitation(self, f0: F0, noise: Tensor, phase: Tensor | None = None) -> Tensor:
+        """The source [B, F * hop]: pulses at the pitch, ``phase`` [B] of a period in, and ``noise`` [B, F * hop]."""
         mel = self.config.mel
-        return pulses(f0.f0, f0.voiced, mel.hop_length, mel.sample_rate) + NOISE * noise
+        return pulses(f0.f0, f0.voiced, mel.hop_length, mel.sample_rate, phase) + NOISE * noise
 
     def conditions(self, mel: Tensor, excitation: Tensor) -> Conditions:
         """All that a denoiser is told of an utterance, from its log-mel [B, M, F] and source [B, F * hop]."""
@@ -147,10 +171,11 @@ class SpectralVocoder(MelVocoder):
         return rescale(x0, SCALE * SHARE)
 
     @torch.no_grad()
-    def targets(self, waveform: Tensor, seed: int, iterations: int = 48) -> tuple[Tensor, Tensor]:
+    def targets(self, waveform: Tensor, seed: int, iterations: int = 24) -> tuple[Tensor, Tensor]:
         """``waveform`` [B, F * hop] with phases that can be learnt, and the source that they follow from."""
         mel = log_mel(waveform, self.config.mel)[..., : waveform.shape[-1] // self.config.mel.hop_length]
-        source = self.excitation(self.pitch(mel), rows_of_noise(waveform.shape, [seed] * len(waveform)).to(waveform))
+        noise = FrameNoise([seed] * len(mel), mel.device)(0, 0, mel.shape[-1], self.config.mel.hop_length)
+        source = self.excitation(self.pitch(mel), noise.flatten(1))
         return rebuild_phases(waveform, source, self.transform, self.minimum_phase, iterations), source
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -203,7 +228,7 @@ class SpectralVocoder(MelVocoder):
             raise DiffvocError(f"quality={name} is unknown to {self.name}; choose one of {known}.")
         return self.qualities[name]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def generate(
         self,
         mel: Tensor,
@@ -225,20 +250,91 @@ class SpectralVocoder(MelVocoder):
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
         """
         mel = check_mel(mel, self.config.mel).to(self.device)
+        plan = self._plan(len(mel), steps, seed, consistency, quality)
+        hop, rate = self.config.mel.hop_length, self.config.mel.sample_rate
+        longest = round(LONGEST * rate / hop)
+        if mel.shape[-1] > longest and callback is None:
+            return torch.cat(list(self._stream(mel, longest // 2, plan)), 1)
+        return self._synthesise(mel, self.pitch(mel), plan, 0, None, callback)
+
+    def stream(
+        self,
+        mel: Tensor | Iterable[Tensor],
+        chunk_frames: int = 64,
+        steps: int | None = None,
+        seed: int | Sequence[int] | None = None,
+        consistency: int | None = None,
+        quality: str | None = None,
+    ) -> Iterator[Tensor]:
+        """Synthesise a mel [B, M, F], or its pieces as they come, chunk after chunk: waveforms [B, chunk * hop].
+
+        A chunk is there as soon as ``CONTEXT`` frames that follow it are. Joined they are what :meth:`generate` makes
+        of the whole but for what lies beyond a chunk's context; memory does not grow with length.
+
+        Raises: DiffvocError, before the first chunk, for what ``generate`` refuses, and for a chunk of no frames.
+        """
+        pieces = [mel] if isinstance(mel, Tensor) else mel
+        checked = (check_mel(piece, self.config.mel).to(self.device) for piece in pieces)
+        first = next(checked, None)
+        if first is None:
+            raise DiffvocError("the stream of mels ended before its first; give at least one piece [B, M, F].")
+        plan = self._plan(len(first), steps, seed, consistency, quality)
+        return self._stream(chain([first], checked), chunk_frames, plan)
+
+    @torch.no_grad()
+    def _stream(self, mels: Tensor | Iterable[Tensor], chunk: int, plan: Plan) -> Iterator[Tensor]:
+        mel = self.config.mel
+        hop, begin = mel.hop_length, 0
+        f0, phase, fading = None, None, None
+        for window in windows(mels, chunk, CONTEXT, CONTEXT):
+            found = self.pitch(window.mel)
+            if f0 is not None:  # what was heard stays as it was; the pulses go on from there
+                passed = window.start - begin
+                step = periods(f0.f0[:, : passed + 1], f0.voiced[:, : passed + 1], hop, mel.sample_rate)
+                moved = step[:, : passed * hop].sum(1)
+                phase = (moved if phase is None else phase + moved) % 1
+                known = [part[:, passed:] for part in f0]
+                found = F0(*(torch.cat([old, new[:, old.shape[1] :]], 1) for old, new in zip(known, found)))
+            waveform = self._synthesise(window.mel, found, plan, window.start, phase)
+            piece = waveform[:, window.keep.start * hop : window.keep.stop * hop].clone()
+            if fading is not None:
+                size = min(fading.shape[1], piece.shape[1])
+                share = torch.linspace(0, 1, size, device=piece.device)
+                piece[:, :size] = torch.lerp(fading[:, :size], piece[:, :size], share)
+            fading = waveform[:, window.keep.stop * hop : (window.keep.stop + FADE) * hop]
+            f0 = F0(*(part[:, : window.keep.stop + 1] for part in found))
+            begin = window.start
+            yield piece
+
+    def _plan(self, rows: int, steps: Any, seed: Any, consistency: Any, quality: str | None) -> Plan:
         settings = self._quality(quality)
-        steps = self._option("steps", steps, settings.get("steps", 4))
-        iterations = self._option("consistency", consistency, settings.get("consistency", 0))
-        seeds = self._seeds(seed, len(mel))
-        noise = rows_of_noise((len(mel), mel.shape[-1] * self.config.mel.hop_length), seeds).to(mel)
-        conditions = self.conditions(mel, self.excitation(self.pitch(mel), noise))
+        return Plan(
+            self._option("steps", steps, settings.get("steps", 4)),
+            self._option("consistency", consistency, settings.get("consistency", 0)),
+            FrameNoise(self._seeds(seed, rows), self.device),
+        )
+
+    def _synthesise(
+        self,
+        mel: Tensor,
+        f0: F0,
+        plan: Plan,
+        start: int,
+        phase: Tensor | None,
+        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+    ) -> Tensor:
+        """The waveform [B, F * hop] of a mel [B, M, F] that begins at frame ``start``, ``phase`` [B] of a period in."""
+        frames, bins = mel.shape[-1], self.transform.bins
+        noise = plan.noise(0, start, frames, self.config.mel.hop_length).flatten(1)
+        conditions = self.conditions(mel, self.excitation(f0, noise, phase))
         x0 = SCALE * conditions.source.phases
-        if steps:
-            # Frame after frame, so that a longer utterance begins like a shorter one.
-            noise = rows_of_noise(x0.mT.shape, [seed + 1 for seed in seeds]).to(mel).mT
-            z, levels = self.prior(conditions, noise), restart_levels(steps)
+        if plan.steps:
+            noise = plan.noise(1, start, frames, 2 * bins).unflatten(2, (2, bins))
+            z, levels = self.prior(conditions, noise), restart_levels(plan.steps)
             x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, levels, self.degrade, callback)
         waveform = self.decode(x0, conditions.magnitude)
-        return make_consistent(waveform, mel, self.config.mel, self.transform, iterations).clamp(-1.0, 1.0)
+        made = make_consistent(waveform, mel, self.config.mel, self.transform, plan.consistency)
+        return made.clamp(-1.0, 1.0)
 
     def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
         if isinstance(seed, Sequence):
@@ -247,11 +343,6 @@ class SpectralVocoder(MelVocoder):
             return [self._option("seed", one, None) for one in seed]
         one = self._option("seed", seed, None)
         return torch.randint(2**31, (rows,)).tolist() if one is None else [one] * rows
-
-
-def rows_of_noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
-    """Unit noise [B, ...], each row drawn from its own seed, so that it does not depend on its batch."""
-    return torch.stack([torch.randn(*shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
 def divide(spectrum: Tensor, wanted: Tensor) -> Tensor:

@@ -1,0 +1,65 @@
+"""An utterance in windows: chunks of a mel with what the network must see on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tts_diffvoc.errors import DiffvocError
+
+ALIGNED = 16  # windows begin at multiples of so many frames, so that a network which pools frames pools the same ones
+
+
+@dataclass(frozen=True)
+class Window:
+    """A chunk within its context.
+
+    Attributes:
+        mel: [B, M, F], the chunk between the frames that it needs on both sides.
+        start: frame of the utterance at which ``mel`` begins.
+        keep: frames of ``mel`` that are the chunk.
+        last: whether the utterance ends with it.
+    """
+
+    mel: Tensor
+    start: int
+    keep: slice
+    last: bool
+
+
+def windows(mels: Tensor | Iterable[Tensor], chunk: int, before: int, after: int) -> Iterator[Window]:
+    """Cut a mel [B, M, F], or one that comes in pieces, into chunks of ``chunk`` frames, the last one up to that long.
+
+    A window is there as soon as the ``after`` frames that follow its chunk have arrived; before and after the
+    utterance there is nothing. Memory is that of one window and one piece.
+
+    Raises: DiffvocError for a chunk of no frames, and pieces that do not fit together.
+    """
+    if chunk < 1:
+        raise DiffvocError(f"chunk_frames={chunk} was given; give at least 1.")
+    held: Tensor | None = None
+    start = begin = 0  # of what is held, and of the next chunk
+    for piece in [mels] if isinstance(mels, Tensor) else mels:
+        if held is not None and piece.shape[:2] != held.shape[:2]:
+            raise DiffvocError(f"a piece of shape {tuple(piece.shape)} follows others of {tuple(held.shape[:2])}, F.")
+        held = piece if held is None else torch.cat([held, piece], 2)
+        while start + held.shape[2] > begin + chunk + after:
+            yield Window(held[..., : begin + chunk + after - start], start, _slice(begin - start, chunk), False)
+            begin += chunk
+            cut = max(0, (begin - before) // ALIGNED * ALIGNED - start)
+            held, start = held[..., cut:], start + cut
+    while held is not None and begin < start + held.shape[2]:
+        size = min(chunk, start + held.shape[2] - begin)
+        last = begin + size == start + held.shape[2]
+        window = held[..., : begin + size + after - start]
+        yield Window(window, start, _slice(begin - start, size), last)
+        begin += size
+        cut = max(0, (begin - before) // ALIGNED * ALIGNED - start)
+        held, start = held[..., cut:], start + cut
+
+
+def _slice(begin: int, size: int) -> slice:
+    return slice(begin, begin + size)
