@@ -1,9 +1,9 @@
 """The systems of the benchmark by the words of ``--systems``.
 
 A system is named by what it is: a name from the list below, a checkpoint folder of ours (options after "?"),
-``magnitudes:`` and a checkpoint of ours, a folder that recipes/benchmark trained, a vocoder of Coqui's by zoo name or
-folder, or ``file.py:function``, where the function takes a log-mel [B, 80, F] and returns a waveform [B, F * 256]. A
-GAN or WaveRNN by its name alone has random weights: that shows how fast it is.
+a folder that recipes/benchmark trained, a vocoder of Coqui's by zoo name or folder, or ``file.py:function``, where the
+function takes a log-mel [B, 80, F] and returns a waveform [B, F * 256]. A GAN or WaveRNN by its name alone has random
+weights: that shows how fast it is.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from tts_diffvoc_eval import systems
 from tts_diffvoc_eval.baselines import NAMES, build, coqui, folder
 from tts_diffvoc_eval.systems import System
 
-MAGNITUDES = "magnitudes:"
-
 
 def find(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[str] = ()) -> list[System]:
     """The systems that one word of ``--systems`` stands for.
@@ -30,13 +28,11 @@ def find(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[s
     if spec == "original":
         return [systems.original()]
     if spec == "griffin-lim":
-        return [systems.griffin_lim_system()]
+        return [systems.griffin_lim()]
     if spec in NAMES:
         return [build(spec, device=device)]
     if re.fullmatch(r".+\.py:\w+", spec):
         return [systems.python_function(spec)]
-    if spec.startswith(MAGNITUDES):
-        return [systems.estimated_magnitudes(spec.removeprefix(MAGNITUDES), device)]
     if voices.bundled(name) is not None or (Path(name).is_dir() and voices.is_vocoder(voices.resolve(name))):
         return systems.our_vocoder(spec, device, steps, samplers)
     if folder.is_saved(path):
@@ -47,8 +43,9 @@ def find(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[s
 
 
 def default_names() -> list[str]:
-    """Everything that is bundled."""
-    return ["original", *voices.names(), "griffin-lim"]
+    """Everything that is bundled, and each vocoder's control, its prior without its network."""
+    ours = [spec for name in voices.names() for spec in (name, f"{name}?steps=0")]
+    return ["original", *ours, "griffin-lim"]
 
 
 def find_all(

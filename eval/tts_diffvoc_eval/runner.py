@@ -253,18 +253,3 @@ class Benchmark:
         how = {"device": config.device, "repeats": config.repeats, "cap": config.cap, "threads": config.threads}
         with torch.inference_mode():
             timing.measure(calls, self._mel(), settings, **how, write=write)
-
-    def count_operations(self) -> None:
-        """Operations for a second of audio, into each system.
-
-        They are counted over a quarter of a second; over less for an autoregressive system, which the counter slows
-        down.
-        """
-        mel, calls = self._mel().to(self.config.device), self._calls()
-        for system in self.systems:
-            if system.name in calls:
-                piece = mel[..., : 6 if system.family == "autoregressive" else 22]
-                found = timing.count_flops(calls[system.name], piece)
-                seconds = piece.shape[-1] * MEL.hop_length / RATE
-                system.flops_per_second = None if found.total is None else found.total / seconds
-                system.flops_reason = found.reason

@@ -11,18 +11,21 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
+import torchaudio
 from torch import Tensor, nn
 
 from tts_diffvoc import voices
+from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.checkpoint import load_vocoder
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.estimator import griffin_lim, make_consistent
+from tts_diffvoc.flow import FlowVocoder
 from tts_diffvoc.mel import MelConfig, expand, mel_filters
+from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc_eval import functions
 from tts_diffvoc_eval.mels import MEL, convert, differences
 
@@ -30,8 +33,7 @@ FAMILIES = ("original", "diffusion", "flow", "gan", "autoregressive", "signal")
 TITLES = {"diffwave": "DiffWave", "wavegrad": "WaveGrad", "waveglow": "WaveGlow"}
 SAMPLER_NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp_2m": "DPM-Solver++", "langevin": "Langevin"}
 DESCRIBED = (
-    "label", "family", "group", "steps", "sampler", "evaluations", "deterministic", "training", "note", "run",
-    "parameters", "flops_per_second", "flops_reason",
+    "label", "family", "title", "steps", "sampler", "deterministic", "training", "note", "run", "parameters",
 )  # fmt: skip
 
 
@@ -44,27 +46,24 @@ class System:
         label: for people.
         family: one of ``FAMILIES``.
         synthesise: (log-mel [B, 80, F], seed) -> waveform [B, F * 256] in [-1, 1].
-        group: systems of one checkpoint share it.
+        title: the label without steps and sampler, which systems of one checkpoint share; the label where empty.
         steps, sampler: of a diffusion system; None where there is no such choice.
-        evaluations: of the network for one clip.
         deterministic: whether the seed changes nothing.
-        module: the network, for its parameters and its FLOPs.
+        module: the network, for its parameters.
         training: what the weights have seen, "untrained" for none.
         note: what a reader should know.
         digest: SHA-256 of the weights.
         run: shared by the checkpoints of one training, which are a curve over its minutes.
         mel: the mel that it takes, where that cannot be made of ours; the runner makes it of the recording.
-        flops_per_second, flops_reason: operations for a second of audio, or why they are not known.
     """
 
     name: str
     label: str
     family: str
     synthesise: Callable[[Tensor, int], Tensor]
-    group: str = ""
+    title: str = ""
     steps: int | None = None
     sampler: str | None = None
-    evaluations: int = 1
     deterministic: bool = True
     module: nn.Module | None = None
     training: str = "untrained"
@@ -72,8 +71,9 @@ class System:
     digest: str | None = None
     run: str | None = None
     mel: MelConfig = MEL
-    flops_per_second: float | None = None
-    flops_reason: str | None = None
+
+    def __post_init__(self) -> None:
+        self.title = self.title or self.label
 
     @property
     def parameters(self) -> int:
@@ -98,11 +98,6 @@ def safe(text: str) -> str:
 
 def digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def name_of(name: str) -> str:
-    """What a checkpoint of ours is called, by bundled name or folder."""
-    return folder_name(Path(name)) if voices.bundled(name) is None else name.rsplit("/", 1)[-1]
 
 
 def run_name(folder: Path) -> str | None:
@@ -131,115 +126,109 @@ def original() -> System:
     return System("original", "Original", "original", none, training="not applicable")
 
 
-def griffin_lim_system(iterations: int = 60) -> System:
-    """Griffin-Lim on the mel's pseudo-inverse: the floor, without any learning."""
+def griffin_lim(iterations: int = 60) -> System:
+    """Griffin-Lim with momentum (Perraudin et al. 2013) on the mel's pseudo-inverse: nothing is learnt."""
     inverse = torch.linalg.pinv(mel_filters(MEL).double()).float()
 
     def synthesise(mel: Tensor, seed: int) -> Tensor:
         magnitude = (inverse.to(mel) @ expand(mel, MEL)).clamp_min(1e-5)
-        return griffin_lim(magnitude, MEL, iterations, torch.Generator().manual_seed(seed)).clamp(-1, 1)
+        window = torch.hann_window(MEL.win_length, device=mel.device)
+        devices = [mel.device] if mel.is_cuda else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            waveform = torchaudio.functional.griffinlim(
+                torch.cat([magnitude, magnitude[..., -1:]], dim=-1),  # F * hop samples have F + 1 frames
+                window,
+                MEL.n_fft,
+                MEL.hop_length,
+                MEL.win_length,
+                power=1,
+                n_iter=iterations,
+                momentum=0.99,
+                length=mel.shape[-1] * MEL.hop_length,
+                rand_init=True,
+            )
+        return waveform.clamp(-1, 1)
 
-    about = {"group": "griffin-lim", "deterministic": False, "training": "not applicable"}
+    about = {"deterministic": False, "training": "not applicable"}
     return System("griffin-lim", f"Griffin-Lim, {iterations} iterations", "signal", synthesise, **about)
 
 
-def estimated_magnitudes(spec: str, device: str) -> System:
-    """A control for a vocoder of ours: Griffin-Lim on the magnitudes that it estimates, as many iterations as it makes
-    in all, and its last correction of the mel, without its other network.
-
-    Raises: DiffvocError for a vocoder without such an estimate.
-    """
-    vocoder = load_vocoder(spec, device)
-    estimator = vocoder.estimator
-    if estimator is None or vocoder.config.mel != MEL:
-        raise DiffvocError(f"{spec} does not estimate magnitudes from the benchmark's mel; leave magnitudes: out.")
-    made = vocoder.defaults
-    iterations = int(made.get("project", 0)) * int(made.get("steps", 1)) or 60
-
-    def synthesise(mel: Tensor, seed: int) -> Tensor:
-        waveform = griffin_lim(estimator.magnitude(mel), MEL, iterations, torch.Generator().manual_seed(seed))
-        return make_consistent(waveform, mel, MEL, int(made.get("consistency", 0))).clamp(-1, 1)
-
-    name, title = voices.parse(spec)[0], TITLES[vocoder.config.network]
-    return System(
-        f"magnitudes-{safe(name_of(name))}",
-        f"Griffin-Lim on {title}'s magnitudes, {iterations} iterations",
-        "signal",
-        synthesise,
-        "magnitudes",
-        module=estimator,
-        deterministic=False,
-        training=f"the magnitude network of {title}",
-        note="a control: no diffusion, no flow",
-        digest=digest(voices.resolve(name) / voices.WEIGHTS),
-    )
-
-
-# Our vocoders, and users' functions
+# Vocoders of this package, and users' functions
 
 
 def our_vocoder(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[str] = ()) -> list[System]:
-    """A vocoder of this package: as it comes, and at each of ``steps`` by each of ``samplers``, from one checkpoint."""
-    vocoder = load_vocoder(spec, device)
-    name, options = voices.parse(spec)
-    title = TITLES[vocoder.config.network]
-    run = safe(name_of(name))
-    label = title if run == vocoder.config.network else f"{title} ({run})"
-    changed = [f"{key}={value}" for key, value in sorted(options.items()) if key not in ("steps", "sampler")]
-    group = safe("-".join([run, *changed]))
-    label = f"{label} with {', '.join(changed)}" if changed else label
-    make = partial(_one_vocoder, vocoder, voices.resolve(name), group, None if changed else run_name(Path(name)))
-    if vocoder.config.network == "waveglow":
-        return [make(label, group)]
-    usual = (vocoder.defaults.get("steps", 6), vocoder.defaults.get("sampler", "ddpm"))
-    asked = "" if {"steps", "sampler"}.isdisjoint(options) else "-{}-{}".format(*usual)
-    systems = [make(f"{label}, {_counted(usual[0])}", group + asked)]
-    for sampler in samplers or (usual[1],):
-        for count in steps:
-            if (count, sampler) != usual:
-                shown = f"{label}, {_counted(count)}, {SAMPLER_NAMES.get(sampler, sampler)}"
-                systems.append(make(shown, f"{group}-{count}-{sampler}", steps=count, sampler=sampler))
-    return systems
+    """A vocoder of this package: as ``spec`` says, and at each of ``steps`` by each of ``samplers``."""
+    name, given = voices.parse(spec)
+    vocoder = load_vocoder(name, device)
+    choices = {"steps": [*map(str, steps)], "sampler": [*samplers]}
+    choices = {key: values or [None] for key, values in choices.items() if key in vocoder.GENERATE_OPTIONS}
+    options = [given]
+    for values in product(*choices.values()):
+        changed = {key: value for key, value in zip(choices, values) if value is not None}
+        options += [{**given, **changed}] if {**given, **changed} not in options else []
+    return [_one_vocoder(vocoder, name, one) for one in options]
 
 
-def _counted(steps: int) -> str:
-    return f"{steps} step{'s' if steps > 1 else ''}"
-
-
-def _one_vocoder(
-    vocoder: Any, folder: Path, group: str, run: str | None, label: str, name: str, **options: Any
-) -> System:
-    """A vocoder of ours with the ``options`` of its ``generate``."""
-    own, facts = vocoder.config.mel, voices.card(folder)
+def _one_vocoder(vocoder: AnyVocoder, name: str, options: dict[str, str]) -> System:
+    """A vocoder of ours with ``options`` of its ``generate``, as text."""
+    own, folder = vocoder.config.mel, voices.resolve(name)
     if differences(own) and (own.sample_rate, own.hop_length) != (MEL.sample_rate, MEL.hop_length):
         raise DiffvocError(
-            f"{group} takes mels at {own.sample_rate:,} Hz with a hop of {own.hop_length}; the benchmark compares "
+            f"{name} takes mels at {own.sample_rate:,} Hz with a hop of {own.hop_length}; the benchmark compares "
             f"vocoders at {MEL.sample_rate:,} Hz with a hop of {MEL.hop_length}."
         )
-    flow = vocoder.config.network == "waveglow"
-    chosen = {**vocoder.defaults, **options}
-    steps = int(chosen.get("steps", 6))
+    settings = {key: vocoder.GENERATE_OPTIONS[key](text) for key, text in options.items()}
+    vocoder.check_options(settings)
 
     def synthesise(mel: Tensor, seed: int) -> Tensor:
-        return vocoder.generate(mel if differences(own) else convert(mel, own), seed=seed, **options)
+        return vocoder.generate(mel if differences(own) else convert(mel, own), **{**settings, "seed": seed})
 
+    network, facts = vocoder.config.network, voices.card(folder)
+    run = safe(folder_name(folder) if voices.bundled(name) is None else folder.name)
+    steps, sampler = _steps(vocoder, settings)
+    changed = {key: f"{key}={value}" for key, value in sorted(options.items())}
+    others = [text for key, text in changed.items() if key not in ("steps", "sampler")]
+    title = ", ".join([_title(network, run), *others])
+    if "sampler" in options:
+        title += f", {SAMPLER_NAMES.get(str(sampler), sampler)}"
     return System(
-        name,
-        label,
-        "flow" if flow else "diffusion",
+        safe("-".join([run, *changed.values()])),
+        f"{title}, {_counted(steps)}" if steps is not None else title,
+        "flow" if network == "waveglow" else "diffusion",
         synthesise,
-        group,
-        None if flow else steps,
-        None if flow else chosen.get("sampler", "ddpm"),
-        1 if flow else steps,
+        title,
+        steps,
+        sampler,
         deterministic=False,
         module=vocoder,
         training=facts.get("training", "see its model card"),
         note="takes mels of its own kind, made of the recording" if differences(own) else facts.get("note"),
         digest=digest(folder / voices.WEIGHTS),
-        run=run,
+        run=None if options else run_name(folder),
         mel=own if differences(own) else MEL,
     )
+
+
+def _title(network: str, run: str) -> str:
+    """A network's name, and its folder's where that says more."""
+    return TITLES[network] if run == network else f"{TITLES[network]} ({run})"
+
+
+def _steps(vocoder: AnyVocoder, settings: dict[str, Any]) -> tuple[int | None, str | None]:
+    """Network evaluations for one clip, and the sampler, with these settings; None where there is no such choice."""
+    chosen = {**vocoder.defaults, **settings}
+    if isinstance(vocoder, SpectralVocoder):
+        quality = vocoder.qualities[chosen.get("quality", "default")]
+        return chosen.get("steps", quality.get("steps")), None
+    if isinstance(vocoder, FlowVocoder):
+        return None, None
+    return chosen.get("steps", 6), chosen.get("sampler", "ddpm")
+
+
+def _counted(steps: int) -> str:
+    """Steps in words; without any, a spectral vocoder is its prior."""
+    return f"{steps} step{'s' if steps > 1 else ''}" if steps else "prior alone"
 
 
 def python_function(spec: str) -> System:

@@ -3,8 +3,9 @@
     python recipes/benchmark/train.py --data LIBRISPEECH --data LJSPEECH --output runs/benchmark --budget 20m
 
 Leaves runs/benchmark/NAME/vocoder, ready for `eval/compare.py --systems runs/benchmark/*/vocoder`, and quarter-1 to
-quarter-3 beside it. The same line goes on after an interruption; what is finished is not trained again. Networks,
-crops and learning rates are in eval/tts_diffvoc_eval/baselines/configs.py.
+quarter-3 beside it. The same command resumes; what is finished is not trained again. Several systems are trained in a
+process each, one in this process. Networks, crops and learning rates are in
+eval/tts_diffvoc_eval/baselines/configs.py.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from tts_diffvoc.checkpoint import write_beside
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.training.corpus import scan
+from tts_diffvoc.training.corpus import Recording, read_header, scan
 from tts_diffvoc.training.loop import check_device
 from tts_diffvoc.voices import read_json
-from tts_diffvoc_eval.baselines.configs import ABLATIONS, BASELINES, COQUI, OURS, SIZES, find
-from tts_diffvoc_eval.baselines.training import TrainingConfig
+from tts_diffvoc_eval.baselines.configs import BASELINES, SIZES, find
+from tts_diffvoc_eval.baselines.training import RESULT, VOCODER, Training, TrainingConfig
 from tts_diffvoc_eval.held_back import held_back
 from tts_diffvoc_eval.mels import MEL
 
-SYSTEMS = (*OURS, *COQUI)
 UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
 GAIN_DB = 6.0  # crops are up to so much softer, or half as much louder
 
@@ -50,22 +52,20 @@ def parse_budget(text: str) -> dict[str, float]:
     return {"steps": int(found[1])} if found[2] == "steps" else {"minutes": float(found[1]) * UNITS[found[2]]}
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add, switch = parser.add_argument, argparse.BooleanOptionalAction
     add("--data", action="append", required=True, metavar="DIR", help="wav or flac inside; repeatable")
     add("--output", type=Path, required=True, metavar="RUNS", help="a folder for all systems")
     add("--budget", required=True, help="of each system: 20m, 90s, 1h of training steps, or 300steps")
     add("--device", default="cpu", help="cpu, cuda or cuda:N")
-    add("--systems", nargs="+", default=SYSTEMS, metavar="NAME", help=f"of {', '.join(SYSTEMS)}")
+    add("--systems", nargs="+", default=list(BASELINES), metavar="NAME", help=f"of {', '.join(BASELINES)}")
     add("--size", choices=SIZES, help="default: small on a CPU, published on a GPU")
     add("--side-by-side", type=int, default=1, metavar="N", help="train so many at a time")
     add("--threads", type=int, help="of each process; default: the cores, divided by N")
     add("--seed", type=int, default=0, help="of weights, crops and noise")
     add("--bf16", action=switch, help="networks in bfloat16; default: on a GPU")
-    add("--compile", action=switch, help="compile our networks; default: on a GPU")
-    ablations = ", ".join(ABLATIONS)
-    add("--estimator", metavar="VOCODER", help=f"vocoder whose magnitude network the ablations take: {ablations}")
+    add("--compile", action=switch, help="compile the networks of this package; default: on a GPU")
     add("--batch", type=int, help="crops a step, instead of each system's own number")
     add("--frames", type=int, help="mel frames of a crop, instead of each system's own number")
     return parser.parse_args(arguments)
@@ -79,8 +79,6 @@ def configure(options: argparse.Namespace) -> dict[str, TrainingConfig]:
         raise DiffvocError(f"--side-by-side is {options.side_by_side}; give at least 1.")
     if len(set(options.systems)) < len(options.systems):
         raise DiffvocError("a system is named twice; name each once.")
-    for name in options.systems:
-        find(name)
     shared: dict[str, Any] = {
         **parse_budget(options.budget),
         "size": options.size or ("published" if gpu else "small"),
@@ -91,59 +89,74 @@ def configure(options: argparse.Namespace) -> dict[str, TrainingConfig]:
         "gain_db": GAIN_DB,
         "bf16": gpu if options.bf16 is None else options.bf16,
         "compiled": gpu if options.compile is None else options.compile,
-        "keep_quarters": True,
-        "estimator": options.estimator,
+        "data": ", ".join(Path(folder).resolve().name for folder in options.data),
     }
+    for name in options.systems:
+        find(name)
     return {name: TrainingConfig(name, **shared) for name in options.systems}
 
 
-def split(folders: list[str], output: Path) -> None:
-    """Write ``split.json``: of each folder its name, and the recordings to train on and to hold back.
+def split(folders: list[str], output: Path) -> tuple[list[Recording], list[Recording]]:
+    """Recordings to train on, and those held back, of each folder in turn; the first call keeps them in ``split.json``.
 
-    Raises: DiffvocError where there is one that says otherwise, or the folder cannot be written.
+    Raises: DiffvocError where that file is of other folders, or cannot be written.
     """
-    parts = []
-    for folder in map(Path, folders):
-        corpus = scan(folder, MEL)
-        held = held_back([r.path for r in corpus.recordings], one=True)
-        part: dict[str, Any] = {"folder": folder.resolve().name, "train": [], "held": []}
-        for recording in sorted(corpus.recordings, key=lambda r: r.name):
-            name = recording.path.relative_to(folder).as_posix()
-            part["held" if recording.path in held else "train"].append(name)
-        print(f"{corpus.report()}\n  {len(part['train'])} to train on, {len(part['held'])} held back", flush=True)
-        parts.append(part)
-    path, text = output / "split.json", json.dumps(parts, indent=1) + "\n"
-    try:
-        if path.is_file() and path.read_text(encoding="utf-8") != text:
-            raise DiffvocError(f"the runs in {output} began with other recordings; give another --output.")
-        output.mkdir(parents=True, exist_ok=True)
-        write_beside(path, text)
-    except OSError as error:
-        raise DiffvocError(f"the runs cannot be written to {output}: {error.strerror or error}.") from None
+    path, names = output / "split.json", [Path(folder).resolve().name for folder in folders]
+    if not path.is_file():
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            write_beside(path, json.dumps([new_split(Path(folder)) for folder in folders], indent=1) + "\n")
+        except OSError as error:
+            raise DiffvocError(f"the runs cannot be written to {output}: {error.strerror or error}.") from None
+    parts = json.loads(path.read_text(encoding="utf-8"))
+    if [part["folder"] for part in parts] != names:
+        raise DiffvocError(f"the runs in {output} were started with other folders; give another --output.")
+
+    def recordings(which: str) -> list[list[Recording]]:
+        return [[read_header(Path(f) / name, name) for name in part[which]] for f, part in zip(folders, parts)]
+
+    in_turn = chain.from_iterable(zip_longest(*recordings("held")))
+    return list(chain.from_iterable(recordings("train"))), [one for one in in_turn if one is not None]
 
 
-def is_finished(config: TrainingConfig, output: Path) -> bool:
-    """Whether the system has been trained like this already."""
-    asked = read_json(output / config.name / "result.json").get("asked")
-    same = asked is not None and all(getattr(config, key, None) == value for key, value in asked.items())
-    return same and (output / config.name / "vocoder").is_dir()
+def new_split(folder: Path) -> dict[str, Any]:
+    """Of a folder its name, and the recordings to train on and to hold back."""
+    corpus = scan(folder, MEL)
+    held = held_back([recording.path for recording in corpus.recordings], one=True)
+    part: dict[str, Any] = {"folder": folder.resolve().name, "train": [], "held": []}
+    for recording in sorted(corpus.recordings, key=lambda r: r.name):
+        part["held" if recording.path in held else "train"].append(recording.path.relative_to(folder).as_posix())
+    print(f"{corpus.report()}\n  {len(part['train'])} to train on, {len(part['held'])} held back", flush=True)
+    return part
 
 
-def start(config: TrainingConfig, options: argparse.Namespace) -> subprocess.Popen:
-    """Train a system in a process of its own: one that fails stops no other."""
-    folder = options.output / config.name
-    command = [sys.executable, "-m", "tts_diffvoc_eval.baselines.train", config.name, "--keep-quarters"]
-    command += ["--data", *options.data, "--split", options.output / "split.json", "--output", folder]
-    for name in ("minutes", "steps", "size", "device", "seed", "batch", "frames", "gain_db", "estimator"):
-        if getattr(config, name) is not None:
-            command += [f"--{name.replace('_', '-')}", getattr(config, name)]
-    command += ["--bf16"] * config.bf16 + ["--compile"] * config.compiled
+def is_finished(config: TrainingConfig, options: argparse.Namespace) -> bool:
+    """Whether the system has been trained with these settings for this budget already."""
+    result = read_json(options.output / config.name / RESULT)
+    spent = result.get("steps", 0) if config.steps else result.get("minutes", 0.0)
+    enough = spent >= (config.steps or config.minutes)
+    return bool(result.get("finished")) and result["settings"] == config.settings() and enough
+
+
+def train(config: TrainingConfig, options: argparse.Namespace) -> None:
+    """Train one system in this process."""
+    torch.set_num_threads(options.threads or torch.get_num_threads())
+    torch.set_float32_matmul_precision("high")  # on a GPU, for what is not bfloat16
+    torch.backends.cudnn.benchmark = True  # crops are all of one size
+    recordings, held = split(options.data, options.output)
+    Training(config, recordings, held, options.output / config.name).run()
+
+
+def start(name: str, options: argparse.Namespace, arguments: list[str]) -> subprocess.Popen:
+    """The same command for one system, in a process of its own: one that fails stops no other."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = str(options.threads or max(1, cores // options.side_by_side))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    command = [sys.executable, __file__, *arguments, "--threads", threads, "--systems", name]
+    folder = options.output / name
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "errors.txt").open("w") as errors:
-        return subprocess.Popen(list(map(str, command)), stderr=errors, env=environment)
+        return subprocess.Popen(command, stderr=errors, env=environment)
 
 
 def failure(process: subprocess.Popen, errors: Path) -> str | None:
@@ -155,19 +168,17 @@ def failure(process: subprocess.Popen, errors: Path) -> str | None:
     return f"{last} (status {process.returncode}; all in {errors})"
 
 
-def run_all(configs: list[TrainingConfig], options: argparse.Namespace) -> dict[str, str]:
-    """Train the systems, so many at a time; returns why each of those failed that did."""
-    waiting, running, failures = list(configs), {}, {}
+def train_all(names: list[str], options: argparse.Namespace, arguments: list[str]) -> list[str]:
+    """Train systems, so many at a time; returns why each of those failed that did."""
+    waiting, running, failures = list(names), {}, []
     try:
         while waiting or running:
             while waiting and len(running) < options.side_by_side:
-                config = waiting.pop(0)
-                running[config.name] = start(config, options)
+                name = waiting.pop(0)
+                running[name] = start(name, options, arguments)
             for name in [name for name, process in running.items() if process.poll() is not None]:
                 reason = failure(running.pop(name), options.output / name / "errors.txt")
-                if reason:
-                    failures[name] = reason
-                    print(f"{name} failed: {reason}", flush=True)
+                failures += [f"{name} failed: {reason}"] if reason else []
             time.sleep(0.2)
     except BaseException:  # Ctrl+C has reached them too; a signal to this process alone has not
         for process in running.values():
@@ -181,36 +192,38 @@ def run_all(configs: list[TrainingConfig], options: argparse.Namespace) -> dict[
 def table(output: Path) -> str:
     """What was trained so far, in Markdown."""
     rows = []
-    for found in filter(None, (read_json(output / name / "result.json") for name in BASELINES)):
-        mel = [score["mel_l1"] for score in found["scores"]]
-        mel = mel[:1] + [None] * (5 - len(mel)) + mel[1:][-4:]
-        row = {"system": found["label"], "size": found["size"], "parameters": f"{found['parameters']:,}"}
-        row |= {"steps": f"{found['steps']:,}", "minutes": f"{found['minutes']:.1f}"}
-        row |= dict(zip(("log-mel L1: start", "1/4", "2/4", "3/4", "end"), mel))
-        stft = {"log-STFT L1: start": found["scores"][0], "log-STFT L1: end": found["scores"][-1]}
-        rows.append(row | {name: score["stft_l1"] for name, score in stft.items()})
-    return pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3f", disable_numparse=[3, 4]) + "\n" if rows else ""
+    for result in filter(None, (read_json(output / name / RESULT) for name in BASELINES)):
+        first, last = result["scores"][0], result["scores"][-1]
+        row = {"system": result["label"], "size": result["settings"]["size"]}
+        row |= {"parameters": f"{result['parameters']:,}", "steps": f"{result['steps']:,}"}
+        row["minutes"] = f"{result['minutes']:.1f}"
+        for key, title in (("mel_l1", "log-mel L1"), ("stft_l1", "log-STFT L1")):
+            row |= {f"{title}: start": f"{first[key]:.3f}", f"{title}: end": f"{last[key]:.3f}"}
+        rows.append(row)
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) + "\n" if rows else ""
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     options = parse(arguments)
+    failures: list[str] = []
     try:
         configs = configure(options)
+        waiting = [name for name, config in configs.items() if not is_finished(config, options)]
+        if len(configs) == 1 and waiting:
+            train(configs[waiting[0]], options)
+            return
         split(options.data, options.output)
-        done = [name for name, config in configs.items() if is_finished(config, options.output)]
-        if done:
-            print(f"already trained: {', '.join(done)}", flush=True)
-        failures = run_all([config for name, config in configs.items() if name not in done], options)
+        failures = train_all(waiting, options, arguments)
     except DiffvocError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
     write_beside(options.output / "table.md", table(options.output))
-    print(f"\n{table(options.output)}")
+    print(f"\n{table(options.output)}\n{options.output}/*/{VOCODER} hold the vocoders.")
     if failures:
-        sys.exit("\n".join(f"error: {name} failed: {reason}" for name, reason in failures.items()))
+        sys.exit("\n".join(f"error: {failure}" for failure in failures))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,10 +1,8 @@
-"""Baselines: built, aligned, kept on disk, trained, and read from Coqui's own folders."""
+"""Baselines: built, aligned, kept on disk, and read from Coqui's own folders."""
 
 import json
 import math
-import os
 import pickle
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +14,8 @@ from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
 from tts_diffvoc.training.corpus import scan
 from tts_diffvoc.training.crops import read_clip
-from tts_diffvoc_eval.baselines import NAMES, build, configs, coqui, folder, gan, train, wavernn
+from tts_diffvoc_eval.baselines import NAMES, build, configs, coqui, folder, gan, wavernn
 from tts_diffvoc_eval.baselines.networks import fold_weight_norm, generator, synthesise
-from tts_diffvoc_eval.baselines.training import Training, TrainingConfig
-from tts_diffvoc_eval.baselines.training import train as train_baseline
 from tts_diffvoc_eval.mels import MEL, convert, differences
 
 CLIPS = Path(__file__).resolve().parents[2] / "eval" / "tts_diffvoc_eval" / "clips"
@@ -98,7 +94,7 @@ def test_usual_sizes():
     "call, words",
     [
         (lambda: build("hifigan-v3"), "did you mean 'hifigan-v"),
-        (lambda: build("vocos"), "the names are diffwave"),
+        (lambda: build("vocos"), "the names are diffwave-waveform"),
         (lambda: build("melgan", "tiny"), "published or small"),
         (lambda: generator("hifigan", {"in_channels": 80}), "no hifigan network"),
         (lambda: generator("vits", {}), "no kind of network"),
@@ -200,117 +196,6 @@ def test_bad_folders(tmp_path):
         folder.save(
             generator("melgan", configs.find("melgan").small.network), tmp_path / "file" / "a", "melgan", "small", MEL
         )
-
-
-# Trained
-
-
-def quick(name, clips, output, steps, **options):
-    """A short training on the smallest crops."""
-    settings = {"batch": 1, "frames": 2 if name == "wavernn" else 8, **options}
-    return train_baseline(TrainingConfig(name, steps=steps, **settings), *clips, output)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_part_learns(name, clips, tmp_path):
-    """Two steps change the generator and, once it has joined in, the discriminator, but not the windows of its
-    spectrograms."""
-    frames = 2 if name == "wavernn" else 8
-    training = Training(TrainingConfig(name, steps=2, batch=1, frames=frames, bf16=True), *clips, tmp_path)
-    (stage,) = training.stages()
-    before = {key: value.clone() for key, value in stage.model.named_parameters()}
-    batch = {
-        "waveform": 0.1 * torch.randn(1, training.clips.frames * 256),
-        "mel": torch.randn(1, 80, training.clips.frames),
-    }
-    parts = {}
-    for progress in (0.0, 0.9):
-        turns = (
-            stage.model.losses({**batch, "progress": progress})
-            if name != "wavernn"
-            else [("generator", stage.model.loss(batch))]
-        )
-        for part, losses in turns:
-            assert torch.isfinite(losses["loss"])
-            stage.model.zero_grad()
-            losses["loss"].backward()
-            with torch.no_grad():
-                for parameter in stage.model.parameters():
-                    if parameter.grad is not None:
-                        parameter -= 0.01 * parameter.grad.sign()
-            parts[part] = parts.get(part, 0) + 1
-    late = configs.find(name).small.discriminator_from
-    assert parts == ({"generator": 2} if name == "wavernn" else {"generator": 2, "discriminator": 1 if late else 2})
-    changed = {key: not torch.equal(value, before[key]) for key, value in stage.model.named_parameters()}
-    assert not any(value for key, value in changed.items() if key.endswith("window"))
-    assert sum(changed.values()) > 0.8 * len(changed)
-
-
-@pytest.mark.parametrize("name", ["melgan", "wavernn"])
-def test_training_beats_the_first_weights(name, clips, tmp_path):
-    result = quick(name, clips, tmp_path, 60, data="clips")
-    first, last = result["scores"][0], result["scores"][-1]
-    assert (result["steps"], first["steps"], last["steps"]) == (60, 0, 60)
-    assert last["mel_l1"] < first["mel_l1"] if name == "melgan" else last["nats"] < first["nats"] - 0.1
-    assert folder.load(tmp_path / "vocoder").training.startswith(f"{result['minutes']:.3g} CPU minutes")
-
-
-def test_taken_up_again_ends_where_it_would_have(clips, tmp_path, monkeypatch, capsys):
-    whole = quick("melgan", clips, tmp_path / "whole", 8, keep_quarters=True, bf16=True, gain_db=6.0)
-    kept = {path.name for path in (tmp_path / "whole").iterdir()}
-    assert {"checkpoint.pt", "quarter-1", "quarter-2", "quarter-3", "vocoder", "result.json"} <= kept
-    assert "2 steps of 1 crops of 8 frames" in folder.load(tmp_path / "whole" / "quarter-1").training
-    assert str(tmp_path) not in (tmp_path / "whole" / "vocoder" / "README.md").read_text()
-    batches = Training.batches
-
-    def interrupted(self, stage, loop):
-        for batch in batches(self, stage, loop):
-            if loop.step == 4:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield batch
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "batches", interrupted)
-        with pytest.raises(SystemExit) as stop:
-            quick("melgan", clips, tmp_path / "parts", 8, bf16=True, gain_db=6.0)
-    assert stop.value.code == 130 and not (tmp_path / "parts" / "vocoder").exists()
-    parts = quick("melgan", clips, tmp_path / "parts", 8, bf16=True, gain_db=6.0)
-    assert "going on after 5 steps" in capsys.readouterr().out
-    assert [score["steps"] for score in parts["scores"]] == [0, 2, 4, 6, 8]
-    assert parts["scores"][-1]["mel_l1"] == whole["scores"][-1]["mel_l1"]
-    more = quick("melgan", clips, tmp_path / "parts", 9, bf16=True, gain_db=6.0)
-    assert more["steps"] == 9
-    with pytest.raises(DiffvocError, match="seed 0 and not 1"):
-        quick("melgan", clips, tmp_path / "parts", 9, bf16=True, gain_db=6.0, seed=1)
-    (tmp_path / "parts" / "run.json").unlink()
-    with pytest.raises(DiffvocError, match="delete it to begin again"):
-        quick("melgan", clips, tmp_path / "parts", 9)
-
-
-def test_training_says_what_is_wrong(clips, tmp_path):
-    for options, words in (
-        ({"device": "nowhere"}, "no device 'nowhere'"),
-        ({"frames": 4}, "needs at least 1 of 8"),
-        ({"minutes": 1.0}, "either minutes or steps"),
-    ):
-        with pytest.raises(DiffvocError, match=words):
-            quick("melgan", clips, tmp_path, 1, **options)
-    with pytest.raises(DiffvocError, match="none held back"):
-        quick("melgan", (clips[0], []), tmp_path, 1)
-    with pytest.raises(DiffvocError, match="did you mean 'melgan'"):
-        quick("mellgan", clips, tmp_path, 1)
-
-
-def test_the_command(tmp_path, monkeypatch, capsys):
-    """A budget in minutes, two folders of data, and its ending."""
-    monkeypatch.chdir(tmp_path)
-    rest = f"--data {CLIPS} --data {CLIPS} --held 1 --output run --minutes 0.002 --batch 1 --frames 8".split()
-    train.main(["melgan", *rest])
-    out = capsys.readouterr().out
-    assert "clips, " in out and "log-mel L1" in out.splitlines()[-1] and folder.is_saved("run/vocoder")
-    assert voices.card(Path("run/vocoder"))["data"].startswith("clips, clips; ")
-    with pytest.raises(SystemExit, match="error: there is no baseline 'melgone'"):
-        train.main(["melgone", *rest])
 
 
 # Coqui's own

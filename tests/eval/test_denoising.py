@@ -68,7 +68,7 @@ def test_spectral_subtraction_helps_a_tone():
 
 def test_the_linear_estimate_of_gaussian_data_is_the_wiener_gain():
     """Data of independent coefficients: each is scaled by its power over its power and the noise's."""
-    config = replace(CONFIGS["folded"], scale=1.0)
+    config = replace(CONFIGS["spectra"], scale=1.0)
     generator = Generator(config).eval()
     generator.deviation.copy_(falling(HOP))
     clean = gaussian(falling(HOP), 16, 512 // HOP)
@@ -84,7 +84,7 @@ def test_the_linear_estimate_of_gaussian_data_is_the_wiener_gain():
 
 
 def test_a_trained_network_is_not_taken_for_its_linear_estimate():
-    generator = random_generator("folded")
+    generator = random_generator("spectra")
     data = denoising.add_white_noise(0.1 * tones(2)[:, :512], ["x"] * 2, 0.1, relative=False)
     own, linear = (
         denoising.diffusion(generator).apply(data),
@@ -97,7 +97,7 @@ def test_a_trained_network_is_not_taken_for_its_linear_estimate():
 
 def test_methods_do_as_they_say():
     """Known and estimated noise, a step, a label, and clips of one batch or one by one."""
-    generator = random_generator("folded with labels")
+    generator = random_generator("spectra with labels")
     clean = 0.1 * tones(3)[:, :512]
     data = denoising.add_white_noise(clean, ["one", "two", "2"], 0.1, relative=True)
     known = denoising.diffusion(generator).apply(data)
@@ -124,7 +124,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "small"
-    save_generator(random_generator("folded"), folder, CARD)
+    save_generator(random_generator("spectra"), folder, CARD)
     return folder
 
 

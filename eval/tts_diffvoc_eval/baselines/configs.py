@@ -1,7 +1,6 @@
 """Networks, discriminators and training settings of every system that the benchmark trains, in two sizes.
 
-"published" is the paper's (WaveGlow's and WaveRNN's: NVIDIA's and Coqui's), "small" ours, for CPUs. Our own vocoders
-begin with random weights, the magnitude network too, so that a budget is all that a system has had.
+"published" is the paper's (WaveGlow's and WaveRNN's: NVIDIA's and Coqui's), "small" ours, for CPUs.
 """
 
 from __future__ import annotations
@@ -13,14 +12,10 @@ from typing import Any
 from TTS.vocoder import configs as coqui
 
 from tts_diffvoc.coqui.configs import published
-from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
+from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.estimator import EstimatorConfig
-from tts_diffvoc.flow import FlowConfig
-from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
-from tts_diffvoc.vocoder import VocoderConfig
 from tts_diffvoc_eval.mels import MEL
 
 SIZES = ("published", "small")
@@ -31,13 +26,12 @@ class SizeConfig:
     """A system in one size.
 
     Attributes:
-        network: settings of the generator, or our vocoder's whole configuration.
+        network: settings of the generator, or a whole vocoder's configuration.
         frames, batch: mel frames of a training crop, and crops a step.
         learning_rate: the highest.
         discriminator: settings of ``gan.make_discriminator``; None where there is none.
         discriminator_from: share of the budget after which the discriminator joins in.
         ema_decay: of the averaged weights; 0 for the last ones.
-        norm: of a diffusion vocoder's loss, "l1" or "l2"; None for its own.
     """
 
     network: dict[str, Any]
@@ -47,7 +41,6 @@ class SizeConfig:
     discriminator: dict[str, Any] | None = None
     discriminator_from: float = 0.0
     ema_decay: float = 0.0
-    norm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,13 +49,12 @@ class BaselineConfig:
 
     Attributes:
         label: its name for people.
-        kind: a key of ``networks.KINDS``, or "vocoder" for ours.
+        kind: a key of ``networks.KINDS``, or "vocoder" for a vocoder of this package.
         published, small: its two sizes.
-        coqui: Coqui's configuration, for losses, their weights, betas and clipping; None for ours.
+        coqui: Coqui's configuration, for losses, their weights, betas and clipping; None for a vocoder of this package.
         family: as a ``System`` has it.
         deterministic: whether the seed of synthesis changes nothing.
         normalised: whether mels are scaled to mean 0 and deviation 1 in each band, as its authors do.
-        borrows: whether it begins with a magnitude network that is trained already, and leaves that as it is.
         usual: the size to build where none is asked for. WaveRNN's is small: as published it takes 20 seconds of a core
             for one of audio.
     """
@@ -75,7 +67,6 @@ class BaselineConfig:
     family: str = "gan"
     deterministic: bool = True
     normalised: bool = True
-    borrows: bool = False
     usual: str = "published"
 
     def size(self, name: str) -> SizeConfig:
@@ -212,94 +203,67 @@ COQUI = {
 }
 
 
-# Our vocoders. Small, as in recipes/voices: 200 levels evenly spaced in log-SNR, and three steps, each projected on
-# estimated magnitudes.
-
-FOLDED = {"n_mels": MEL.hop_length, "in_channels": MEL.n_fft + 2}
-FOLDED_DEFAULTS = {"steps": 3, "sampler": "ddim", "start": "noise", "project": 20, "consistency": 8}
+# DiffWave, WaveGrad and WaveGlow in their published layouts, which work on waveforms; small ones have fewer channels.
 
 
-def _folded(network: str, sizes: DiffWaveConfig | WaveGradConfig, levels: int = 200, **changes: Any) -> VocoderConfig:
-    schedule = NoiseSchedule.log_snr(0.999998, 0.05, levels)
-    return VocoderConfig(
-        network, sizes, schedule, MEL, True, EstimatorConfig(), defaults={**FOLDED_DEFAULTS, **changes}
-    )
-
-
-def _small_diffwave(channels: int = 192) -> DiffWaveConfig:
-    return DiffWaveConfig(channels, 8, 4, upsample_factors=(1,), **FOLDED)
-
-
-SMALL_WAVEGRAD = WaveGradConfig(
-    (1,) * 4,
-    (160,) * 4,
-    ((1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8)),
-    160,
-    (160,) * 4,
-    level_scale=5000.0,
-    **FOLDED,
-)
-SMALL_WAVEGLOW = FlowConfig(
-    sizes=WaveGlowConfig(flows=6, early_every=3, layers=4, channels=96, upsample_window=512),
-    mel=MEL,
-    estimator=EstimatorConfig(),
-    defaults={"sigma": 0.6, "project": 60, "consistency": 8},
-)
-
-
-def _published(network: str, *short: str) -> dict[str, Any]:
-    """The paper's Base model (WaveGlow: NVIDIA's sizes), with its published schedules of few steps."""
+def _vocoder(
+    label: str, config: Any, small: Any, training: tuple[SizeConfig, SizeConfig], family: str, *short: str
+) -> BaselineConfig:
+    """A vocoder of this package; ``short``: published schedules of few steps to sample by."""
     schedules = [published_schedule(name) for name in short]
-    inference = {"inference": {s.num_steps: s.betas for s in schedules}} if short else {}
-    return {**published(network, MEL).to_dict(), **inference}
+    inference = {"inference": {schedule.num_steps: schedule.betas for schedule in schedules}} if short else {}
+    networks = [{**one.to_dict(), **inference} for one in (config, replace(config, sizes=small))]
+    sizes = [replace(size, network=network) for size, network in zip(training, networks)]
+    return BaselineConfig(label, "vocoder", *sizes, None, family, deterministic=False, normalised=False)
 
 
-def _vocoder(label: str, published: SizeConfig, small: SizeConfig, family: str = "diffusion") -> BaselineConfig:
-    return BaselineConfig(label, "vocoder", published, small, None, family, deterministic=False, normalised=False)
-
-
-def _diffusion(label: str, network: str, small: VocoderConfig, *short: str) -> BaselineConfig:
-    return _vocoder(
-        label,
-        SizeConfig(_published(network, *short), 64, 16, 2e-4, ema_decay=0.999),
-        SizeConfig(small.to_dict(), 32, 8, 1e-3, ema_decay=0.998),
+def _narrow_wavegrad(by: int) -> WaveGradConfig:
+    """WaveGrad's Base with channels divided by ``by``."""
+    base = published("wavegrad", MEL).sizes
+    return replace(
+        base,
+        channels=tuple(width // by for width in base.channels),
+        first_channels=base.first_channels // by,
+        down_channels=tuple(width // by for width in base.down_channels),
     )
 
 
-OURS = {
-    "diffwave": _diffusion("DiffWave", "diffwave", _folded("diffwave", _small_diffwave()), "diffwave-fast-6"),
-    "wavegrad": _diffusion(
-        "WaveGrad", "wavegrad", _folded("wavegrad", SMALL_WAVEGRAD), "wavegrad-6", "wavegrad-25", "wavegrad-50"
+DIFFUSION = (
+    SizeConfig({}, 64, 16, 2e-4, ema_decay=0.999),
+    SizeConfig({}, 32, 4, 1e-3, ema_decay=0.998),
+)
+FLOW = (
+    SizeConfig({}, 64, 16, 1e-4, ema_decay=0.999),
+    SizeConfig({}, 16, 4, 6e-4, ema_decay=0.995),
+)
+VOCODERS = {
+    "diffwave-waveform": _vocoder(
+        "DiffWave on waveforms",
+        published("diffwave", MEL),
+        replace(published("diffwave", MEL).sizes, residual_channels=32, residual_layers=20),
+        DIFFUSION,
+        "diffusion",
+        "diffwave-fast-6",
+    ),
+    "wavegrad-waveform": _vocoder(
+        "WaveGrad on waveforms",
+        published("wavegrad", MEL),
+        _narrow_wavegrad(4),
+        DIFFUSION,
+        "diffusion",
+        "wavegrad-6",
+        "wavegrad-25",
+        "wavegrad-50",
     ),
     "waveglow": _vocoder(
         "WaveGlow",
-        SizeConfig(_published("waveglow"), 64, 16, 1e-4, ema_decay=0.999),
-        SizeConfig(SMALL_WAVEGLOW.to_dict(), 16, 4, 6e-4, ema_decay=0.995),
+        published("waveglow", MEL),
+        WaveGlowConfig(flows=6, early_every=3, layers=4, channels=96, upsample_window=512),
+        FLOW,
         "flow",
     ),
 }
-
-
-# What the papers compare, in small: the same magnitude network for all, given, so that the budget is the network's
-# alone; sampled without projection in as many steps as it was trained with, WaveGrad in 50.
-
-
-def _ablation(label: str, sizes: Any, levels: int = 200, steps: int = 200, norm: str | None = None) -> BaselineConfig:
-    network = "diffwave" if isinstance(sizes, DiffWaveConfig) else "wavegrad"
-    config = _folded(network, sizes, levels, steps=steps, sampler="ddpm", project=0)
-    small = replace(OURS[network].small, network=config.to_dict(), norm=norm)
-    return replace(OURS[network], label=label, published=small, small=small, borrows=True)
-
-
-ABLATIONS = {
-    "diffwave-wide": _ablation("DiffWave, 192 channels, T = 200", _small_diffwave()),
-    "diffwave-narrow": _ablation("DiffWave, 96 channels, T = 200", _small_diffwave(96)),
-    "diffwave-t50": _ablation("DiffWave, 192 channels, T = 50", _small_diffwave(), 50, 50),
-    "diffwave-t20": _ablation("DiffWave, 192 channels, T = 20", _small_diffwave(), 20, 20),
-    "wavegrad-l1": _ablation("WaveGrad, absolute error", SMALL_WAVEGRAD, steps=50, norm="l1"),
-    "wavegrad-l2": _ablation("WaveGrad, squared error", SMALL_WAVEGRAD, steps=50, norm="l2"),
-}
-BASELINES = {**OURS, **COQUI, **ABLATIONS}
+BASELINES = {**VOCODERS, **COQUI}
 
 
 def find(name: str) -> BaselineConfig:

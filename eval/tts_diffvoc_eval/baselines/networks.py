@@ -81,7 +81,7 @@ def as_system(
     """
     fold_weight_norm(network).eval().requires_grad_(False).to(device)
     call = partial(synthesise, network, mel, fold)
-    return System(**{"group": about["name"], **about}, synthesise=call, module=network)
+    return System(**about, synthesise=call, module=network)
 
 
 def fold_weight_norm(network: nn.Module) -> nn.Module:

@@ -102,9 +102,9 @@ def _board(manifest: dict[str, Any], entries: dict[str, Any], measured: Measured
 def _row(
     name: str, entry: dict[str, Any], rank: tuple[int, int] | None, cells: dict[str, Cell], counts: dict[str, int]
 ) -> Row:
-    stated = ("label", "group", "family", "steps", "sampler", "training", "minutes", "trained_on", "run")
+    stated = ("label", "title", "family", "steps", "sampler", "training", "minutes", "trained_on", "run")
     facts = {key: entry[key] for key in stated if entry.get(key) not in (None, "")}
-    return Row(**{"name": name, "label": name, "group": name, **facts}, entry=entry, rank=rank, cells=cells, **counts)
+    return Row(**{"name": name, "label": name, "title": name, **facts}, entry=entry, rank=rank, cells=cells, **counts)
 
 
 def _cells(measured: Measured, entries: dict[str, Any], headline: pd.DataFrame | None) -> dict[str, dict[str, Cell]]:
@@ -206,7 +206,7 @@ def _ratio(row: dict[str, Any], short: bool) -> Cell:
 
 def _size_cells(entries: dict[str, Any], headline: pd.DataFrame | None) -> dict[str, dict[str, Cell]]:
     cells = {
-        name: {key: Cell(_known((entry or {}).get(key))) for key in ("parameters", "evaluations", "flops_per_second")}
+        name: {key: Cell(_known((entry or {}).get(key))) for key in ("parameters",)}
         for name, entry in entries.items()
         if name != "original"
     }

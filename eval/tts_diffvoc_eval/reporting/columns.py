@@ -72,9 +72,6 @@ def speed_columns(reference: str | None) -> list[Column]:
                "fewer than 20 repetitions it is little more than the longest."),
         Column("repetitions", "Repetitions", "", "neither", "speed", "Timed calls; slow systems get fewer."),
         Column("parameters", "Parameters", "M", "lower", "size", "Millions of numbers that training sets.", True, 1e6),
-        Column("evaluations", "Evaluations", "", "lower", "size", "Passes through the network for one clip."),
-        Column("flops_per_second", "Work", "GFLOP a second of audio", "lower", "size", "Floating-point operations of "
-               "matrix products, convolutions and Fourier transforms; a multiply-add is two.", scale=1e9),
         Column("process_memory", "Process memory", "MiB", "lower", "size",
                "How far the process grew in a call, at its peak; weights not counted.", scale=MEBIBYTE),
         Column("device_memory", "Device memory", "MiB", "lower", "size",

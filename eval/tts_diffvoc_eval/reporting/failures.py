@@ -20,7 +20,7 @@ def sentences(
     said += _spread(labels, spread)
     measured = set(quality["system"]) if len(quality) else set()
     said += [f"{row.label} has no quality record in this run." for row in rows if row.name not in measured]
-    return said + _flops(rows)
+    return said
 
 
 def _plain(reason: Any) -> str:
@@ -99,8 +99,3 @@ def _spread(labels: dict[str, str], spread: pd.DataFrame) -> list[str]:
         clips = ", ".join(sorted(map(str, table["clip"])))
         said.append(f"{labels[name]} has no diversity on {clips}: {_plain(reason)}.")
     return said
-
-
-def _flops(rows: list[Row]) -> list[str]:
-    reasons = {row.label: row.entry.get("flops_reason") for row in rows}
-    return [f"The operations of {label} were not counted: {_plain(why)}." for label, why in reasons.items() if why]

@@ -57,7 +57,7 @@ class Row:
     """One system: what ``systems.json`` says of it, its places from and to, and its cells by column.
 
     Attributes:
-        group: systems of one checkpoint share it.
+        title: the label without steps and sampler, which systems of one checkpoint share.
         minutes: of training that the weights have had, on the device ``trained_on``.
         run: name of the training, which checkpoints along its way share.
         entry: all of its entry in ``systems.json``.
@@ -67,7 +67,7 @@ class Row:
 
     name: str
     label: str
-    group: str
+    title: str
     family: str = "other"
     steps: int | None = None
     sampler: str | None = None

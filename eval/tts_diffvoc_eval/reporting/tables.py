@@ -229,7 +229,7 @@ def flat(board: Leaderboard) -> pd.DataFrame:
     for row in board.rows:
         first, last = row.rank or (None, None)
         line: dict[str, Any] = {"system": row.name, "label": row.label, "rank": first, "rank_last": last}
-        line |= {name: getattr(row, name) for name in ("family", "group", "steps", "sampler", "training", "untrained")}
+        line |= {name: getattr(row, name) for name in ("family", "title", "steps", "sampler", "training", "untrained")}
         for column in board.columns:
             cell, averaged = row.cell(column.name), column.kind in ("quality", "diversity")
             line[column.name] = cell.value

@@ -1,7 +1,6 @@
-"""Speed, memory and operations of systems that turn a mel into a waveform."""
+"""Speed and memory of systems that turn a mel into a waveform."""
 
-from .operations import Flops, count_flops
 from .speed import Setting, measure, settings
 from .summary import summarise
 
-__all__ = ["Flops", "Setting", "count_flops", "measure", "settings", "summarise"]
+__all__ = ["Setting", "measure", "settings", "summarise"]

@@ -43,8 +43,8 @@ def plot(run: Path, board: Leaderboard) -> Plot | None:
 
 def _one_a_group(rows: list[Row]) -> list[Row]:
     """``rows`` with the first of each checkpoint in front."""
-    first = {row.group: row.name for row in reversed(rows)}
-    return sorted(rows, key=lambda row: first[row.group] != row.name)
+    first = {row.title: row.name for row in reversed(rows)}
+    return sorted(rows, key=lambda row: first[row.title] != row.name)
 
 
 def _clip_for_errors(run: Path, board: Leaderboard) -> tuple[str | None, dict[str, str]]:

@@ -23,7 +23,6 @@ from .style import (
     name_room,
     new_axes,
     set_title,
-    title_of,
 )
 
 
@@ -35,17 +34,17 @@ def plot(board: Leaderboard, column: Column) -> Plot | None:
         return None
     figure, axes = new_axes()
     axes.set_xscale("log")
-    groups = list(dict.fromkeys(line[0].group for line in lines))
+    groups = list(dict.fromkeys(line[0].title for line in lines))
     samplers = list(dict.fromkeys(line[0].sampler for line in lines))
     names = []
     for number, line in enumerate(lines):
-        color = GROUP_COLORS[groups.index(line[0].group) % len(GROUP_COLORS)]
+        color = GROUP_COLORS[groups.index(line[0].title) % len(GROUP_COLORS)]
         which = samplers.index(line[0].sampler)
         x = [row.steps * 1.012 ** (number - (len(lines) - 1) / 2) for row in line]  # so that bars lie side by side
         y = [row.value(column.name) for row in line]
         axes.errorbar(x, y, yerr=error_bars(line, column.name), color=color, ls=DASHES[which % len(DASHES)],
                       marker=MARKERS[which % len(MARKERS)], ms=6, lw=1.5, elinewidth=0.9)  # fmt: skip
-        names.append(Name(title_of(line, rows), (x[-1], y[-1]), color, 8))
+        names.append(Name(line[0].title, (x[-1], y[-1]), color, 8))
     draw_original(axes, board, column)
     axes.set_ylim(limits([row for line in lines for row in line], column.name, board))
     _step_ticks(axes, sorted({row.steps for line in lines for row in line}), max(len(name.text) for name in names))
@@ -75,8 +74,8 @@ def _step_ticks(axes: Axes, steps: list[int], longest: int) -> None:
 def _change(column: Column, lines: list[list[Row]]) -> str:
     """The finding: how far the metric moves from the fewest to the most steps."""
     said: dict[str, str] = {}
-    for line in sorted(lines, key=lambda line: (-len(line), line[0].group)):
+    for line in sorted(lines, key=lambda line: (-len(line), line[0].title)):
         change = line[-1].value(column.name) - line[0].value(column.name)
-        text = f"{title_of(line).split(',')[0]} {change:+.2f} from {line[0].steps} to {line[-1].steps} steps"
-        said.setdefault(line[0].group, text.replace("-", "−", 1) if change < 0 else text)
+        text = f"{line[0].title} {change:+.2f} from {line[0].steps} to {line[-1].steps} steps"
+        said.setdefault(line[0].title, text.replace("-", "−", 1) if change < 0 else text)
     return f"{column.label}: " + ", ".join(list(said.values())[:2])

@@ -18,7 +18,6 @@ from .style import (
     BARS_SAID,
     LOG_FROM,
     MORE_DASHES,
-    WITH_STEPS,
     Plot,
     axis_label,
     draw_legend,
@@ -94,8 +93,7 @@ def plot(board: Leaderboard, column: Column) -> Plot | None:
 
 def names_of_lines(lines: list[list[Row]], with_device: bool) -> list[str]:
     """Labels of the last checkpoints without steps; where two are the same, with the name of the training."""
-    labels = [line[-1].label for line in lines]
-    titles = [match[1] if (match := WITH_STEPS.fullmatch(label)) else label for label in labels]
+    titles = [line[-1].title for line in lines]
     on = [f" on {line[-1].trained_on}" if with_device and line[-1].trained_on else "" for line in lines]
     titles = [title + device for title, device in zip(titles, on)]
     again = {title for title, count in Counter(titles).items() if count > 1}

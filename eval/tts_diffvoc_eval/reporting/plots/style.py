@@ -7,7 +7,6 @@ checkpoint and sampler are a line with their steps as numbers, so that a name is
 from __future__ import annotations
 
 import math
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,7 +48,6 @@ TITLE_WIDTH = 11.0  # characters an inch
 MOST_PANELS = 12
 LOG_FROM = 30  # times the shortest training that the longest is from which on an axis of minutes is logarithmic
 BARS_SAID = "Bars are 95 % intervals over clips; one that meets the frame goes on beyond it."
-WITH_STEPS = re.compile(r"(.+?), \d+ steps?(?:, (.+))?")  # a label: its title, steps, and perhaps the sampler
 STEPS_SAID = "Numbers along a line, where there is room, are the steps of one checkpoint."
 
 
@@ -192,19 +190,8 @@ def lines_of_steps(rows: list[Row]) -> list[list[Row]]:
     """Systems of one checkpoint and sampler, in order of their steps; only where there are several."""
     lines: dict[tuple[str, str], list[Row]] = {}
     for row in sorted((row for row in rows if row.steps), key=lambda row: (row.steps, row.name)):
-        lines.setdefault((row.group, row.sampler or ""), []).append(row)
+        lines.setdefault((row.title, row.sampler or ""), []).append(row)
     return [found for _, found in sorted(lines.items()) if len(found) > 1]
-
-
-def title_of(line: list[Row], others: Sequence[Row] = ()) -> str:
-    """Name of a checkpoint with a sampler, from the labels: "DiffWave, DPM-Solver++"."""
-    found = [match for row in line if (match := WITH_STEPS.fullmatch(row.label))]
-    titles = {match[1] for match in found}
-    title = titles.pop() if len(titles) == 1 and len(found) == len(line) else line[0].group
-    same = [row for row in others if row.sampler == line[0].sampler]
-    named = [match[2] for row in same if (match := WITH_STEPS.fullmatch(row.label)) and match[2]]
-    sampler = named[0] if named else line[0].sampler
-    return f"{title}, {sampler}" if sampler else title
 
 
 def draw_points(axes: Axes, rows: list[Row], across: str, up: str, *, bars_across: bool = False) -> None:
@@ -229,7 +216,7 @@ def name_points(axes: Axes, rows: list[Row], across: str, up: str, lines: Sequen
         joined.append(of_line)
         numbered |= {row.name for row in line}
         lonely = _most_alone(axes, of_line, [at[row.name] for row in rows if row not in line])
-        names.append(Name(title_of(line, rows), lonely, color, 8, "bold"))
+        names.append(Name(line[0].title, lonely, color, 8, "bold"))
         names += [Name(str(row.steps), at[row.name], color, 7, optional=True) for row in line]
     names += [Name(row.label, at[row.name]) for row in rows if row.name not in numbered]
     intervals = [[(x, y - low), (x, y + high)]
