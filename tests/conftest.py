@@ -5,6 +5,7 @@ import torch
 from hypothesis import settings
 from small_vocoders import CONFIGS, random_vocoder
 
+from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc.vocoder import Vocoder
 
 # The same inputs each time; `--hypothesis-profile=default` draws new ones.
@@ -23,13 +24,18 @@ def one_thread():
 
 @pytest.fixture(params=CONFIGS)
 def vocoder(request) -> Vocoder:
-    """Each kind of vocoder in turn, every weight random so that no path is silent."""
+    """Each published network in turn, every weight random so that no path is silent."""
     return random_vocoder(request.param)
 
 
 @pytest.fixture
-def folded() -> Vocoder:
-    return random_vocoder("folded diffwave")
+def diffwave() -> Vocoder:
+    return random_vocoder("diffwave")
+
+
+@pytest.fixture
+def spectral() -> SpectralVocoder:
+    return random_vocoder("spectral diffwave")
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
-from tts_diffvoc.estimator import EstimatorConfig
+from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
@@ -24,14 +23,6 @@ VOCODERS = {
         WaveGradConfig((4, 4, 4), (8, 8, 8), ((1, 2, 1, 2),) * 3, 8, (4, 8, 8), n_mels=20),
         published_schedule("wavegrad-1000"),
         MEL,
-    ),
-    "folded": VocoderConfig(
-        "diffwave",
-        DiffWaveConfig(n_mels=64, in_channels=258, upsample_factors=(1,), **SMALL),
-        NoiseSchedule.log_snr(0.9999, 0.05, 50),
-        MEL,
-        folded=True,
-        estimator=EstimatorConfig(channels=8, blocks=1, iterations=2),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Small generators with random weights, published and folded, for tests that need no trained one."""
+"""Small generators with random weights, on samples and on spectra, for tests that need no trained one."""
 
 import torch
 
@@ -9,7 +9,7 @@ from tts_diffvoc.networks.diffwave import DiffWaveConfig
 HOP = 16
 SMALL = {"residual_channels": 8, "residual_layers": 4, "dilation_cycle": 4, "n_mels": 0, "upsample_factors": ()}
 PLAIN = {"schedule": published_schedule("diffwave-200"), "sample_rate": 8000, "length": 512}
-FOLDED = {
+SPECTRA = {
     "schedule": NoiseSchedule.log_snr(0.9999, 0.02, 100),
     "sample_rate": 8000,
     "length": 512,
@@ -26,9 +26,9 @@ def sizes(hop: int = 0, labels: int = 0, gains: bool = False, **changes) -> Diff
 CONFIGS = {
     "plain": GeneratorConfig(sizes(), **PLAIN),
     "plain with labels": GeneratorConfig(sizes(labels=3), labels=("one", "two", "2"), **PLAIN),
-    "folded": GeneratorConfig(sizes(HOP), **FOLDED),
-    "folded with gains": GeneratorConfig(sizes(HOP, 3, gains=True), labels=("one", "two", "2"), **FOLDED),
-    "folded with labels": GeneratorConfig(sizes(HOP, 3), labels=("one", "two", "2"), **FOLDED),
+    "spectra": GeneratorConfig(sizes(HOP), **SPECTRA),
+    "spectra with gains": GeneratorConfig(sizes(HOP, 3, gains=True), labels=("one", "two", "2"), **SPECTRA),
+    "spectra with labels": GeneratorConfig(sizes(HOP, 3), labels=("one", "two", "2"), **SPECTRA),
 }
 
 
@@ -51,8 +51,8 @@ def falling(hop: int) -> torch.Tensor:
 
 def gaussian(deviation: torch.Tensor, rows: int, blocks: int, seed: int = 0) -> torch.Tensor:
     """Waveforms [rows, blocks * hop] for which ``deviation`` [hop] says everything, unit scale."""
-    from tts_diffvoc.lapped import LappedTransform
+    from tts_diffvoc.preconditioning import MDCT
 
     generator = torch.Generator().manual_seed(seed)
     hop = len(deviation)
-    return LappedTransform(hop).inverse(deviation[:, None] * torch.randn(rows, hop, blocks, generator=generator))
+    return MDCT(hop).inverse(deviation[:, None] * torch.randn(rows, hop, blocks, generator=generator))

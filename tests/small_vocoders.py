@@ -2,13 +2,16 @@
 
 import torch
 
-from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
-from tts_diffvoc.estimator import EstimatorConfig
+from tts_diffvoc.building import AnyVocoder, build
+from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
-from tts_diffvoc.vocoder import Vocoder, VocoderConfig
+from tts_diffvoc.spectral.magnitude import MagnitudeConfig
+from tts_diffvoc.spectral.network import DiffWaveSizes, WaveGradSizes
+from tts_diffvoc.spectral.pitch import PitchConfig
+from tts_diffvoc.spectral.vocoder import SpectralConfig, SpectralVocoder
+from tts_diffvoc.vocoder import VocoderConfig
 
-FOLDED = {"n_mels": 256, "in_channels": 1026}
 CONFIGS = {
     "diffwave": VocoderConfig(
         "diffwave",
@@ -28,39 +31,26 @@ CONFIGS = {
         ),
         published_schedule("wavegrad-1000"),
     ),
-    "folded diffwave": VocoderConfig(
-        "diffwave",
-        DiffWaveConfig(residual_channels=8, residual_layers=3, dilation_cycle=3, upsample_factors=(1,), **FOLDED),
-        NoiseSchedule.log_snr(0.9999, 0.05, 50),
-        folded=True,
-        estimator=EstimatorConfig(channels=16, blocks=1, iterations=4),
-        defaults={"steps": 3, "sampler": "ddim", "start": "estimate", "level": 0.9},
-    ),
-    "folded wavegrad": VocoderConfig(
-        "wavegrad",
-        WaveGradConfig(
-            factors=(1, 1),
-            channels=(8, 8),
-            dilations=((1, 2, 1, 2),) * 2,
-            first_channels=8,
-            down_channels=(8, 8),
-            level_scale=5000.0,
-            **FOLDED,
-        ),
-        NoiseSchedule.log_snr(0.9999, 0.05, 50),
-        folded=True,
-        estimator=EstimatorConfig(channels=16, blocks=1, iterations=4),
-    ),
+}
+SMALL = {"pitch": PitchConfig(8, 1), "magnitude": MagnitudeConfig(8, 1)}
+SPECTRAL = {
+    "spectral diffwave": SpectralConfig("diffwave", DiffWaveSizes(16, 2, 2), **SMALL, defaults={"steps": 2}),
+    "spectral wavegrad": SpectralConfig("wavegrad", WaveGradSizes(16, (2, 1)), **SMALL),
 }
 
 
-def random_vocoder(kind: str) -> Vocoder:
+def random_vocoder(kind: str) -> AnyVocoder:
+    """A vocoder, every weight random so that no path is silent: one of CONFIGS or SPECTRAL."""
     torch.manual_seed(0)
-    vocoder = Vocoder(CONFIGS[kind], kind.replace(" ", "-")).eval()
+    vocoder = build({**CONFIGS, **SPECTRAL}[kind], kind.replace(" ", "-")).eval()
+    if isinstance(vocoder, SpectralVocoder):
+        torch.nn.init.normal_(vocoder.denoiser.output.weight, std=0.02)
+        torch.nn.init.normal_(vocoder.magnitude.last.weight, std=0.02)
+        return vocoder
     with torch.no_grad():
         for parameter in vocoder.network.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-            if vocoder.config.network == "wavegrad":
+            if kind == "wavegrad":
                 # Its blocks multiply: untrained, at full size, a few steps overflow.
                 parameter.mul_(0.3)
     return vocoder

@@ -1,4 +1,4 @@
-"""The command ``bound`` on generators that know their data: an untrained folded one knows a Gaussian exactly."""
+"""The command ``bound`` on generators that know their data: an untrained one on spectra knows a Gaussian exactly."""
 
 import argparse
 import math
@@ -18,12 +18,12 @@ from tts_diffvoc.generator import Generator
 CARD = "# Gaussian\n\nA generator for tests.\n"
 # Deviations of the coefficients of what is diffused; the waveform is 10 times smaller.
 SPREAD = falling(HOP) / 2
-LENGTH = CONFIGS["folded"].length
+LENGTH = CONFIGS["spectra"].length
 
 
 def saved_model(tmp_path, spread):
     """An untrained generator, which is the best linear estimate for its deviations."""
-    generator = Generator(CONFIGS["folded"], "gaussian").eval()
+    generator = Generator(CONFIGS["spectra"], "gaussian").eval()
     generator.deviation.copy_(spread)
     save_generator(generator, tmp_path / "gaussian", CARD)
     return tmp_path / "gaussian"
@@ -33,7 +33,7 @@ def saved_data(tmp_path, spread, clips):
     """Clips of Gaussian noise of those deviations."""
     folder = tmp_path / "data"
     folder.mkdir()
-    for i, clip in enumerate(gaussian(spread, clips, LENGTH // HOP) / CONFIGS["folded"].scale):
+    for i, clip in enumerate(gaussian(spread, clips, LENGTH // HOP) / CONFIGS["spectra"].scale):
         soundfile.write(folder / f"{i:02d}.wav", clip.numpy(), 8000, subtype="PCM_16")
     return folder
 
@@ -62,7 +62,7 @@ def figures(said):
 
 def expected_bits(bits, variance="beta"):
     """Of a Gaussian's best denoiser in ``bits``-bit samples whose bins are narrow beside the last step's noise."""
-    config, total = CONFIGS["folded"], 0.0
+    config, total = CONFIGS["spectra"], 0.0
     levels = [1.0, *config.schedule.noise_levels.tolist()]
     for v in SPREAD.double().square().tolist():
         left = [v * (1 - a * a) / (a * a * v + 1 - a * a) for a in levels]
@@ -113,7 +113,7 @@ def test_a_fitted_decoder_takes_fewer_bits(tmp_path, capsys):
 
 def test_labels_come_from_names(tmp_path, capsys):
     torch.manual_seed(0)
-    save_generator(random_generator("folded with labels"), tmp_path / "model", CARD)
+    save_generator(random_generator("spectra with labels"), tmp_path / "model", CARD)
     data = tmp_path / "data"
     noise = 0.05 * np.random.default_rng(0).standard_normal((4, 700))
     for name, clip in zip(("two_x_1.wav", "one/5.wav", "2-b.flac", "five_x_2.wav"), noise):

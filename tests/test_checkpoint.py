@@ -22,34 +22,34 @@ def test_a_checkpoint_comes_back(vocoder, speech, tmp_path):
     assert torch.equal(again.generate(mel, seed=1), vocoder.generate(mel, seed=1))
 
 
-def test_files_have_the_mode_of_any_new_file(folded, tmp_path):
+def test_files_have_the_mode_of_any_new_file(diffwave, tmp_path):
     before = os.umask(0o027)
     try:
-        save_checkpoint(folded, tmp_path / "mine", "# Mine\n")
+        save_checkpoint(diffwave, tmp_path / "mine", "# Mine\n")
     finally:
         os.umask(before)
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "mine").iterdir()} == {0o640}
 
 
-def test_half_precision_is_read_as_float32(folded, tmp_path):
-    save_checkpoint(folded, tmp_path, "# Mine\n")
+def test_half_precision_is_read_as_float32(diffwave, tmp_path):
+    save_checkpoint(diffwave, tmp_path, "# Mine\n")
     again = load_checkpoint(tmp_path)
     assert {p.dtype for p in again.parameters()} == {torch.float32}
-    for name, value in folded.state_dict().items():
+    for name, value in diffwave.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, atol=1e-3, rtol=1e-3)
 
 
-def test_options_behind_the_name_become_defaults(folded, tmp_path):
-    save_checkpoint(folded, tmp_path, "# Mine\n")
-    vocoder = tts_diffvoc.load_vocoder(f"{tmp_path}?steps=2&seed=5&start=noise&sampler=ddpm")
-    assert vocoder.defaults == {"steps": 2, "seed": 5, "start": "noise", "sampler": "ddpm", "level": 0.9}
+def test_options_behind_the_name_become_defaults(diffwave, tmp_path):
+    save_checkpoint(diffwave, tmp_path, "# Mine\n")
+    vocoder = tts_diffvoc.load_vocoder(f"{tmp_path}?steps=2&seed=5&sampler=ddim")
+    assert vocoder.defaults == {"steps": 2, "seed": 5, "sampler": "ddim"}
     mel = torch.full((1, 80, 5), -3.0)
-    assert torch.equal(vocoder.generate(mel), vocoder.generate(mel, steps=2, seed=5, start="noise", sampler="ddpm"))
+    assert torch.equal(vocoder.generate(mel), vocoder.generate(mel, steps=2, seed=5, sampler="ddim"))
 
 
 @pytest.mark.parametrize("options, says", [("colour=blue", "colour"), ("steps=0", "at least"), ("steps=51", "50")])
-def test_bad_options_behind_the_name(folded, tmp_path, options, says):
-    save_checkpoint(folded, tmp_path, "# Mine\n")
+def test_bad_options_behind_the_name(diffwave, tmp_path, options, says):
+    save_checkpoint(diffwave, tmp_path, "# Mine\n")
     with pytest.raises(DiffvocError, match=says):
         tts_diffvoc.load_vocoder(f"{tmp_path}?{options}")
 
@@ -96,12 +96,30 @@ def unknown_setting(folder):
         (unknown_setting, "colour"),
     ],
 )
-def test_bad_checkpoints_are_refused(folded, tmp_path, spoil, says):
-    save_checkpoint(folded, tmp_path, "# Mine\n")
+def test_bad_checkpoints_are_refused(diffwave, tmp_path, spoil, says):
+    save_checkpoint(diffwave, tmp_path, "# Mine\n")
     spoil(tmp_path)
     with pytest.raises(DiffvocError, match=says) as caught:
         load_checkpoint(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"folded": True}, {"estimator": {"channels": 256, "blocks": 4, "iterations": 32}}])
+def test_a_folder_of_the_first_edition_is_told_how_to_train_again(diffwave, tmp_path, given):
+    save_checkpoint(diffwave, tmp_path, "# Mine\n")
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, **given}))
+    with pytest.raises(DiffvocError, match="first edition .* train it again: python recipes/.*finetune_vocoder.py"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_folder_that_the_first_edition_imported_still_loads(vocoder, speech, tmp_path):
+    """Of a published network: it says that it is not folded and has no estimator."""
+    save_checkpoint(vocoder, tmp_path, "# Mine\n", torch.float32)
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "folded": False, "estimator": None}))
+    mel = vocoder.mel(speech)[..., :10]
+    assert torch.equal(load_checkpoint(tmp_path).generate(mel, seed=1), vocoder.generate(mel, seed=1))
 
 
 def test_a_missing_folder_is_refused(tmp_path):
@@ -109,7 +127,7 @@ def test_a_missing_folder_is_refused(tmp_path):
         load_checkpoint(tmp_path / "nowhere")
 
 
-def test_an_unwritable_folder_is_refused(folded, tmp_path):
+def test_an_unwritable_folder_is_refused(diffwave, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DiffvocError, match="cannot be written"):
-        save_checkpoint(folded, tmp_path / "file" / "mine", "# Mine\n")
+    with pytest.raises(DiffvocError, match="cannot be written to .Not a directory"):
+        save_checkpoint(diffwave, tmp_path / "file" / "mine", "# Mine\n")

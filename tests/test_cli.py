@@ -10,8 +10,8 @@ from tts_diffvoc.cli import main
 
 
 @pytest.fixture
-def folder(folded, tmp_path):
-    save_checkpoint(folded, tmp_path / "voice", "# Voice\n\nA voice for tests.\n")
+def folder(diffwave, tmp_path):
+    save_checkpoint(diffwave, tmp_path / "voice", "# Voice\n\nA voice for tests.\n")
     return tmp_path / "voice"
 
 
@@ -27,8 +27,8 @@ def test_vocode_a_recording(folder, speech, tmp_path, rate, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["npy", "pt"])
-def test_vocode_a_saved_mel(folder, folded, speech, tmp_path, suffix):
-    mel, source, target = folded.mel(speech)[0], tmp_path / f"mel.{suffix}", tmp_path / "out.wav"
+def test_vocode_a_saved_mel(folder, diffwave, speech, tmp_path, suffix):
+    mel, source, target = diffwave.mel(speech)[0], tmp_path / f"mel.{suffix}", tmp_path / "out.wav"
     np.save(source, mel.numpy()) if suffix == "npy" else torch.save(mel, source)
     assert main(["vocode", str(source), "-o", str(target), "--vocoder", f"{folder}?steps=2&seed=1"]) == 0
     assert len(soundfile.read(target)[0]) == mel.shape[1] * 256

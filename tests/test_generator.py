@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_generators import CONFIGS, FOLDED, HOP, PLAIN, falling, gaussian, random_generator, sizes
+from small_generators import CONFIGS, HOP, PLAIN, SPECTRA, falling, gaussian, random_generator, sizes
 
 from tts_diffvoc.diffusion.process import q_sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.folded import remaining_error
 from tts_diffvoc.generator import Generator, GeneratorConfig, estimate_noise
+from tts_diffvoc.preconditioning import remaining_error
 
-LABELLED = ["plain with labels", "folded with labels"]
+LABELLED = ["plain with labels", "spectra with labels"]
 
 
 @pytest.fixture(params=CONFIGS)
@@ -28,9 +28,9 @@ def labelled(request) -> Generator:
 
 
 def wiener() -> Generator:
-    """An untrained folded generator, which knows deviations and nothing else."""
+    """An untrained generator on spectra, which knows deviations and nothing else."""
     torch.manual_seed(0)
-    made = Generator(CONFIGS["folded"]).eval()
+    made = Generator(CONFIGS["spectra"]).eval()
     made.deviation.copy_(falling(HOP))
     return made
 
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_samples(generator, sampler):
 
 
 def test_the_whole_schedule_is_the_default_and_defaults_serve():
-    generator, steps = random_generator("folded"), []
+    generator, steps = random_generator("spectra"), []
     generator.generate(seed=0, callback=lambda step, x, x0: steps.append(step))
     assert len(steps) == 100
     generator.defaults.update(steps=4, seed=5, sampler="ddim")
@@ -83,7 +83,7 @@ def test_names_and_numbers_of_labels(labelled):
 def test_untrained_generators_make_noise_of_the_expected_spectrum():
     made = wiener()
     x = made.encode(made.generate(64, sampler="ddim", seed=0, length=16 * 64))
-    found = made.transform(x).square().mean((0, 2)).sqrt()
+    found = made.mdct(x).square().mean((0, 2)).sqrt()
     torch.testing.assert_close(found, falling(HOP), atol=0.005, rtol=0.1)
 
 
@@ -148,14 +148,14 @@ def tones(*hertz: float) -> torch.Tensor:
 
 
 def wide(kind: str) -> Generator:
-    """An untrained folded generator of some more channels."""
+    """An untrained generator on spectra of some more channels."""
     torch.manual_seed(0)
     return Generator(replace(CONFIGS[kind], sizes=replace(CONFIGS[kind].sizes, residual_channels=32)))
 
 
-def test_a_folded_generator_beats_the_best_linear_estimate():
+def test_a_generator_on_spectra_beats_the_best_linear_estimate():
     """Deviations tell the spectrum of a tone; that it goes on evenly is for the network to learn."""
-    made, clips = wide("folded"), tones(*[440.0] * 8)
+    made, clips = wide("spectra"), tones(*[440.0] * 8)
     made.measure(clips)
     before = train(made, clips, 0)
     assert before == pytest.approx(1, abs=0.15)
@@ -173,7 +173,7 @@ def test_a_published_generator_beats_the_best_estimate_of_each_sample_by_itself(
 
 def test_labels_tell_what_a_clip_is():
     """Of two tones, the label says which it is where the noise does not let it be seen."""
-    made, clips, labels = wide("folded with labels"), tones(*[440.0, 1300.0] * 4), torch.tensor([0, 1] * 4)
+    made, clips, labels = wide("spectra with labels"), tones(*[440.0, 1300.0] * 4), torch.tensor([0, 1] * 4)
     made.measure(clips)
     train(made, clips, 80, labels)
     with torch.no_grad():
@@ -217,7 +217,7 @@ def test_gradients_reach_every_weight(generator):
 
 
 def test_measure_finds_the_deviations():
-    made = Generator(CONFIGS["folded"])
+    made = Generator(CONFIGS["spectra"])
     made.measure(gaussian(falling(HOP), 150, 64) / 10.0)
     torch.testing.assert_close(made.deviation, falling(HOP), atol=0.0, rtol=0.05)
     made.measure(torch.zeros(2, 512))
@@ -395,7 +395,7 @@ def test_interpolation_by_seed(generator):
         ({"sampler": "euler"}, "ddpm"),
         ({"seed": -1}, "seed"),
         ({"guidance": -1}, "guidance"),
-        ({"guidance": 1.0}, "give folded-with-labels a label"),
+        ({"guidance": 1.0}, "give spectra-with-labels a label"),
         ({"label": "seven"}, "no label 'seven'; its labels are one, two, 2"),
         ({"label": 3}, "0 to 2"),
         ({"label": -1}, "0 to 2"),
@@ -406,11 +406,11 @@ def test_interpolation_by_seed(generator):
 )
 def test_bad_options_are_refused(options, says):
     with pytest.raises(DiffvocError, match=says):
-        random_generator("folded with labels").generate(**options)
+        random_generator("spectra with labels").generate(**options)
 
 
 def test_an_unconditional_generator_takes_no_label():
-    made = random_generator("folded")
+    made = random_generator("spectra")
     for call in (
         lambda: made.generate(1, "one"),
         lambda: made.loss(torch.zeros(1, 512), torch.tensor([0])),
@@ -443,12 +443,12 @@ def test_an_unconditional_generator_takes_no_label():
         (lambda g, clip: g.interpolate(clip[0], clip[0], 5, 1), "at least 2"),
         (lambda g, clip: g.interpolate(clip[0], clip[0], 500), "no step"),
         (lambda g, clip: g.loss(clip, seeds=[1, 2]), "2 seeds"),
-        (lambda g, clip: random_generator("plain").measure(clip), "folded"),
+        (lambda g, clip: random_generator("plain").measure(clip), "has a hop"),
     ],
 )
 def test_bad_calls_are_refused(call, says):
     with pytest.raises(DiffvocError, match=says):
-        call(random_generator("folded"), torch.zeros(1, 64))
+        call(random_generator("spectra"), torch.zeros(1, 64))
 
 
 @pytest.mark.parametrize(
@@ -467,7 +467,7 @@ def test_bad_calls_are_refused(call, says):
 )
 def test_bad_configurations_are_refused(change, says):
     with pytest.raises(DiffvocError, match=says):
-        replace(CONFIGS["folded"], **change)
+        replace(CONFIGS["spectra"], **change)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -477,7 +477,7 @@ def test_configurations_survive_json(kind):
 
 
 def test_bad_json_is_refused():
-    values = GeneratorConfig(sizes(HOP), **FOLDED).to_dict()
+    values = GeneratorConfig(sizes(HOP), **SPECTRA).to_dict()
     for change, says in (({"colour": 1}, "colour"), ({"sizes": {"depth": 3}}, "does not fit")):
         with pytest.raises(DiffvocError, match=says):
             GeneratorConfig.from_dict({**values, **change})

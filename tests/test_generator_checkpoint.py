@@ -30,7 +30,7 @@ def test_a_generator_comes_back(kind, tmp_path):
 
 
 def test_half_precision_is_read_as_float32(tmp_path):
-    generator = random_generator("folded")
+    generator = random_generator("spectra")
     save_generator(generator, tmp_path, CARD)
     again = load_generator(tmp_path)
     assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
@@ -40,7 +40,7 @@ def test_half_precision_is_read_as_float32(tmp_path):
 
 
 def test_options_behind_the_name_become_defaults(tmp_path):
-    save_generator(random_generator("folded with labels"), tmp_path, CARD)
+    save_generator(random_generator("spectra with labels"), tmp_path, CARD)
     generator = load_generator(f"{tmp_path}?steps=2&seed=5&sampler=ddim&guidance=1.5")
     assert generator.defaults == {"steps": 2, "seed": 5, "sampler": "ddim", "guidance": 1.5}
     expected = generator.generate(1, "one", steps=2, seed=5, sampler="ddim", guidance=1.5)
@@ -73,8 +73,8 @@ def test_paths(tmp_path):
         load_generator("?steps=3")
 
 
-def test_vocoders_and_generators_are_told_apart(folded, tmp_path):
-    save_checkpoint(folded, tmp_path / "vocoder", "# Mine\n")
+def test_vocoders_and_generators_are_told_apart(diffwave, tmp_path):
+    save_checkpoint(diffwave, tmp_path / "vocoder", "# Mine\n")
     save_generator(random_generator("plain"), tmp_path / "spoken", CARD)
     with pytest.raises(
         DiffvocError, match="not the checkpoint of a tts-diffvoc generator.* is a tts-diffvoc checkpoint"
@@ -89,7 +89,7 @@ def test_vocoders_and_generators_are_told_apart(folded, tmp_path):
 
 
 def test_bad_checkpoints_are_refused(tmp_path):
-    save_generator(random_generator("folded"), tmp_path, CARD)
+    save_generator(random_generator("spectra"), tmp_path, CARD)
     values = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**values, "colour": 1}))
     with pytest.raises(DiffvocError, match="colour"):

@@ -19,7 +19,7 @@ CARD = "# Spoken\n\nA generator for tests.\n"
 
 @pytest.fixture
 def folder(tmp_path):
-    save_generator(random_generator("folded with labels"), tmp_path / "spoken", CARD)
+    save_generator(random_generator("spectra with labels"), tmp_path / "spoken", CARD)
     return str(tmp_path / "spoken")
 
 

@@ -241,11 +241,10 @@ def test_the_measure_is_zero_for_the_clip_itself(folder, speech):
     assert measure(speech / 2, speech, mel) == pytest.approx(math.log(2), rel=0.1)
 
 
-def test_a_voice_that_starts_from_its_estimate(folded, data, tmp_path, capsys):
-    save_checkpoint(folded, tmp_path / "folded", "# Folded\n")
-    assert run(tmp_path / "folded", data) == 2
-    assert "start=noise" in capsys.readouterr().err
-    assert run(f"{tmp_path / 'folded'}?start=noise", data, "--sampler", "ddpm", "--project", "1", "--trials", "3") == 0
+def test_a_vocoder_without_a_schedule_is_refused(spectral, data, tmp_path, capsys):
+    save_checkpoint(spectral, tmp_path / "spectral", "# Spectral\n")
+    assert run(tmp_path / "spectral", data) == 2
+    assert "has no noise schedule to tune" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_sentence(folder, data, tmp_path, capsys, monkeypatch):

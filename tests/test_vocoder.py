@@ -1,7 +1,6 @@
-"""Vocoders of each kind: shapes, seeds, options, losses that a step lowers, and what is refused."""
+"""Vocoders of the published networks: shapes, seeds, options, losses that a step lowers, and what is refused."""
 
 import json
-import math
 
 import pytest
 import torch
@@ -9,10 +8,9 @@ from small_vocoders import CONFIGS
 
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.estimator import EstimatorConfig
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
-from tts_diffvoc.vocoder import FOLDED_SCALE, Vocoder, VocoderConfig
+from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
 
 def test_mel_and_waveform_shapes(vocoder, speech):
@@ -30,14 +28,14 @@ def test_a_batch_of_one_frame(vocoder):
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm_solver_pp_2m", "langevin"])
 def test_the_same_seed_gives_the_same_samples(vocoder, speech, sampler):
     mel = vocoder.mel(speech)[..., :20]
-    one, again, other = (vocoder.generate(mel, steps=2, sampler=sampler, seed=s, start="noise") for s in (3, 3, 4))
+    one, again, other = (vocoder.generate(mel, steps=2, sampler=sampler, seed=s) for s in (3, 3, 4))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
 
-def test_without_a_seed_samples_differ(folded, speech):
-    mel = folded.mel(speech)[..., :20]
-    assert not torch.equal(folded.generate(mel), folded.generate(mel))
+def test_without_a_seed_samples_differ(vocoder, speech):
+    mel = vocoder.mel(speech)[..., :20]
+    assert not torch.equal(vocoder.generate(mel, steps=2), vocoder.generate(mel, steps=2))
 
 
 def test_callback_sees_each_step(vocoder):
@@ -46,9 +44,8 @@ def test_callback_sees_each_step(vocoder):
     assert steps == [0, 1, 2]
 
 
-def test_training_lowers_the_loss_and_leaves_the_estimator(vocoder, speech):
+def test_training_lowers_the_loss(vocoder, speech):
     mel = vocoder.mel(speech)[..., :86]
-    before = {k: v.clone() for k, v in vocoder.state_dict().items()}
     optimizer = torch.optim.Adam(vocoder.network.parameters(), lr=2e-3)
     losses = []
     for _ in range(30):
@@ -58,35 +55,6 @@ def test_training_lowers_the_loss_and_leaves_the_estimator(vocoder, speech):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.97 * losses[0]
-    changed = {k.split(".")[0] for k, v in vocoder.state_dict().items() if not torch.equal(v, before[k])}
-    assert changed == {"network"}
-
-
-def test_a_folded_network_that_predicts_nothing_is_the_best_linear_denoiser(folded, speech):
-    """With a silent network, white data of the expected deviation lose the noise as Wiener's filter says."""
-    torch.nn.init.zeros_(folded.network.output_projection.weight)
-    torch.nn.init.zeros_(folded.network.output_projection.bias)
-    mel = folded.mel(speech)[..., :86]
-    r = folded.scale(mel) * FOLDED_SCALE
-    generator = torch.Generator().manual_seed(0)
-    x0 = folded.transform.inverse(r * torch.randn(r.shape, generator=generator))
-    eps = torch.randn(x0.shape, generator=generator)
-    level = torch.tensor([0.9])
-    s = math.sqrt(1 - 0.81)
-    error = folded.transform(folded.denoiser(mel)(0.9 * x0 + s * eps, level) - eps).square()
-    expected = 0.81 * r.square() / (0.81 * r.square() + s * s)
-    assert error.mean().item() == pytest.approx(expected.mean().item(), rel=0.03)
-
-
-def test_starting_from_the_estimate_stays_near_it(folded, speech):
-    torch.nn.init.zeros_(folded.network.output_projection.weight)
-    torch.nn.init.zeros_(folded.network.output_projection.bias)
-    mel = folded.mel(speech)[..., :86]
-    estimate = folded.estimator(mel, torch.Generator().manual_seed(0))
-    near = folded.generate(mel, start="estimate", level=0.999, steps=2, seed=0)
-    far = folded.generate(mel, start="noise", steps=2, seed=0)
-    distance = [(wave - estimate).square().mean() / estimate.square().mean() for wave in (near, far)]
-    assert distance[0] < 0.1 < distance[1]
 
 
 def test_tuned_schedules_serve_their_number_of_steps():
@@ -105,25 +73,17 @@ def test_tuned_schedules_serve_their_number_of_steps():
         ({"steps": "six"}, "whole number"),
         ({"seed": -1}, "seed"),
         ({"sampler": "euler"}, "ddpm"),
-        ({"start": "silence"}, "noise"),
-        ({"start": "estimate", "level": 1.5}, "level"),
-        ({"start": "estimate", "level": 0.01}, "outside"),
     ],
 )
-def test_bad_options_are_refused(folded, options, says):
+def test_bad_options_are_refused(diffwave, options, says):
     with pytest.raises(DiffvocError, match=says):
-        folded.generate(torch.zeros(1, 80, 3), **options)
+        diffwave.generate(torch.zeros(1, 80, 3), **options)
 
 
 def test_bad_mels_are_refused_before_any_work(vocoder):
     for mel in (torch.zeros(1, 81, 3), torch.zeros(1, 80, 0), torch.full((1, 80, 3), float("nan"))):
         with pytest.raises(DiffvocError):
             vocoder.generate(mel, steps=1)
-
-
-def test_no_estimate_without_an_estimator():
-    with pytest.raises(DiffvocError, match="start=noise"):
-        Vocoder(CONFIGS["diffwave"]).generate(torch.zeros(1, 80, 3), start="estimate", level=0.9)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -141,9 +101,7 @@ def test_configurations_survive_json(kind):
         ({"sizes": DiffWaveConfig(n_mels=100)}, "100 bands"),
         ({"sizes": DiffWaveConfig(upsample_factors=(16, 15))}, "240 positions"),
         ({"mel": MelConfig(hop_length=300)}, "300"),
-        ({"folded": True}, "estimator"),
-        ({"mel": MelConfig(power=2), "estimator": EstimatorConfig()}, "as magnitudes and this one has power 2"),
-        ({"mel": MelConfig(power=2), "estimator": EstimatorConfig(), "folded": True}, "power 2"),
+        ({"sizes": DiffWaveConfig(in_channels=2)}, "2 channels"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(change, says):
@@ -153,10 +111,7 @@ def test_parts_that_do_not_fit_are_refused(change, says):
 
 
 def test_a_rows_loss_does_not_depend_on_its_batch(vocoder, speech):
-    """A folded vocoder weighs levels by what the whole batch leaves, so there each row is the same crop."""
     waveform = speech[:, : 3 * 20 * 256].reshape(3, -1)
-    if vocoder.config.folded:
-        waveform = waveform[:1].repeat(3, 1)
     mel = vocoder.mel(waveform)[..., :20]
     together = vocoder.loss(waveform, mel, seeds=[5, 2**62 - 1, 7])
     rows = [vocoder.loss(waveform[i : i + 1], mel[i : i + 1], seeds=[s]) for i, s in enumerate((5, 2**62 - 1, 7))]
@@ -171,33 +126,3 @@ def test_seeds_are_one_a_row(vocoder, speech):
     assert vocoder.loss(speech, mel, seeds=[1]) == vocoder.loss(speech, mel, seeds=[1])
     with pytest.raises(DiffvocError, match="2 seeds were given for a batch of 1"):
         vocoder.loss(speech, mel, seeds=[1, 2])
-
-
-def test_consistency_carries_the_mel_towards_the_given_one(vocoder, speech):
-    mel = vocoder.mel(speech)[..., :40]
-    errors = []
-    for iterations in (0, 1, 8):
-        waveform = vocoder.generate(mel, steps=2, seed=0, start="noise", consistency=iterations)
-        assert waveform.shape == (1, 40 * 256) and waveform.abs().max() <= 1
-        errors.append((vocoder.mel(waveform)[..., :40] - mel).abs().mean().item())
-    assert errors[0] > 1.2 * errors[1] > 1.2 * errors[2]
-
-
-def test_the_estimator_learns_magnitudes(folded, speech):
-    mel = folded.mel(speech)[..., :86]
-    optimizer = torch.optim.Adam(folded.estimator.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(25):
-        loss = folded.magnitude_loss(speech, mel)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.9 * losses[0]
-
-
-def test_magnitudes_need_an_estimator_and_whole_windows(folded, speech):
-    with pytest.raises(DiffvocError, match="no estimator to train"):
-        Vocoder(CONFIGS["diffwave"]).magnitude_loss(speech, torch.zeros(1, 80, 86))
-    with pytest.raises(DiffvocError, match="crops of 4 frames are too short; give at least 5"):
-        folded.magnitude_loss(speech[:, : 4 * 256], torch.zeros(1, 80, 4))

@@ -11,7 +11,7 @@ from tts_diffvoc.vocoder import NETWORKS, Vocoder, VocoderConfig
 
 AnyConfig = VocoderConfig | FlowConfig | SpectralConfig
 AnyVocoder = Vocoder | FlowVocoder | SpectralVocoder
-# What the networks of the first edition had and no other: None or False elsewhere, in folders that it imported.
+# What the networks of the first edition had and no other; None or False in folders that it imported.
 FIRST_EDITION = ("folded", "estimator")
 
 

@@ -70,6 +70,8 @@ class VocoderConfig:
             raise DiffvocError(
                 f"the network is conditioned on {self.sizes.n_mels} bands; this contract gives {self.mel.n_mels}."
             )
+        if self.sizes.in_channels != 1:
+            raise DiffvocError(f"the network has {self.sizes.in_channels} channels; a vocoder's has 1, the samples.")
         hop = self.mel.hop_length
         if self.sizes.positions_per_frame != hop:
             raise DiffvocError(

@@ -29,7 +29,7 @@ from tts_diffvoc.errors import DiffvocError
 VARIANCE = 0.05
 TRAINING = NoiseSchedule.log_snr(0.9999, 0.05, 50)
 TRAININGS = {
-    "folded": TRAINING,
+    "log-snr-50": TRAINING,
     "diffwave-50": published_schedule("diffwave-50"),
     "wavegrad-1000": published_schedule("wavegrad-1000"),
 }

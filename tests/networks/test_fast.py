@@ -49,8 +49,8 @@ def test_the_fast_path_computes_the_same(config, batch, frames, plain_linear, mo
 def test_the_fast_path_is_taken_on_a_cpu_and_only_there():
     network = random_diffwave(DiffWaveConfig(8, 2, 2))
     assert isinstance(fast_inference(network), FastDiffWave)
-    folded = random_diffwave(DiffWaveConfig(8, 2, 2, 16, (1,), 12))
-    assert fast_inference(folded) is folded
+    channels = random_diffwave(DiffWaveConfig(8, 2, 2, 16, (1,), 12))
+    assert fast_inference(channels) is channels
     other = WaveGrad(WaveGradConfig((4, 4), (8, 8), ((1, 2, 1, 2),) * 2, 8, (8, 8))).eval()
     assert fast_inference(other) is other
     with torch.inference_mode(False), torch.enable_grad():

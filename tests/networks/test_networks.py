@@ -46,8 +46,8 @@ def test_wavegrad_takes_any_hop(factors):
     assert network(x, torch.tensor([0.9, 0.1]), network.condition(torch.randn(2, 80, 3))).shape == x.shape
 
 
-def test_folded_networks_take_channels():
-    one = DiffWave(DiffWaveConfig(8, 2, 2, 16, (1,), 12), SCHEDULE)
+def test_networks_take_channels():
+    one = DiffWave(DiffWaveConfig(8, 2, 2, n_mels=16, upsample_factors=(1,), in_channels=12), SCHEDULE)
     two = WaveGrad(WaveGradConfig((1, 1), (8, 8), ((1, 2, 1, 2),) * 2, 8, (8, 8), n_mels=16, in_channels=12))
     for network in (one, two):
         x = torch.randn(3, 12, 7)

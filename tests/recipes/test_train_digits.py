@@ -20,7 +20,7 @@ from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation.classifier import mask, mix, vary
 
 SMALL_NET = {"channels": 4, "skip": 6, "cycle": 3, "cycles": 1}
-FOLDED = GeneratorConfig(sizes(128, residual_channels=32), NoiseSchedule.log_snr(0.99, 0.05, 20), 8000, 8192, hop=128)
+SPECTRA = GeneratorConfig(sizes(128, residual_channels=32), NoiseSchedule.log_snr(0.99, 0.05, 20), 8000, 8192, hop=128)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,11 @@ def train_diffwave(data, output, kind="conditional", steps=4, rate=2e-3, batch=4
     module = recipe("fsdd/train_diffwave")
     options = diffwave.parse("", ["small"], words(kind, "--data", data, "--output", output, "--steps", steps))
     config = replace(module.SMALL, learning_rate=rate, ema_decay=0.9, warmup_steps=2)
-    diffwave.train(options, FOLDED, config, batch, module.DRAW["small"])
+    diffwave.train(options, SPECTRA, config, batch, module.DRAW["small"])
 
 
 def test_diffwave_learns_its_tones(data, tmp_path):
-    """A folded network's loss is 1 for the best linear estimate; what it learns of the tones is below."""
+    """The loss of a network on spectra is 1 for the best linear estimate; what it learns of the tones is below."""
     train_diffwave(data, tmp_path, steps=40, rate=5e-3, batch=16)
     losses = [row["held_loss"] for row in log(tmp_path) if "held_loss" in row]
     assert len(losses) == 4 and losses[-1] < losses[0] and losses[-1] < 1

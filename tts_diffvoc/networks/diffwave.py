@@ -22,9 +22,8 @@ from tts_diffvoc.errors import DiffvocError
 class DiffWaveConfig:
     """Sizes of a DiffWave network.
 
-    ``in_channels`` is 1 for the published network, which sees one sample a position; a folded one sees a
-    block of ``in_channels`` transform coefficients a position (:class:`tts_diffvoc.lapped.LappedTransform`).
-    ``upsample_factors`` multiply to the positions of a mel frame: (16, 16) for a hop of 256 unfolded. Without mel
+    ``in_channels`` is 1 for the published network, which works on samples; more are those of a spectrum
+    (:mod:`tts_diffvoc.preconditioning`). ``upsample_factors`` multiply to the hop of the mel. Without mel
     (``n_mels`` 0) nothing is upsampled, and ``upsample_factors`` are ignored. With ``labels`` the network is
     conditioned on one of so many classes, or on none of them, by an embedding of ``label_channels``.
     """
@@ -55,8 +54,8 @@ class DiffWaveConfig:
 
     @property
     def mel_only(self) -> bool:
-        """Whether the mel is all that the network is conditioned on, as the fast paths take it."""
-        return self.n_mels > 0 and self.labels == 0
+        """Whether it maps a waveform and a mel to noise and is told nothing else, as the fast paths take it."""
+        return self.n_mels > 0 and self.labels == 0 and self.in_channels == 1
 
 
 BASE = DiffWaveConfig()
@@ -258,25 +257,23 @@ class DiffWave(nn.Module):
         """Predict the noise in ``x``.
 
         Args:
-            x: [B, T], or [B, in_channels, positions] of a folded network.
+            x: [B, T], or [B, in_channels, positions] where there are several channels.
             noise_level: [B], the square root of the cumulated alphas, within the training schedule.
             conditioning: from :meth:`condition`.
 
         Returns: the noise, of the shape of ``x``.
         Raises: DiffvocError for a noise level outside the training range, or lengths that do not match.
         """
-        folded = x.dim() == 3
         if conditioning.length not in (None, x.shape[-1]):
             raise DiffvocError(
                 f"x has {x.shape[-1]} positions and its condition {conditioning.length}; they must be equal."
             )
         embedding = self.diffusion_embedding(fractional_step(self.schedule, noise_level))
-        h = F.relu(self.input_projection(x if folded else x.unsqueeze(1)))
+        h = F.relu(self.input_projection(x.reshape(len(x), self.config.in_channels, -1)))
         skips: Tensor | None = None
         for layer, condition in zip(self.residual_layers, conditioning.layers):
             h, skip = layer(h, embedding, condition)
             skips = skip if skips is None else skips + skip
         assert skips is not None
         h = F.relu(self.skip_projection(skips * math.sqrt(1.0 / len(self.residual_layers))))
-        eps = self.output_projection(h)
-        return eps if folded else eps.squeeze(1)
+        return self.output_projection(h).reshape(x.shape)

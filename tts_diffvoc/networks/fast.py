@@ -83,7 +83,7 @@ def find_linear() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 
 class FastDiffWave:
-    """A drop-in for an unfolded :class:`DiffWave` of mels on a CPU, float32, inference only.
+    """A drop-in for a :class:`DiffWave` of mels on a CPU, float32, inference only.
 
     The weights are repacked when it is made and not looked at again. Not for several threads at once: its buffers
     are its own.
@@ -174,12 +174,12 @@ class FastDiffWave:
 def fast_inference(network: DiffWave | WaveGrad) -> Any:
     """The fast path of ``network`` where there is one, else the network itself.
 
-    There is one for an unfolded DiffWave that is conditioned on a mel alone, in evaluation mode, without gradients, on
-    a CPU, in float32.
+    There is one for a DiffWave that is conditioned on a mel alone, in evaluation mode, without gradients, on a CPU, in
+    float32.
     """
-    if not isinstance(network, DiffWave) or network.training or network.config.in_channels > 1:
+    if not isinstance(network, DiffWave) or not network.config.mel_only:
         return network
-    if torch.is_grad_enabled() or not network.config.mel_only:
+    if torch.is_grad_enabled() or network.training:
         return network
     weight = network.input_projection.weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32:

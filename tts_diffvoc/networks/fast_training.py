@@ -153,7 +153,7 @@ class ResidualStack(torch.autograd.Function):
 
 
 class TrainingDiffWave:
-    """A stand-in for an unfolded :class:`DiffWave` that is being trained on a CPU in float32.
+    """A stand-in for a :class:`DiffWave` that is being trained on a CPU in float32.
 
     It calls the network's own parameters, so that their gradients are those of :meth:`DiffWave.forward`.
     """
@@ -198,7 +198,7 @@ def _layer_weights(layer: ResidualLayer) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 def fast_training(network: DiffWave | WaveGrad) -> DiffWave | WaveGrad | TrainingDiffWave:
     """The fast path of ``network`` where it has one and gradients are wanted, else ``network`` itself."""
-    if not isinstance(network, DiffWave) or network.config.in_channels != 1 or not network.config.mel_only:
+    if not isinstance(network, DiffWave) or not network.config.mel_only:
         return network
     if not torch.is_grad_enabled():
         return network

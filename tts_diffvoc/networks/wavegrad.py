@@ -24,8 +24,8 @@ class WaveGradConfig:
     ``factors``, ``channels`` and ``dilations`` describe the upsampling blocks from the mel to the signal;
     the downsampling blocks mirror them. ``down_channels`` belong to the convolution that reads the signal and
     the downsampling blocks after it. ``repeats`` = 2 is the paper's Large: each block is followed by one more
-    without resampling (27.6 million parameters so; the paper says 23). ``in_channels`` above 1 is a
-    folded network, see :class:`DiffWaveConfig`.
+    without resampling (27.6 million parameters so; the paper says 23). ``in_channels`` is 1 for the published
+    network, which works on samples; more are those of a spectrum (:mod:`tts_diffvoc.spectral`).
     ``level_scale`` multiplies the noise level before its sinusoids (the paper's C = 5000; the public
     package uses 1). Of other publishers' variants, ``level_encoding`` "added" adds the noise level itself and
     sinusoids of the position, over 5000 (Coqui TTS), instead of "sinusoids" of the noise level, and
@@ -215,19 +215,18 @@ class WaveGrad(nn.Module):
         """Predict the noise in ``x``.
 
         Args:
-            x: [B, T], or [B, in_channels, positions] of a folded network.
+            x: [B, T], or [B, in_channels, positions] where there are several channels.
             noise_level: [B], the square root of the cumulated alphas, in (0, 1].
             conditioning: from :meth:`condition`.
 
         Returns: the noise, of the shape of ``x``.
         Raises: DiffvocError when lengths do not match.
         """
-        folded = x.dim() == 3
         if x.shape[-1] != conditioning.length:
             raise DiffvocError(
                 f"x has {x.shape[-1]} positions and its mel conditions {conditioning.length}; they must be equal."
             )
-        h = x if folded else x.unsqueeze(1)
+        h = x.reshape(len(x), self.config.in_channels, -1)
         repeats = self.config.repeats
         modulations = []
         for i, film in enumerate(self.film):
@@ -238,5 +237,4 @@ class WaveGrad(nn.Module):
         h = conditioning.hidden
         for i, block in enumerate(self.upsample):
             h = block(h, *modulations[-1 - i // repeats])
-        eps = self.last_conv(h)
-        return eps if folded else eps.squeeze(1)
+        return self.last_conv(h).reshape(x.shape)

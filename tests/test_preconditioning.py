@@ -1,14 +1,55 @@
-"""A folded network that answers with gains: what it sees, what becomes of its answer, and the guided estimate."""
+"""Generators on spectra: exact transforms, and networks that answer with gains."""
 
 import pytest
 import torch
 from small_generators import CONFIGS, HOP, random_generator
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.folded import LEAST_POWER, with_gains
 from tts_diffvoc.generator import GeneratorConfig
+from tts_diffvoc.preconditioning import LEAST_POWER, MDCT, STFT, with_gains
 
-KIND = "folded with gains"
+KIND = "spectra with gains"
+
+
+@pytest.mark.parametrize("block, blocks", [(2, 3), (64, 5), (256, 2)])
+def test_the_mdct_is_orthonormal(block, blocks):
+    mdct = MDCT(block)
+    identity = torch.eye(block * blocks)
+    matrix = mdct(identity).transpose(1, 2).reshape(len(identity), -1)
+    torch.testing.assert_close(matrix @ matrix.T, identity, atol=1e-5, rtol=0)
+    torch.testing.assert_close(mdct.inverse(mdct(identity)), identity, atol=1e-5, rtol=0)
+
+
+def test_the_mdct_puts_a_tone_into_its_bin():
+    time = torch.arange(256 * 40) / 22050
+    power = MDCT(256)(torch.sin(2 * torch.pi * 1000 * time).unsqueeze(0)).square().mean(-1)[0]
+    assert int(power.argmax()) == int(1000 / (22050 / 512))
+
+
+def test_the_stft_inverts_and_keeps_variance():
+    stft = STFT(1024, 256)
+    waveform = torch.randn(2, 256 * 30, generator=torch.Generator().manual_seed(0))
+    spectrum = stft(waveform)
+    assert spectrum.shape == (2, 1026, 30)
+    assert 0.97 < spectrum[..., 4:-4].var().item() < 1.03
+    torch.testing.assert_close(stft.inverse(spectrum), waveform, atol=1e-5, rtol=0)
+
+
+def test_frames_are_centred_on_their_hop():
+    click = torch.zeros(1, 256 * 9)
+    click[0, 4 * 256 + 128] = 1.0
+    energy = STFT(1024, 256)(click).square().sum(1)[0]
+    assert int(energy.argmax()) == 4
+    torch.testing.assert_close(energy[3], energy[5])
+
+
+def test_bad_sizes_are_refused():
+    with pytest.raises(DiffvocError, match="even"):
+        MDCT(7)
+    with pytest.raises(DiffvocError, match="multiple"):
+        MDCT(8)(torch.zeros(1, 9))
+    with pytest.raises(DiffvocError, match="overlap"):
+        STFT(300, 256)
 
 
 def spectra(bins=5, frames=7):
@@ -42,7 +83,7 @@ def test_a_gain_scales_its_bin_and_keeps_its_phase():
 
 
 def test_such_a_generator_is_told_by_its_channels():
-    assert CONFIGS[KIND].gains and not CONFIGS["folded"].gains and not CONFIGS["plain"].gains
+    assert CONFIGS[KIND].gains and not CONFIGS["spectra"].gains and not CONFIGS["plain"].gains
     assert GeneratorConfig.from_dict(CONFIGS[KIND].to_dict()) == CONFIGS[KIND]
     values = CONFIGS[KIND].to_dict()
     values["sizes"]["in_channels"] -= 1
