@@ -49,9 +49,7 @@ def lines_of_training(rows: list[Row]) -> list[list[Row]]:
 
 def plot(board: Leaderboard, column: Column) -> Plot | None:
     """Quality over the minutes that a system was trained for, a line a training."""
-    lines = [
-        [row for row in line if row.value(column.name) is not None] for line in lines_of_training(board.systems())
-    ]
+    lines = [[row for row in line if row.value(column.name) is not None] for line in lines_of_training(board.systems())]
     lines = [line for line in lines if len(line) > 1]
     if not lines:
         return None

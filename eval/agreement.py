@@ -1,0 +1,8 @@
+"""Do two runs agree in everything but timings: `python eval/agreement.py --help` tells how."""
+
+import sys
+
+from tts_diffvoc_eval.agreement import main
+
+if __name__ == "__main__":
+    sys.exit(main())

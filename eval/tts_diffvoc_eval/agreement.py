@@ -1,0 +1,73 @@
+"""Do two runs agree in everything but timings?
+
+    python eval/agreement.py results/one results/other
+
+Prints, for each metric, how many values were compared, and the largest difference as a share of the larger value, with
+where it is. Ends with status 1 if one is above --tolerance, or if a value or a failure is in one run alone. Another
+processor or library rounds differently, and samplers carry that on: 2 % is what was seen between machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval import records
+
+KINDS = ("quality", "diversity")
+LEAST = 0.01  # near zero a share means nothing; this is far below what any metric's decimals show
+
+
+def values(run: Path) -> pd.Series:
+    """Every value of a run, NaN where there is none, by metric and by where it was measured."""
+    found = {
+        (metric, " ".join(str(record.get(name, "")) for name in ("system", "clip", "seed")).strip()): value
+        for kind in KINDS
+        for record in records.lines(run, kind)
+        for metric, value in {**record["values"], "failures": float(record["error"] is not None)}.items()
+    }
+    if not found:
+        raise DiffvocError(f"{run} holds no records; give two folders that compare.py wrote.")
+    return pd.Series(found, dtype=float).rename_axis(["metric", "where"])
+
+
+def compare(one: Path, other: Path) -> pd.DataFrame:
+    """By metric: how many ``values`` were compared, how many are in ``one_run_alone``, the ``largest`` difference as a
+    share of the larger value (of 0.01 at least), and ``where`` it is.
+
+    Raises: DiffvocError for a folder without records.
+    """
+    pair = pd.concat([values(one), values(other)], axis=1, keys=["a", "b"])
+    share = (pair.a - pair.b).abs() / pair.abs().max(axis=1).clip(lower=LEAST)
+    pair = pair.assign(share=share.fillna(0.0), alone=pair.a.isna() != pair.b.isna()).reset_index()
+    worst = pair.loc[pair.groupby("metric", sort=False)["share"].idxmax()].set_index("metric")
+    groups = pair.groupby("metric", sort=False)
+    return pd.DataFrame(
+        {
+            "values": groups.size(),
+            "one_run_alone": groups["alone"].sum(),
+            "largest": worst["share"],
+            "where": worst["where"],
+        }
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("one", type=Path)
+    parser.add_argument("other", type=Path)
+    parser.add_argument("--tolerance", type=float, default=0.02, help="share of the larger value (default: 0.02)")
+    options = parser.parse_args(arguments)
+    try:
+        found = compare(options.one, options.other)
+    except DiffvocError as error:
+        print(f"agreement.py: {error}", file=sys.stderr)
+        return 2
+    print(found.to_markdown(floatfmt=".2%"))
+    agree = not found["one_run_alone"].any() and (found["largest"] <= options.tolerance).all()
+    print(f"\nThe runs {'agree' if agree else 'do not agree'} within {options.tolerance:.0%}, timings left out.")
+    return 0 if agree else 1
