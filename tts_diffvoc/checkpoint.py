@@ -6,7 +6,6 @@ Nothing is unpickled: weights are safetensors, the configuration is plain JSON.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tts_diffvoc.base import AudioModel, MelVocoder
 from tts_diffvoc.building import AnyVocoder, build, config_from_dict
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder, reason, replacing, write_beside
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.naming import WEIGHTS
 
@@ -105,29 +105,16 @@ def save_generator(generator: Generator, folder: str | Path, card: str, dtype: t
 
 
 def _save(model: AudioModel, folder: Path, kind: str, card: str, dtype: torch.dtype) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
-        beside = folder / f".{WEIGHTS}.part"
-        write_weights(beside, weights)
-        os.replace(beside, folder / WEIGHTS)
-        values = {"format": kind, **model.config.to_dict()}
-        write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
-        write_beside(folder / "README.md", card)
-    except OSError as error:
-        raise DiffvocError(f"the checkpoint cannot be written to {folder}: {error.strerror or error}.") from None
+    make_folder(folder)
+    write_weights(folder / WEIGHTS, {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()})
+    write_beside(folder / "config.json", json.dumps({"format": kind, **model.config.to_dict()}, indent=1) + "\n")
+    write_beside(folder / "README.md", card)
 
 
 def write_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
     """Write safetensors with the mode of any new file: safetensors' own writer lets nobody but its owner read them."""
-    path.write_bytes(to_bytes(weights))
-
-
-def write_beside(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader never sees half of it."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        beside.write_bytes(to_bytes(weights))
 
 
 def copy_checkpoint(folder: Path, target: Path) -> None:
@@ -141,7 +128,7 @@ def copy_checkpoint(folder: Path, target: Path) -> None:
         beside.rename(target)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise DiffvocError(f"{folder} cannot be copied to {target}: {error.strerror or error}.") from None
+        raise DiffvocError(f"{folder} cannot be copied to {target}: {reason(error)}.") from None
 
 
 def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> None:
@@ -155,10 +142,7 @@ def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> N
     values = read_config(folder)
     inference = {**values.get("inference", {}), **{str(n): list(s.betas) for n, s in schedules.items()}}
     values["inference"] = dict(sorted(inference.items(), key=lambda item: int(item[0])))
-    try:
-        write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
-    except OSError as error:
-        raise DiffvocError(f"{folder}/config.json cannot be written: {error.strerror or error}.") from None
+    write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
 
 
 def load_vocoder(spec: str | Path, device: str | torch.device = "cpu") -> AnyVocoder:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tts_diffvoc import __version__, generators, voices
 from tts_diffvoc.commands import bound, denoise, extract_mels, generate, import_checkpoint, interpolate, tune
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import check_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +81,7 @@ def read_input(path: Path, vocoder: AnyVocoder) -> tuple[Tensor, int | None]:
 
 
 def vocode(options: argparse.Namespace) -> None:
-    from tts_diffvoc.audio import check_writable, write_wav
+    from tts_diffvoc.audio import write_wav
     from tts_diffvoc.checkpoint import load_vocoder, parse_options
 
     check_writable(options.output)

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from tts_diffvoc.commands.generating import add_common, load, read_clip, seed_of
+from tts_diffvoc.files import check_writable
 
 HELP = "take noise off a recording with a generator"
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Denoise the recording and say from where."""
-    from tts_diffvoc.audio import check_writable, write_wav
+    from tts_diffvoc.audio import write_wav
 
     check_writable(options.output)
     generator = load(options)

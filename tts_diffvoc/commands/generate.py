@@ -6,8 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
-from tts_diffvoc.commands.generating import add_common, as_text, load, make_folder, seed_of
+from tts_diffvoc.commands.generating import add_common, as_text, load, seed_of
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder
 
 HELP = "make new clips from noise with a generator"
 # Clips at a time.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,22 +51,10 @@ def seed_of(options: argparse.Namespace, generator: Generator) -> int:
     return parse_seed(str(own if options.seed is None else options.seed))
 
 
-def make_folder(folder: Path) -> None:
-    """Make ``folder`` where it is not there yet; DiffvocError when nothing can be written to it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DiffvocError(f"the folder {folder} cannot be made: {error.strerror or error}.") from None
-    if not os.access(folder, os.W_OK):
-        raise DiffvocError(f"{folder} cannot be written to; give a folder that you may write to.")
-
-
 def read_clip(path: Path, generator: Generator) -> Tensor:
     """The recording [T] at the generator's rate; a sentence says so where it had another."""
     from tts_diffvoc.audio import read_audio, resample
 
-    if not path.is_file():
-        raise DiffvocError(f"there is no file {path}; give a recording (wav, flac).")
     samples, rate = read_audio(path)
     if not len(samples):
         raise DiffvocError(f"{path} holds no samples; give a recording of some length.")

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tts_diffvoc.commands.generating import add_common, load, make_folder, read_clip, seed_of
+from tts_diffvoc.commands.generating import add_common, load, read_clip, seed_of
+from tts_diffvoc.files import make_folder
 
 if TYPE_CHECKING:
     from torch import Tensor

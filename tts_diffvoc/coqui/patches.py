@@ -18,6 +18,7 @@ from tts_diffvoc import voices
 from tts_diffvoc.coqui import arguments, support, zoo
 from tts_diffvoc.english import sentences
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import replacing
 
 logger = logging.getLogger("TTS.diffvoc")
 
@@ -176,14 +177,8 @@ def _save_wav(original: Callable[..., None], self: Any, wav: Any, path: Any, pip
     arguments.check_out_path(path)
     if path.exists() and not path.is_file():
         return original(self, wav, path, pipe_out)
-    beside = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as beside:
         original(self, wav, beside, pipe_out)
-        os.replace(beside, path)
-    except OSError as error:
-        raise DiffvocError(f"the output path {path} cannot be written ({error.strerror or error}).") from None
-    finally:
-        beside.unlink(missing_ok=True)
     return None
 
 

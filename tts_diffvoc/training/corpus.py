@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from tts_diffvoc.audio import read_blocks, resampled_length
+from tts_diffvoc.audio import read_header as read_audio_header
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import check_readable
 from tts_diffvoc.mel import MelConfig
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 # A full-scale run of this many samples is no peak but a cut one.
 CLIPPED_RUN = 3
 SILENCE_DB = -60.0
-BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Recording:
         channels: channels in the file; they are averaged when read.
         mel: saved mel that belongs to it (.npy, [M, F]), None to compute it from the audio.
         condition: its speaker or other class, None where conditions do not matter.
+        highpass: whether what lies below 20 Hz is taken off when it is read.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Recording:
     channels: int
     mel: Path | None = None
     condition: str | None = None
+    highpass: bool = True
 
     @property
     def seconds(self) -> float:
@@ -48,7 +51,7 @@ class Recording:
 
     def length(self, rate: int) -> int:
         """Samples once resampled to ``rate``."""
-        return -(-self.samples * rate // self.rate)
+        return resampled_length(self.samples, self.rate, rate)
 
 
 @dataclass
@@ -122,14 +125,7 @@ def list_audio(folder: Path) -> list[Path]:
 
 def read_header(path: Path, name: str | None = None, mel: Path | None = None) -> Recording:
     """The recording in ``path`` by its header; DiffvocError says why it is none."""
-    import soundfile
-
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError):
-        exists = path.is_file()
-        raise DiffvocError(f"{path} {'is not audio' if exists else 'is not there'}.") from None
-    return Recording(path, name or path.stem, info.frames, info.samplerate, info.channels, mel)
+    return Recording(path, name or path.stem, *read_audio_header(path), mel)
 
 
 def why_unusable(recording: Recording, mel: MelConfig) -> str | None:
@@ -147,7 +143,13 @@ def why_unusable(recording: Recording, mel: MelConfig) -> str | None:
     return None
 
 
-def scan(folder: str | Path, mel: MelConfig, features: str | Path | None = None, listen: bool = True) -> Corpus:
+def scan(
+    folder: str | Path,
+    mel: MelConfig,
+    features: str | Path | None = None,
+    listen: bool = True,
+    highpass: bool = True,
+) -> Corpus:
     """Look at every recording below ``folder``.
 
     Args:
@@ -157,6 +159,7 @@ def scan(folder: str | Path, mel: MelConfig, features: str | Path | None = None,
         mel: the contract that recordings must be able to fill.
         features: folder of saved mels, ``<name>.npy`` for each recording; None to compute mels.
         listen: read the audio too, for silence, clipping and invalid samples.
+        highpass: take off what lies below 20 Hz when the recordings are read.
 
     Raises: DiffvocError when there is no folder, no audio in it, or nothing that can be used.
     """
@@ -171,10 +174,19 @@ def scan(folder: str | Path, mel: MelConfig, features: str | Path | None = None,
     quiet, total = 0, 0
     for path in paths:
         name = path.relative_to(folder).with_suffix("").as_posix()
-        reason, heard = _look(corpus, path, name, mel, features, listen)
+        try:
+            recording = replace(read_header(path, name, _find_mel(features, folder, name)), highpass=highpass)
+            heard = hear(read_blocks(path)) if listen else Finding()
+        except DiffvocError as error:
+            reason: str | None = str(error).removeprefix(f"{path} ").partition(";")[0]
+        else:
+            reason = why_unusable(recording, mel) or heard.reason
         if reason:
             corpus.skipped.append((name + path.suffix, reason))
-        quiet, total = quiet + heard[0], total + heard[1]
+            continue
+        corpus.recordings.append(recording)
+        corpus.clipped += [name] if heard.clipped else []
+        quiet, total = quiet + heard.quiet, total + heard.blocks
     corpus.quiet_share = quiet / total if total else 0.0
     if not corpus.recordings:
         reasons = "; ".join(f"{reason} ({names[0]})" for reason, names in list(corpus._by_reason().items())[:3])
@@ -182,40 +194,15 @@ def scan(folder: str | Path, mel: MelConfig, features: str | Path | None = None,
     return corpus
 
 
-def _look(
-    corpus: Corpus, path: Path, name: str, mel: MelConfig, features: str | Path | None, listen: bool
-) -> tuple[str | None, tuple[int, int]]:
-    """Add a file to the corpus, or say why not; beside it how many blocks are quiet, of how many."""
-    saved = None
-    if features is not None:
-        saved = _find_mel(Path(features).expanduser(), corpus.folder, name)
-        if saved is None:
-            return f"no saved mel of it in {features}", (0, 0)
-    try:
-        recording = read_header(path, name, saved)
-    except DiffvocError:
-        return "not audio, whatever its name says", (0, 0)
-    reason = why_unusable(recording, mel)
-    if reason or not listen:
-        if not reason:
-            corpus.recordings.append(recording)
-        return reason, (0, 0)
-    try:
-        finding = hear(_blocks(path))
-    except DiffvocError:
-        return "cannot be read to its end", (0, 0)
-    if finding.reason:
-        return finding.reason, (0, 0)
-    corpus.recordings.append(recording)
-    if finding.clipped:
-        corpus.clipped.append(name)
-    return None, (finding.quiet, finding.blocks)
-
-
-def _find_mel(features: Path, folder: Path, name: str) -> Path | None:
-    """The saved mel of a recording, also when the mels were extracted from the folder above."""
-    places = (features / f"{name}.npy", features / folder.resolve().name / f"{name}.npy")
-    return next((place for place in places if place.is_file()), None)
+def _find_mel(features: str | Path | None, folder: Path, name: str) -> Path | None:
+    """The saved mel of a recording, also when the mels were extracted from the folder above; None to make it."""
+    if features is None:
+        return None
+    root = Path(features).expanduser()
+    for place in (root / f"{name}.npy", root / folder.resolve().name / f"{name}.npy"):
+        if place.is_file():
+            return place
+    raise DiffvocError(f"no saved mel of it in {features}; extract it.")
 
 
 @dataclass
@@ -229,12 +216,10 @@ class Finding:
 
 
 def hear(blocks: Iterable[np.ndarray]) -> Finding:
-    """Silence, clipping and invalid samples in float blocks [n, channels] of one recording."""
+    """Silence and clipping in float blocks [n, channels] of one recording."""
     finding, peak = Finding(), 0.0
     full = np.zeros(0, dtype=bool)
     for block in blocks:
-        if not np.isfinite(block).all():
-            return Finding("it holds NaN or infinite samples")
         level = np.abs(block).max(axis=1, initial=0.0)
         peak = max(peak, float(level.max(initial=0.0)))
         # A run may begin in the block before.
@@ -250,16 +235,6 @@ def hear(blocks: Iterable[np.ndarray]) -> Finding:
     return finding
 
 
-def _blocks(path: Path) -> Iterator[np.ndarray]:
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(path) as file:
-            yield from file.blocks(BLOCK, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError):
-        raise DiffvocError(f"{path} cannot be read to its end.") from None
-
-
 def _missing_clips(folder: Path, paths: list[Path]) -> list[str]:
     """Names in an LJ Speech ``metadata.csv``, in the folder or beside its ``wavs``, that no audio file has."""
     tables = [place / "metadata.csv" for place in (folder, folder.parent) if place == folder or folder.name == "wavs"]
@@ -267,7 +242,17 @@ def _missing_clips(folder: Path, paths: list[Path]) -> list[str]:
     if table is None:
         return []
     stems = {path.stem for path in paths}
-    with table.open(encoding="utf-8", errors="replace", newline="") as lines:
-        rows = csv.reader(lines, delimiter="|", quoting=csv.QUOTE_NONE)
-        names = [Path(row[0]).name for row in rows if row and row[0].strip()]
-    return [name for name in names if name not in stems and Path(name).stem not in stems]
+    names = [Path(row[0]).name for row in read_transcripts(table)]
+    return [name for name in dict.fromkeys(names) if name and name not in stems and Path(name).stem not in stems]
+
+
+def read_transcripts(path: Path) -> list[list[str]]:
+    """The lines of an LJ Speech ``metadata.csv``, id|text|..., as columns without spaces around them; at least one.
+
+    A byte order mark, either kind of line end, empty lines and bytes that are no UTF-8 do no harm.
+
+    Raises: DiffvocError when it cannot be read.
+    """
+    check_readable(path)
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    return [[column.strip() for column in line.split("|")] for line in lines if line.strip()]

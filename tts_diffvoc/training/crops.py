@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from math import gcd
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,40 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from tts_diffvoc.audio import read_audio, resample
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, compress, expand, log_mel
 from tts_diffvoc.training.conditions import numbered
 from tts_diffvoc.training.corpus import Recording, read_header, why_unusable
 
-# Zero crossings of the resampling filter on each side.
-FILTER_WIDTH = 64
-
-
-@lru_cache(maxsize=8)
-def _resampler(rate: int, wanted: int) -> torch.nn.Module:
-    from torchaudio.transforms import Resample  # a heavy import, paid only when rates differ
-
-    return Resample(rate, wanted, lowpass_filter_width=FILTER_WIDTH)
-
-
-def read_samples(recording: Recording, start: int, stop: int) -> Tensor:
-    """Samples [stop - start] of the file, channels averaged, float32.
-
-    Raises: DiffvocError when the file is gone or no longer what its header said.
-    """
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(recording.path) as file:
-            file.seek(start)
-            samples = file.read(stop - start, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError):
-        raise DiffvocError(
-            f"{recording.path} cannot be read any more; put it back, or take it out of the corpus."
-        ) from None
-    if len(samples) != stop - start:
-        raise DiffvocError(f"{recording.path} has become shorter since training began; put the recording back.")
-    return torch.from_numpy(samples.mean(axis=1))
+# Samples on each side, at the lower of two rates, in which soxr's filter dies away.
+FILTER_WIDTH = 256
 
 
 def read_waveform(recording: Recording, start: int, stop: int, rate: int) -> Tensor:
@@ -56,15 +29,14 @@ def read_waveform(recording: Recording, start: int, stop: int, rate: int) -> Ten
     and reaches beyond the crop by more than the filter's length.
     """
     if recording.rate == rate:
-        return read_samples(recording, start, stop)
+        return read_audio(recording.path, start, stop, highpass=recording.highpass)[0]
     common = gcd(recording.rate, rate)
     source, target = recording.rate // common, rate // common
-    # In source samples, with room to spare: the filter grows with the rate that it cuts down.
-    reach = -(-2 * FILTER_WIDTH * max(recording.rate, rate) // (rate * source))
+    reach = -(-FILTER_WIDTH * recording.rate // (min(recording.rate, rate) * source))
     first = max(0, start // target - reach)
     last = -(-stop // target) + reach
-    piece = read_samples(recording, first * source, min(last * source, recording.samples))
-    resampled = _resampler(recording.rate, rate)(piece)
+    ends = first * source, min(last * source, recording.samples)
+    resampled = resample(read_audio(recording.path, *ends, highpass=recording.highpass)[0], recording.rate, rate)
     return resampled[start - first * target : stop - first * target]
 
 

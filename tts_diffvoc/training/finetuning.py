@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tts_diffvoc import voices
 from tts_diffvoc.checkpoint import load_checkpoint, save_checkpoint
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import read_clip
@@ -121,7 +122,7 @@ def write_targets(
     vocoder: SpectralVocoder, learnt: Sequence[Recording], held: Sequence[Recording], folder: Path, seed: int
 ) -> None:
     """The target of each recording, those left alone that are there from an earlier run."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for kind, recordings in (("train", learnt), ("held", held)):
         for number, recording in enumerate(recordings):
             place = folder / f"voice~{recording.name.replace('/', '-')}~{kind}.npz"

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder, replacing
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 
@@ -100,7 +101,7 @@ class Loop:
         }
         self.step, self.seconds = 0, 0.0
         self._mark = self._clock()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if (folder / CHECKPOINT).exists():
             self._restore()
 
@@ -126,9 +127,8 @@ class Loop:
             "step": self.step,
             "seconds": self.seconds,
         }
-        part = self.folder / f"{CHECKPOINT}.part"
-        torch.save(state, part)
-        part.replace(self.folder / CHECKPOINT)
+        with replacing(self.folder / CHECKPOINT) as part, part.open("wb") as file:  # errors of the system as they are
+            torch.save(state, file)
 
     def _clock(self) -> float:
         if self.config.device.startswith("cpu"):

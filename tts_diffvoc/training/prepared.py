@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import replacing
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
 
 GAIN_DB = 6.0  # a crop is made softer or louder by up to so much
@@ -45,10 +46,8 @@ def write_target(
     with torch.inference_mode():
         made = vocoder.targets(waveform.unsqueeze(0).to(vocoder.device), seed)
     target, source = (one[0].cpu().half().numpy() for one in made)
-    part = place.with_suffix(".part")
-    with part.open("wb") as file:
+    with replacing(place) as part, part.open("wb") as file:
         np.savez(file, waveform=target, source=source, tracked=tracked, bandwidth=bandwidth)
-    part.replace(place)
 
 
 def load(folder: Path, names: tuple[str, ...], held: bool, hop: int = 256) -> list[Prepared]:

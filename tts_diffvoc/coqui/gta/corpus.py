@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tts_diffvoc import voices
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.training.corpus import read_transcripts
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A line of the corpus. `name` is the clip's path under the corpus, without suffix, such as wavs/LJ001-0001."""
+    """A line of the corpus. `name` is the clip's path under the corpus, without suffix, such as wavs/LJ001-0001.
+
+    `problem` says why the line cannot be used; it is empty for one that can.
+    """
 
     name: str
     path: Path
     text: str
     speaker: str | None = None
+    problem: str = ""
 
 
 def read_corpus(folder: Path, formatter: str = "ljspeech", metadata: str = "metadata.csv") -> list[Clip]:
@@ -32,33 +37,23 @@ def read_corpus(folder: Path, formatter: str = "ljspeech", metadata: str = "meta
     clips = read_ljspeech(folder, metadata) if formatter == "ljspeech" else read_formatted(folder, formatter, metadata)
     if not clips:
         raise DiffvocError(f"{folder} lists no clips; give a corpus with at least one transcript.")
-    seen: set[str] = set()
-    for clip in clips:
-        if clip.name in seen:
-            raise DiffvocError(f"{folder} lists {clip.name} twice; name each clip once.")
-        seen.add(clip.name)
-    return clips
+    first: dict[str, Clip] = {}
+    for number, clip in enumerate(clips, 1):
+        if clip.name in first:
+            clip = replace(clip, name=f"{clip.name} ({number})", problem=f"{clip.name} is listed twice; name it once.")
+        first[clip.name] = clip
+    return list(first.values())
 
 
 def read_ljspeech(folder: Path, metadata: str) -> list[Clip]:
     """Clips of lines `id|text|normalised text`, the last column counts; they lie in wavs/ or beside the list."""
-    path = folder / metadata
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise DiffvocError(f"{path} cannot be read; give a UTF-8 list of lines id|text|normalised text.") from None
     clips = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        name, *columns = line.split("|")
-        if not columns or not name.strip():
-            raise DiffvocError(f"line {number} of {path} has no name and text; write id|text|normalised text.")
-        name = name.strip()
+    for number, (name, *columns) in enumerate(read_transcripts(folder / metadata), 1):
         name = str(Path(name).with_suffix("")) if Path(name).suffix in SUFFIXES else name
-        text = columns[1] if len(columns) > 1 and columns[1].strip() else columns[0]
-        found = find_clip(folder, name)
-        clips.append(Clip(clip_name(found, folder), found, text.strip()))
+        text = next(filter(None, [*columns[1:2], *columns[:1]]), "")
+        found = find_clip(folder, name) if name else folder / f"line {number}"
+        problem = "" if name else "it has no name; write id|text|normalised text."
+        clips.append(Clip(clip_name(found, folder), found, text, problem=problem))
     return clips
 
 

@@ -146,8 +146,8 @@ class _Run:
         """The clip made ready; None, and the reason noted, when it cannot be used."""
         durations = self.durations and self.durations / f"{clip.name}.npy"
         try:
-            if not clip.path.is_file():
-                raise DiffvocError(f"there is no recording {clip.path}.")
+            if clip.problem:
+                raise DiffvocError(clip.problem)
             return self.extractor.prepare(clip.name, clip.path, clip.text, self.speaker(clip), durations)
         except DiffvocError as error:
             self.outcome.skipped[clip.name] = str(error)

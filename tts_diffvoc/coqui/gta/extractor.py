@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc import voices
-from tts_diffvoc.audio import resample
+from tts_diffvoc.audio import read_audio, resample, resampled_length
 from tts_diffvoc.building import config_from_dict
 from tts_diffvoc.checkpoint import read_config
 from tts_diffvoc.coqui import mel_conversion
@@ -61,7 +61,7 @@ class Extractor:
 
     def frames(self, samples: int, rate: int) -> int:
         """Whole hops of the vocoder in a clip of so many samples: the length of its mel."""
-        return -(-samples * self.mel.sample_rate // rate) // self.mel.hop_length
+        return resampled_length(samples, rate, self.mel.sample_rate) // self.mel.hop_length
 
     def prepare(
         self, name: str, path: Path, text: str, speaker: str | None = None, durations: Path | None = None
@@ -69,7 +69,7 @@ class Extractor:
         """A clip and its transcript made ready. Raises DiffvocError saying why it cannot be used."""
         if not text.strip():
             raise DiffvocError("its transcript is empty; write what is said.")
-        waveform, rate = read_clip(path)
+        waveform, rate = read_audio(path)
         symbols = self.symbols(text)
         samples = self._at(waveform, rate, self.processor.sample_rate, self.processor.fft_size)
         own = log_mel(self._at(waveform, rate, self.mel.sample_rate, self.mel.n_fft)[None], self.mel)[0]
@@ -156,16 +156,3 @@ class Extractor:
         """Mean absolute difference of two mels of the vocoder's contract, in natural logarithms."""
         one, other = (expand(m, self.mel).clamp_min(1e-12).log() for m in (mel, own))
         return float((one - other).abs().mean())
-
-
-def read_clip(path: Path) -> tuple[Tensor, int]:
-    """A recording [N] mixed down to one channel, and its sample rate; DiffvocError when it is none."""
-    import soundfile
-
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError):
-        raise DiffvocError(f"{path} cannot be read as audio; give wav, flac or ogg.") from None
-    if not np.isfinite(samples).all():
-        raise DiffvocError(f"{path} holds NaN or infinite samples; make it again.")
-    return torch.from_numpy(samples.mean(axis=1)), rate

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import soundfile
 
 from tts_diffvoc import voices
+from tts_diffvoc.audio import read_header
 from tts_diffvoc.coqui.gta.corpus import Clip
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder, replacing, write_beside
 
 if TYPE_CHECKING:
     from tts_diffvoc.coqui.gta.extractor import Extractor
@@ -30,40 +30,26 @@ def is_done(folder: Path, clip: Clip, extractor: Extractor) -> bool:
     """Whether the mel of `clip` is there, whole and as long as the clip."""
     try:
         mel = np.load(target(folder, clip), mmap_mode="r", allow_pickle=False)
-        sound = soundfile.info(clip.path)
-    except (OSError, ValueError, EOFError, soundfile.LibsndfileError):
+        sound = read_header(clip.path)
+    except (OSError, ValueError, EOFError):
         return False
     return mel.dtype == np.float32 and mel.shape == (
         extractor.mel.n_mels,
-        extractor.frames(sound.frames, sound.samplerate),
+        extractor.frames(sound.samples, sound.rate),
     )
 
 
 def write(path: Path, mel: np.ndarray) -> None:
     """Write an array beside and rename, so that no half file is left."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            np.save(file, mel)
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DiffvocError(
-            f"{path} cannot be written ({error.strerror or error}); make room or give another."
-        ) from None
+    make_folder(path.parent)
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.save(file, mel)
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """Write mels.json beside and rename."""
-    path = folder / "mels.json"
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        raise DiffvocError(f"{path} cannot be written ({error.strerror or error}); give another folder.") from None
+    make_folder(folder)
+    write_beside(folder / "mels.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
 def check_same(folder: Path, identity: dict[str, Any]) -> None:
