@@ -269,7 +269,7 @@ class DiffWave(nn.Module):
                 f"x has {x.shape[-1]} positions and its condition {conditioning.length}; they must be equal."
             )
         embedding = self.diffusion_embedding(fractional_step(self.schedule, noise_level))
-        h = F.relu(self.input_projection(x.reshape(len(x), self.config.in_channels, -1)))
+        h = F.relu(self.input_projection(x.reshape(x.shape[0], self.config.in_channels, -1)))
         skips: Tensor | None = None
         for layer, condition in zip(self.residual_layers, conditioning.layers):
             h, skip = layer(h, embedding, condition)

@@ -226,7 +226,7 @@ class WaveGrad(nn.Module):
             raise DiffvocError(
                 f"x has {x.shape[-1]} positions and its mel conditions {conditioning.length}; they must be equal."
             )
-        h = x.reshape(len(x), self.config.in_channels, -1)
+        h = x.reshape(x.shape[0], self.config.in_channels, -1)
         repeats = self.config.repeats
         modulations = []
         for i, film in enumerate(self.film):

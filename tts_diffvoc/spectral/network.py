@@ -139,7 +139,7 @@ class WaveGradTrunk(nn.Module):
     def forward(self, signal: Tensor, condition: Tensor, noise_level: Tensor) -> Tensor:
         """Signal and condition [B, F, C] at ``noise_level`` [B] to [B, F, C]."""
         signal, condition, frames = signal.transpose(1, 2), condition.transpose(1, 2), signal.shape[1]
-        missing = -frames % self.factor
+        missing = (frames + self.factor - 1) // self.factor * self.factor - frames
         signal, condition = F.pad(signal + condition, (0, missing)), F.pad(condition, (0, missing))
         coarse = self.net.first_conv(F.avg_pool1d(condition, self.factor))
         return self.net(signal, noise_level, Conditioning(coarse, self.factor))[..., :frames].transpose(1, 2)
