@@ -28,7 +28,7 @@ def pulses(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int, phase: Tensor
     step = periods(f0, voiced, hop, sample_rate)
     turned = step.cumsum(-1) + (0.0 if phase is None else phase.unsqueeze(1))
     turns = turned.floor()
-    begins = turns - F.pad(turns[:, :-1], (1, 0))  # 1 at the first sample after the end of a period
+    begins = turns > F.pad(turns[:, :-1], (1, 0))  # at the first sample after the end of a period
     row, sample = begins.nonzero(as_tuple=True)
     each = step[row, sample]
     late = ((turned - turns)[row, sample] / each).clamp(0, 1).float()
