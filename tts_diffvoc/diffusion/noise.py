@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # the noise is also drawn where there is no torch
+    import torch
+    from torch import Tensor
 
 BLOCK = 16  # frames that one state of the generator makes
 
@@ -26,13 +29,19 @@ class FrameNoise:
 
     def __call__(self, draw: int, start: int, frames: int, values: int) -> Tensor:
         """Frames ``start`` to ``start + frames`` of a draw: [B, frames, values], float32."""
+        import torch
+
+        return torch.from_numpy(self.array(draw, start, frames, values)).to(self.device)
+
+    def array(self, draw: int, start: int, frames: int, values: int) -> np.ndarray:
+        """The same as an array."""
         first, last = start // BLOCK, -(-(start + frames) // BLOCK)
         skip = start - first * BLOCK
         rows = [
             np.concatenate([self._block(seed, draw, block, values) for block in range(first, last)])
             for seed in self.seeds
         ]
-        return torch.from_numpy(np.stack(rows)[:, skip : skip + frames]).to(self.device)
+        return np.stack(rows)[:, skip : skip + frames]
 
     @staticmethod
     def _block(seed: int, draw: int, block: int, values: int) -> np.ndarray:
