@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc import __version__, generators, voices
-from tts_diffvoc.commands import bound, denoise, extract_mels, generate, import_checkpoint, interpolate, tune
+from tts_diffvoc.commands import bound, denoise, extract_mels, generate, import_checkpoint, interpolate, plugins, tune
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import check_writable
 
@@ -54,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("name", help="name or checkpoint folder")
     for name, module in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.__doc__))
+    for name in plugins.find():
+        commands.add_parser(name, help=f"an extra's command: `tts-diffvoc {name} --help` tells")
     return parser
 
 
@@ -142,8 +144,12 @@ def info(name: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns 0, or 2 after one sentence on stderr that says what was wrong."""
-    options = build_parser().parse_args(arguments)
+    given, further = sys.argv[1:] if arguments is None else arguments, plugins.find()
     try:
+        if given and given[0] in further:
+            plugins.run(further[given[0]], given[1:])
+            return 0
+        options = build_parser().parse_args(given)
         if options.command == "vocode":
             vocode(options)
         elif options.command == "list":
