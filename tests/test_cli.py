@@ -53,7 +53,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, speech, tmp_path, capsys)
     for arguments, says in [
         ([str(tmp_path / "gone.wav"), "-o", str(target), *voice], "no file"),
         ([str(foreign), "-o", str(target), *voice], "audio"),
-        ([str(bad_mel), "-o", str(target), *voice], "NaN"),
+        ([str(bad_mel), "-o", str(target), *voice], "frame 0 of the mel holds nan"),
         ([str(good), "-o", str(tmp_path / "gone" / "out.wav"), *voice], "cannot be written"),
         ([str(good), "-o", str(target), *voice, "--steps", "0"], "at least"),
         ([str(good), "-o", str(target), *voice, "--steps", "51"], "at most 50"),

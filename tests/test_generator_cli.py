@@ -144,7 +144,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, noisy, tmp_path, capsys):
         (["generate", *out, *model, "--seed", "x"], "seed=x"),
         (["generate", *out, *model, "--seconds", "0"], "more than 0"),
         (["generate", *out, *model, "--device", "tpu:9"], "no device 'tpu:9'"),
-        (["generate", "-o", str(tmp_path / "file" / "out"), *model, "--steps", "1"], "cannot be made"),
+        (["generate", "-o", str(tmp_path / "file" / "out"), *model, "--steps", "1"], "cannot be written to"),
         (["denoise", str(tmp_path / "gone.wav"), *wav, *model], "no file"),
         (["denoise", str(tmp_path / "text.wav"), *wav, *model], "audio"),
         (["denoise", str(tmp_path / "empty.wav"), *wav, *model], "no samples"),

@@ -117,8 +117,8 @@ def test_unknown_settings_are_refused():
         (torch.zeros(1, 79, 5), "79"),
         (torch.zeros(1, 5, 80), "transpose"),
         (torch.zeros(1, 80, 0), "no frames"),
-        (torch.full((1, 80, 5), float("nan")), "NaN"),
-        (torch.full((1, 80, 5), float("inf")), "infinite"),
+        (torch.full((1, 80, 5), float("nan")), "holds nan"),
+        (torch.full((1, 80, 5), float("inf")), "holds inf"),
         (np.zeros((1, 80, 5)), "ndarray"),
     ],
 )

@@ -155,14 +155,30 @@ def scale_peaks(waveform: Tensor, name: str) -> Tensor:
 
     Raises: DiffvocError for NaN and infinity.
     """
-    peak = waveform.abs().amax(-1, keepdim=True)
-    highest = float(peak.max())
-    if not np.isfinite(highest):
-        raise DiffvocError(f"{name} made NaN or infinite samples; give another mel, other options or weights.")
+    highest = _peak(waveform, name)
     if highest <= 1:
         return waveform
     warnings.warn(f"{name} made a peak of {highest:.3g}, and the clip was scaled down to 1.", stacklevel=3)
-    return waveform / peak.clamp_min(1.0)
+    return waveform / waveform.abs().amax(-1, keepdim=True).clamp_min(1.0)
+
+
+def cut_peaks(waveform: Tensor, name: str) -> Tensor:
+    """``waveform`` [..., T] cut to [-1, 1], with a warning: of a stream, whose later peaks nobody knows.
+
+    Raises: DiffvocError for NaN and infinity.
+    """
+    highest = _peak(waveform, name)
+    if highest <= 1:
+        return waveform
+    warnings.warn(f"{name} made a peak of {highest:.3g}, which was cut to 1.", stacklevel=3)
+    return waveform.clamp(-1.0, 1.0)
+
+
+def _peak(waveform: Tensor, name: str) -> float:
+    peak = float(waveform.abs().max())
+    if not np.isfinite(peak):
+        raise DiffvocError(f"{name} made NaN or infinite samples; give another mel, other options or weights.")
+    return peak
 
 
 def write_wav(path: Path, waveform: Tensor, sample_rate: int) -> None:

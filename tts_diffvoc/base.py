@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,20 @@ def parse_seed(text: str) -> int:
     if not text.isdecimal():
         raise DiffvocError(f"seed={text} is not a whole number of at least 0; give for example seed=1.")
     return int(text)
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def in_float32(method: Method) -> Method:
+    """A method of an :class:`AudioModel` that mixed precision around it does not reach."""
+
+    @functools.wraps(method)
+    def wrapper(self: AudioModel, *args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(self.device.type, enabled=False):
+            return method(self, *args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
 
 
 class AudioModel(nn.Module):

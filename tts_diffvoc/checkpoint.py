@@ -14,13 +14,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
+from torch import nn
 
 from tts_diffvoc import generators, voices
 from tts_diffvoc.base import AudioModel, MelVocoder
 from tts_diffvoc.building import AnyVocoder, build, config_from_dict
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.files import make_folder, reason, replacing, write_beside
+from tts_diffvoc.files import check_readable, make_folder, reason, replacing, write_beside
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.naming import WEIGHTS
 
@@ -64,17 +65,38 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> A
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of a checkpoint folder; DiffvocError when they are missing or truncated."""
-    path = folder / WEIGHTS
+    """The weights of a checkpoint folder, or of a file, float32.
+
+    Raises: DiffvocError when they are missing, truncated, of whole numbers or not finite.
+    """
+    path = folder / WEIGHTS if folder.is_dir() else folder
     if not path.is_file():
         raise DiffvocError(f"{folder} has no {WEIGHTS}; copy or download the checkpoint again.")
+    weights = read_safetensors(path)
+    for name, value in weights.items():
+        if not value.is_floating_point():
+            raise DiffvocError(f"{path} holds {value.dtype} in {name}, which is no weight; download it again.")
+    return check_finite({name: value.float() for name, value in weights.items()}, f"{path} holds")
+
+
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in a file, as they are; DiffvocError when it cannot be read."""
+    check_readable(path)
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise DiffvocError(f"{path} cannot be read ({error}); copy or download the checkpoint again.") from None
+    except (SafetensorError, OSError, MemoryError) as error:
+        raise DiffvocError(f"{path} cannot be read ({reason(error)}); copy or download it again.") from None
 
 
-def load_weights(model: AudioModel, weights: dict[str, torch.Tensor], source: Path) -> None:
+def check_finite(weights: dict[str, torch.Tensor], says: str) -> dict[str, torch.Tensor]:
+    """The weights themselves; DiffvocError for NaN or infinity among them, which begins with ``says``."""
+    for name, value in weights.items():
+        if not bool(torch.isfinite(value).all()):
+            raise DiffvocError(f"{says} NaN or infinite values in {name}; go back to weights from before.")
+    return weights
+
+
+def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: Path) -> None:
     """Put ``weights`` into ``model``; every name and shape must match."""
     own = model.state_dict()
     missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
@@ -85,7 +107,7 @@ def load_weights(model: AudioModel, weights: dict[str, torch.Tensor], source: Pa
             f"{source} does not belong to its config.json: {len(missing)} weights missing, {len(extra)} unknown, "
             f"{len(wrong)} of another shape, for example {example}."
         )
-    model.load_state_dict({name: value.float() for name, value in weights.items()})
+    model.load_state_dict(weights)
 
 
 def save_checkpoint(vocoder: MelVocoder, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
@@ -106,7 +128,8 @@ def save_generator(generator: Generator, folder: str | Path, card: str, dtype: t
 
 def _save(model: AudioModel, folder: Path, kind: str, card: str, dtype: torch.dtype) -> None:
     make_folder(folder)
-    write_weights(folder / WEIGHTS, {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()})
+    weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
+    write_weights(folder / WEIGHTS, check_finite(weights, f"{model.name} has, as {dtype},"))
     write_beside(folder / "config.json", json.dumps({"format": kind, **model.config.to_dict()}, indent=1) + "\n")
     write_beside(folder / "README.md", card)
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.base import MelVocoder, parse_seed
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, check_mel
@@ -136,7 +137,7 @@ class FlowVocoder(MelVocoder):
         """
         mel = check_mel(mel, self.config.mel).to(self.device)
         waveform = self.network.inverse(mel, self._option("sigma", sigma, 0.6), self._random(seed))
-        return self._denoised(waveform, self._option("denoise", denoise, 0.0)).clamp(-1.0, 1.0)
+        return scale_peaks(self._denoised(waveform, self._option("denoise", denoise, 0.0)), self.name)
 
     def _denoised(self, waveform: Tensor, strength: float) -> Tensor:
         if not strength or waveform.shape[-1] <= self.config.mel.n_fft:

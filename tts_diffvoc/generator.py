@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.base import AudioModel, parse_choice, parse_seed, parse_steps
 from tts_diffvoc.diffusion.objectives import (
     LABEL_DROPOUT,
@@ -206,8 +207,8 @@ class Generator(AudioModel):
         return waveform * self.config.scale
 
     def decode(self, x: Tensor) -> Tensor:
-        """The inverse of :meth:`encode`, cut to [-1, 1]."""
-        return (x / self.config.scale).clamp(-1.0, 1.0)
+        """The inverse of :meth:`encode`; a row whose peak is above 1 is scaled to 1, with a warning."""
+        return scale_peaks(x / self.config.scale, self.name)
 
     @torch.no_grad()
     def measure(self, waveforms: Tensor) -> None:

@@ -93,6 +93,7 @@ class MelConfig:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # what is kept may be used in training later
 def mel_filters(config: MelConfig) -> Tensor:
     """The filter bank [n_mels, n_fft // 2 + 1], float32, each band of unit area, or of unit height ("none")."""
     lowest, highest = _hz_to_mel(config.fmin, config), _hz_to_mel(config.fmax, config)
@@ -155,7 +156,12 @@ def _for_bands(value: float | tuple[float, ...], like: Tensor) -> Tensor | float
 def compress(mel_magnitude: Tensor, config: MelConfig) -> Tensor:
     """Magnitudes (powers, with ``config.power`` 2) [..., M, F] to log-mel, as ``config`` says."""
     clamped = (mel_magnitude * config.gain).clamp(config.floor, config.ceiling)
-    level = clamped.log() if config.log_base == "e" else clamped.log10()
+    return _scaled(clamped, config)
+
+
+def _scaled(magnitude: Tensor, config: MelConfig) -> Tensor:
+    """Logarithm, scale and shift of magnitudes [..., M, F]."""
+    level = magnitude.log() if config.log_base == "e" else magnitude.log10()
     if config.scale == 1.0 and config.shift == 0.0:
         return level
     return level * _for_bands(config.scale, level) + _for_bands(config.shift, level)
@@ -179,10 +185,32 @@ def log_mel(waveform: Tensor, config: MelConfig) -> Tensor:
     return compress(mel_filters(config).to(magnitude) @ magnitude, config)
 
 
+SLACK = 3.0  # nepers, 26 dB, by which a mel may go beyond those of audio
+
+
+@lru_cache(maxsize=8)
+def limits(config: MelConfig) -> tuple[Tensor, Tensor]:
+    """Least and greatest values [n_mels, 1] of a mel of audio in [-1, 1], with ``SLACK`` to spare.
+
+    No bin of a Hann window's transform is above half the window's length, and no band above that in all of its bins.
+    """
+    loudest = (config.win_length / 2) ** config.power * float(mel_filters(config).sum(1).max())
+    spare = math.exp(SLACK * config.power)
+    ends = torch.tensor([config.floor / spare, max(config.floor, config.gain * loudest) * spare])
+    values = _scaled(ends.expand(config.n_mels, 2), config)
+    return values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+
+
 def check_mel(mel: Tensor, config: MelConfig) -> Tensor:
-    """Return ``mel`` as float32 [B, n_mels, F], or say in one sentence what is wrong with it."""
+    """Return ``mel`` as float32 [B, n_mels, F], or say in one sentence what is wrong with it.
+
+    Raises: DiffvocError for what is no tensor of real numbers, of another shape, without frames, or beyond
+        :func:`limits`, which NaN and a mel of another kind are.
+    """
     if not isinstance(mel, Tensor):
-        raise DiffvocError(f"a mel of type {type(mel).__name__} was given; it must be a torch tensor.")
+        raise DiffvocError(f"a mel of type {type(mel).__name__} was given; give a tensor, as torch.from_numpy makes.")
+    if mel.is_complex() or mel.dtype == torch.bool:
+        raise DiffvocError(f"a mel of {mel.dtype} was given; it must be of real numbers.")
     if mel.dim() == 2:
         mel = mel.unsqueeze(0)
     if mel.dim() != 3 or mel.shape[1] != config.n_mels:
@@ -192,6 +220,13 @@ def check_mel(mel: Tensor, config: MelConfig) -> Tensor:
         )
     if mel.shape[0] == 0 or mel.shape[2] == 0:
         raise DiffvocError("the mel has no frames; give at least one.")
-    if not torch.isfinite(mel).all():
-        raise DiffvocError("the mel holds NaN or infinite values; check what made it.")
-    return mel.float()
+    mel = mel.float()
+    low, high = (limit.to(mel.device) for limit in limits(config))
+    outside = ~((mel >= low) & (mel <= high))  # NaN is neither
+    if outside.any():
+        row, band, frame = (int(place) for place in outside.nonzero()[0])
+        raise DiffvocError(
+            f"frame {frame} of the mel holds {float(mel[row, band, frame]):.4g} in band {band}; that of audio lies "
+            f"between {float(low[band]):.3g} and {float(high[band]):.3g} there: check its scale."
+        )
+    return mel

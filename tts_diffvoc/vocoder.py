@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.base import MelVocoder, parse_choice, parse_seed, parse_steps
 from tts_diffvoc.diffusion.objectives import (
     LABEL_DROPOUT,
@@ -253,7 +254,8 @@ class Vocoder(MelVocoder):
         x = torch.randn(mel.shape[0], mel.shape[2] * self.config.mel.hop_length, generator=generator).to(mel)
         labels = None if number is None else torch.full((mel.shape[0],), number, device=mel.device)
         denoiser = self.denoiser(mel, labels)
-        return SAMPLERS[sampler](denoiser, x, schedule, generator=generator, callback=callback).clamp(-1.0, 1.0)
+        x = SAMPLERS[sampler](denoiser, x, schedule, generator=generator, callback=callback)
+        return scale_peaks(x, self.name)
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise DiffvocError for more steps than the schedule has, and for a speaker that this vocoder has not."""

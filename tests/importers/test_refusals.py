@@ -42,7 +42,7 @@ def write(path, content):
 
 
 def test_a_missing_file(refused, tmp_path):
-    assert "there is no file" in refused(tmp_path / "none.pt")
+    assert "is not there" in refused(tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])

@@ -105,7 +105,7 @@ def usable(paths: Sequence[Path], generator: Generator) -> Iterator[tuple[Path, 
 
     for path in paths:
         try:
-            samples, rate = read_audio(path)
+            samples, rate = read_audio(path, highpass=False)
         except DiffvocError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue

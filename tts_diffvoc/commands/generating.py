@@ -55,7 +55,7 @@ def read_clip(path: Path, generator: Generator) -> Tensor:
     """The recording [T] at the generator's rate; a sentence says so where it had another."""
     from tts_diffvoc.audio import read_audio, resample
 
-    samples, rate = read_audio(path)
+    samples, rate = read_audio(path, highpass=False)
     if not len(samples):
         raise DiffvocError(f"{path} holds no samples; give a recording of some length.")
     if rate != generator.sample_rate:

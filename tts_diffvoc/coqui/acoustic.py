@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 from coqpit import Coqpit
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from TTS.tts.configs.shared_configs import BaseTTSConfig
 from TTS.tts.models.base_tts import BaseTTS
 
 from tts_diffvoc import voices
 from tts_diffvoc.acoustic import AcousticConfig, AcousticModel, expand
+from tts_diffvoc.checkpoint import load_weights, read_weights
 from tts_diffvoc.english.phonemes import phonemes
 from tts_diffvoc.english.symbols import PAD, SYMBOL_IDS, SYMBOLS
 from tts_diffvoc.errors import DiffvocError
@@ -150,7 +149,7 @@ class DiffvocAcoustic(BaseTTS):
         path, options = voices.parse(str(checkpoint_path or other.get("checkpoint_dir", "")))
         for name, value in options.items():
             setattr(self, *option(name, value))
-        read_weights(self.network, Path(path), strict)
+        load_voice(self.network, Path(path))
         if eval:
             self.eval()
 
@@ -173,14 +172,9 @@ def option(name: str, value: str) -> tuple[str, float]:
         raise DiffvocError(f"{name} is {value!r}; give a number.") from None
 
 
-def read_weights(model: nn.Module, path: Path, strict: bool = True) -> None:
-    """Load safetensors, or a folder's model.safetensors. Raises DiffvocError when they are not the model's."""
-    path = path / voices.WEIGHTS if path.is_dir() else path
-    try:
-        model.load_state_dict({name: value.float() for name, value in load_file(path).items()}, strict=strict)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise DiffvocError(
-            f"{path} is not a readable checkpoint of an acoustic model ({reason}); "
-            "give the model.safetensors that its training exported."
-        ) from None
+def load_voice(model: nn.Module, path: Path) -> None:
+    """Put the weights of a checkpoint folder, or of the model.safetensors in it, into ``model``.
+
+    Raises: DiffvocError when they are not the model's.
+    """
+    load_weights(model, read_weights(path), path)

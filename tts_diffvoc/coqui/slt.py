@@ -15,7 +15,7 @@ from TTS.tts.configs.fast_pitch_config import FastPitchConfig
 from TTS.tts.configs.forward_tts_config import ForwardTTSArgs
 from TTS.tts.models.forward_tts import ForwardTTS
 
-from tts_diffvoc.coqui.acoustic import EnglishTokenizer, read_weights
+from tts_diffvoc.coqui.acoustic import EnglishTokenizer, load_voice
 from tts_diffvoc.english.phonemes import phonemes
 from tts_diffvoc.english.symbols import SYMBOL_IDS
 
@@ -191,6 +191,6 @@ class DiffvocForwardTTS(ForwardTTS):
     ) -> None:
         """Read safetensors (float16 or float32); raises DiffvocError when the file is not this model's."""
         logging.getLogger("TTS.diffvoc").warning("The voice slt goes with the next release; ada and joe stay.")
-        read_weights(self, Path(checkpoint_path or other.get("checkpoint_dir", "")), strict)
+        load_voice(self, Path(checkpoint_path or other.get("checkpoint_dir", "")))
         if eval:
             self.eval()

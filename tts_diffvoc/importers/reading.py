@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from tts_diffvoc.checkpoint import read_safetensors
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import check_readable
 from tts_diffvoc.importers import KINDS
 from tts_diffvoc.networks.waveglow import fold_weight_norm
 
@@ -91,8 +93,7 @@ class Settings:
 
 def read(path: Path, kind: str | None) -> Checkpoint:
     """Read ``path``: safetensors by its ending, else what ``torch.save`` wrote. ``kind`` is for messages."""
-    if not path.is_file():
-        raise DiffvocError(f"there is no file {path}; give the checkpoint that the publisher offers.")
+    check_readable(path)
     content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, kind)
     if not isinstance(content, Mapping):
         raise DiffvocError(f"{path} holds a {type(content).__name__}; give a checkpoint with named weights.")
@@ -110,16 +111,6 @@ def read(path: Path, kind: str | None) -> Checkpoint:
     if not weights:
         raise DiffvocError(f"{path} holds no weights; give a checkpoint with named weights.")
     return Checkpoint(path, sha256(path), weights, other)
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise DiffvocError(f"{path} cannot be read ({error}); download it again.") from None
 
 
 def read_torch(path: Path, kind: str | None) -> Any:

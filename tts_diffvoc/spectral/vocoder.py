@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tts_diffvoc.base import MelVocoder, parse_iterations, parse_seed
+from tts_diffvoc.audio import cut_peaks, scale_peaks
+from tts_diffvoc.base import MelVocoder, in_float32, parse_iterations, parse_seed
 from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import log_spectral_error
@@ -171,7 +172,7 @@ class SpectralVocoder(MelVocoder):
         return rescale(x0, SCALE * SHARE)
 
     @torch.no_grad()
-    def targets(self, waveform: Tensor, seed: int, iterations: int = 24) -> tuple[Tensor, Tensor]:
+    def targets(self, waveform: Tensor, seed: int, iterations: int = 48) -> tuple[Tensor, Tensor]:
         """``waveform`` [B, F * hop] with phases that can be learnt, and the source that they follow from."""
         mel = log_mel(waveform, self.config.mel)[..., : waveform.shape[-1] // self.config.mel.hop_length]
         noise = FrameNoise([seed] * len(mel), mel.device)(0, 0, mel.shape[-1], self.config.mel.hop_length)
@@ -240,6 +241,8 @@ class SpectralVocoder(MelVocoder):
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
 
+        A row whose peak is above 1 is scaled down to 1, with a warning.
+
         Args:
             steps: evaluations of the denoiser; 0 for the prior alone, without noise.
             seed: the same seed gives the same samples on one device; one for all rows, or one a row; None draws anew.
@@ -247,15 +250,15 @@ class SpectralVocoder(MelVocoder):
             quality: a name for steps and consistency, one of ``self.qualities``, for those that are not given.
             callback: called as (step, z, x0) after each step.
 
-        Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
+        Raises: DiffvocError for a mel that :func:`check_mel` refuses, and for bad options.
         """
         mel = check_mel(mel, self.config.mel).to(self.device)
         plan = self._plan(len(mel), steps, seed, consistency, quality)
         hop, rate = self.config.mel.hop_length, self.config.mel.sample_rate
         longest = round(LONGEST * rate / hop)
         if mel.shape[-1] > longest and callback is None:
-            return torch.cat(list(self._stream(mel, longest // 2, plan)), 1)
-        return self._synthesise(mel, self.pitch(mel), plan, 0, None, callback)
+            return scale_peaks(torch.cat(list(self._stream(mel, longest // 2, plan)), 1), self.name)
+        return scale_peaks(self._synthesise(mel, self._f0(mel), plan, 0, None, callback), self.name)
 
     def stream(
         self,
@@ -269,7 +272,8 @@ class SpectralVocoder(MelVocoder):
         """Synthesise a mel [B, M, F], or its pieces as they come, chunk after chunk: waveforms [B, chunk * hop].
 
         A chunk is there as soon as ``CONTEXT`` frames that follow it are. Joined they are what :meth:`generate` makes
-        of the whole but for what lies beyond a chunk's context; memory does not grow with length.
+        of the whole but for what lies beyond a chunk's context; memory does not grow with length. A peak above 1 is
+        cut, with a warning.
 
         Raises: DiffvocError, before the first chunk, for what ``generate`` refuses, and for a chunk of no frames.
         """
@@ -279,7 +283,7 @@ class SpectralVocoder(MelVocoder):
         if first is None:
             raise DiffvocError("the stream of mels ended before its first; give at least one piece [B, M, F].")
         plan = self._plan(len(first), steps, seed, consistency, quality)
-        return self._stream(chain([first], checked), chunk_frames, plan)
+        return (cut_peaks(one, self.name) for one in self._stream(chain([first], checked), chunk_frames, plan))
 
     @torch.no_grad()
     def _stream(self, mels: Tensor | Iterable[Tensor], chunk: int, plan: Plan) -> Iterator[Tensor]:
@@ -287,7 +291,7 @@ class SpectralVocoder(MelVocoder):
         hop, begin = mel.hop_length, 0
         f0, phase, fading = None, None, None
         for window in windows(mels, chunk, CONTEXT, CONTEXT):
-            found = self.pitch(window.mel)
+            found = self._f0(window.mel)
             if f0 is not None:  # what was heard stays as it was; the pulses go on from there
                 passed = window.start - begin
                 step = periods(f0.f0[:, : passed + 1], f0.voiced[:, : passed + 1], hop, mel.sample_rate)
@@ -314,6 +318,11 @@ class SpectralVocoder(MelVocoder):
             FrameNoise(self._seeds(seed, rows), self.device),
         )
 
+    @in_float32
+    def _f0(self, mel: Tensor) -> F0:
+        return self.pitch(mel)
+
+    @in_float32
     def _synthesise(
         self,
         mel: Tensor,
@@ -333,8 +342,7 @@ class SpectralVocoder(MelVocoder):
             z, levels = self.prior(conditions, noise), restart_levels(plan.steps)
             x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, levels, self.degrade, callback)
         waveform = self.decode(x0, conditions.magnitude)
-        made = make_consistent(waveform, mel, self.config.mel, self.transform, plan.consistency)
-        return made.clamp(-1.0, 1.0)
+        return make_consistent(waveform, mel, self.config.mel, self.transform, plan.consistency)
 
     def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
         if isinstance(seed, Sequence):

@@ -13,6 +13,7 @@ from TTS.tts.models.glow_tts import GlowTTS
 from TTS.utils.generic_utils import find_module
 
 from tts_diffvoc import voices
+from tts_diffvoc.checkpoint import read_safetensors
 from tts_diffvoc.coqui.acoustic import DiffvocAcoustic
 from tts_diffvoc.coqui.gta.forcers import Forcer, forcer_of
 from tts_diffvoc.coqui.slt import DiffvocForwardTTS
@@ -123,10 +124,10 @@ def _load_weights(model: Any, path: Path) -> None:
 def _read_state(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return {"model": load_file(path)}
+            return {"model": read_safetensors(path)}
         return torch.load(path, map_location="cpu", weights_only=True)
+    except DiffvocError:
+        raise
     except Exception as error:  # torch, pickle and zip each have their own
         raise DiffvocError(
             f"{path} cannot be read as weights ({type(error).__name__}: {first_line(error)}); give a checkpoint "
