@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import tts_diffvoc
-from tts_diffvoc.checkpoint import load_checkpoint, save_checkpoint
+from tts_diffvoc.checkpoint import load_checkpoint, quantize, save_checkpoint, write_weights
 from tts_diffvoc.errors import DiffvocError
 
 
@@ -37,6 +37,27 @@ def test_half_precision_is_read_as_float32(diffwave, tmp_path):
     assert {p.dtype for p in again.parameters()} == {torch.float32}
     for name, value in diffwave.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+
+
+def test_weights_of_a_byte_are_read_as_float32(diffwave, tmp_path):
+    save_checkpoint(diffwave, tmp_path, "# Mine\n")
+    before = (tmp_path / "model.safetensors").stat().st_size
+    write_weights(tmp_path / "model.safetensors", quantize(diffwave.state_dict()))
+    assert (tmp_path / "model.safetensors").stat().st_size < 0.75 * before  # small rows, whose scales count
+    again = load_checkpoint(tmp_path)
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+    for name, value in diffwave.state_dict().items():
+        step = value.flatten(1).abs().amax(1) / 127 if value.dim() > 1 else torch.tensor(1e-3)
+        error = (again.state_dict()[name] - value).abs()
+        assert bool((error.flatten(1).amax(1) if value.dim() > 1 else error).le(0.51 * step + 1e-3).all())
+
+
+def test_bytes_without_their_scales_are_refused(diffwave, tmp_path):
+    save_checkpoint(diffwave, tmp_path, "# Mine\n")
+    weights = {name: value for name, value in quantize(diffwave.state_dict()).items() if not name.endswith("scale")}
+    write_weights(tmp_path / "model.safetensors", weights)
+    with pytest.raises(DiffvocError, match="torch.int8"):
+        load_checkpoint(tmp_path)
 
 
 def test_options_behind_the_name_become_defaults(diffwave, tmp_path):

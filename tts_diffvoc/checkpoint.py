@@ -29,6 +29,8 @@ FORMAT = "tts-diffvoc/1"
 GENERATOR_FORMAT = "tts-diffvoc-generator/1"
 # What a folder of each format holds, for messages.
 HOLDS = {FORMAT: "a tts-diffvoc checkpoint", GENERATOR_FORMAT: "the checkpoint of a tts-diffvoc generator"}
+# Ends the name of an int8 weight's scales, one a row.
+ROW_SCALE = ".row_scale"
 FILES = ("config.json", WEIGHTS, "README.md")
 
 
@@ -72,11 +74,39 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     path = folder / WEIGHTS if folder.is_dir() else folder
     if not path.is_file():
         raise DiffvocError(f"{folder} has no {WEIGHTS}; copy or download the checkpoint again.")
-    weights = read_safetensors(path)
+    weights = dequantize(read_safetensors(path))
     for name, value in weights.items():
         if not value.is_floating_point():
             raise DiffvocError(f"{path} holds {value.dtype} in {name}, which is no weight; download it again.")
     return check_finite({name: value.float() for name, value in weights.items()}, f"{path} holds")
+
+
+def quantize(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of half the size: matrices and kernels as int8 with a scale a row, the rest as float16.
+
+    A row of n weights loses about 42 dB below its own level, which averages out over the n products of a sum.
+    """
+    out = {}
+    for name, value in weights.items():
+        rows = value.detach().float().cpu().flatten(1) if value.dim() > 1 else None
+        if rows is None or rows.shape[1] < 16:
+            out[name] = value.detach().half().cpu().contiguous()
+            continue
+        scale = (rows.abs().amax(1, keepdim=True) / 127).clamp_min(1e-12)
+        out[name] = (rows / scale).round().to(torch.int8).view_as(value)
+        out[name + ROW_SCALE] = scale.flatten()
+    return out
+
+
+def dequantize(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inverse of :func:`quantize`; weights that have no scales are left as they are."""
+    scales = {name.removesuffix(ROW_SCALE): value for name, value in weights.items() if name.endswith(ROW_SCALE)}
+    out = {name: value for name, value in weights.items() if not name.endswith(ROW_SCALE)}
+    for name, scale in scales.items():
+        value = out.get(name)
+        if value is not None and value.dtype == torch.int8 and value.shape[:1] == scale.shape:
+            out[name] = value.float() * scale.float().view(-1, *[1] * (value.dim() - 1))
+    return out
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:

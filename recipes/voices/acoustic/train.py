@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from tts_diffvoc.acoustic import AcousticModel
+from tts_diffvoc.checkpoint import read_weights
 from tts_diffvoc.training.loop import LoopConfig, train
 
 HELD_BACK = 100
@@ -109,7 +109,7 @@ def main() -> None:
     print(f"{len(rows)} utterances, {sum(len(row[2]) for row in rows) * 256 / 22050 / 3600:.2f} h", flush=True)
     model = AcousticModel()
     if args.init is not None:
-        model.load_state_dict({key: value.float() for key, value in load_file(args.init / "model.safetensors").items()})
+        model.load_state_dict(read_weights(args.init))
     mels = torch.cat([row[2] for row in rows[:1000]]).float()
     model.mel_mean.copy_(mels.mean(0))
     model.mel_std.copy_(mels.std(0))
