@@ -51,7 +51,7 @@ def restarts(
     x0 = z
     for step, level in enumerate(levels):
         z = z if step == 0 else degrade(x0)
-        x0 = denoiser(z, torch.full((len(z),), level, device=z.device))
+        x0 = denoiser(z, torch.full((z.shape[0],), level, device=z.device))
         if callback:
             callback(step, z, x0)
     return x0

@@ -14,7 +14,8 @@ from tts_diffvoc.networks.fast import find_linear
 def linear(x: Tensor, layer: nn.Linear | nn.Conv1d) -> Tensor:
     """A dense layer, or a convolution of one frame: [..., C] to [..., C']."""
     weight, bias = layer.weight.flatten(1), layer.bias
-    plain = torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type) or x.dtype != torch.float32
+    traced = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    plain = traced or torch.is_autocast_enabled(x.device.type) or x.dtype != torch.float32
     if plain or x.device.type != "cpu" or bias is None:
         return F.linear(x, weight, bias)
     return find_linear()(x, weight, bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,11 +96,11 @@ class PitchNetwork(nn.Module):
         """The inverse of :meth:`place`."""
         return torch.exp(self.low + self.step * place)
 
-    def forward(self, mel: Tensor) -> F0:
-        """Log-mel [B, M, F] to F0, decoded so that it jumps by no octave within a phrase."""
+    def forward(self, mel: Tensor, search: Callable[[Tensor], Tensor] = viterbi) -> F0:
+        """Log-mel [B, M, F] to F0, decoded by ``search`` so that it jumps by no octave within a phrase."""
         logits, voicing = self.logits(mel)
         # What is unvoiced says little about pitch, and may not bend the path.
-        path = viterbi(logits.log_softmax(-1) * voicing.sigmoid().unsqueeze(-1)).unsqueeze(-1)
+        path = search(logits.log_softmax(-1) * voicing.sigmoid().unsqueeze(-1)).unsqueeze(-1)
         bins = torch.arange(self.config.bins, device=mel.device, dtype=logits.dtype)
         near = logits.softmax(-1) * ((bins - path).abs() <= 3) + 1e-8 * (bins == path)
         return F0(self.frequency((near * bins).sum(-1) / near.sum(-1)), voicing > 0)
