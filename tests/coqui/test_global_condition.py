@@ -18,6 +18,7 @@ from training_runs import largest_difference, train
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import training
 from tts_diffvoc.coqui.configs import from_core
+from tts_diffvoc.coqui.trainer import Budget
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.vocoder import Vocoder
 
@@ -41,7 +42,7 @@ def data(tmp_path_factory):
 
 
 def configuration(data, output, kind="diffwave", **changes):
-    return training_config(kind, data, output, **{"global_condition": "folder", **changes})
+    return training_config(kind, data, output, **{"global_condition": "folder", "highpass": False, **changes})
 
 
 def refusal(*arguments, **options) -> str:
@@ -191,7 +192,7 @@ def test_two_processes_learn_what_one_learns(data, tmp_path, environment):
     settings = {"optimizer": "SGD", "optimizer_params": {}, "lr": 0.05, "run_eval_steps": 1}
     alone = train(configuration(data, tmp_path / "alone", batch_size=8, **settings), 2)
     script, output = tmp_path / "recipe.py", tmp_path / "runs"
-    settings["global_condition"] = "folder"
+    settings |= {"global_condition": "folder", "highpass": False}
     script.write_text(RECIPE.format(tests=str(TESTS), data=str(data), output=str(output), settings=settings))
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -266,7 +267,7 @@ def test_a_speaker_who_is_only_held_back(tmp_path):
     alone = [r for r in corpus.recordings if r.condition == "alone"]
     rest = [r for r in corpus.recordings if r.condition != "alone"]
     with pytest.raises(DiffvocError, match="alone/0 belongs to 'alone', which is not among what is trained on: above"):
-        training.fit(config, TrainerArgs(), training.Budget(1), rest, alone)
+        training.fit(config, TrainerArgs(), Budget(1), rest, alone)
 
 
 def test_a_run_that_goes_on_knows_no_new_speakers(tmp_path):

@@ -294,7 +294,7 @@ def test_a_recording_that_vanishes_ends_a_run_in_words(tmp_path, workers):
                 path.unlink()
 
     text = refusal(config, 30, options={"callbacks": {"on_train_step_end": delete}})
-    assert str(data) in text and "cannot be read any more" in text
+    assert str(data) in text and "is not there" in text
     assert f"the last good checkpoint is {only_folder(config)}/checkpoint_" in text
 
 
@@ -317,7 +317,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_half_one(config, monkeypa
     monkeypatch.setattr(torch, "save", failing_save(OSError(errno.ENOSPC, "No space left on device"), 1))
     text = refusal(config, 9)
     folder = only_folder(config)
-    assert "checkpoint_4.pth cannot be written (No space left on device" in text and "MiB free" in text
+    assert "checkpoint_4.pth cannot be written (No space left on device)" in text
     assert f"the last good checkpoint is {folder}/checkpoint_2.pth; go on with --continue_path {folder}" in text
     assert [p.name for p in folder.rglob("*.pth")] == ["checkpoint_2.pth"]
     assert list(folder.rglob("*.part")) == []
@@ -420,11 +420,12 @@ def test_a_budget_of_minutes_ends_a_run(corpus, tmp_path):
     from trainer import TrainerArgs
 
     from tts_diffvoc.coqui import training
+    from tts_diffvoc.coqui.trainer import Budget
 
     config = training_config("diffwave", corpus, tmp_path)
     _, clips, held = training.split_corpus(config)
     began = time.monotonic()
-    ran = training.fit(config, TrainerArgs(), training.Budget(max_minutes=0.5 / 60), clips, held)
+    ran = training.fit(config, TrainerArgs(), Budget(max_minutes=0.5 / 60), clips, held)
     assert ran.total_steps_done >= 1 and time.monotonic() - began < 20
     assert (ran.output_path / f"checkpoint_{ran.total_steps_done - 1}.pth").is_file()
 

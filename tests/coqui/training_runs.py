@@ -8,6 +8,7 @@ from trainer import TrainerArgs
 from trainer.logging.dummy_logger import DummyLogger
 
 from tts_diffvoc.coqui import training
+from tts_diffvoc.coqui.trainer import Budget, DiffvocTrainer
 
 
 class Recorder(DummyLogger):
@@ -29,7 +30,7 @@ class Recorder(DummyLogger):
 class Ran:
     """A training that ended, its losses in order, and its validations."""
 
-    trainer: training.DiffvocTrainer
+    trainer: DiffvocTrainer
     losses: list[float]
     validations: list[float]
     folder: Path = field(init=False)
@@ -51,7 +52,7 @@ def train(config, steps: int | None = None, **arguments) -> Ran:
     options = arguments.pop("options", {})
     recorder = Recorder()
     _, clips, held = training.split_corpus(config)
-    budget = training.Budget(max_steps=steps)
+    budget = Budget(max_steps=steps)
     ran = training.fit(config, TrainerArgs(**arguments), budget, clips, held, dashboard_logger=recorder, **options)
     return Ran(ran, [recorder.steps[step]["loss"] for step in sorted(recorder.steps)], recorder.validations)
 

@@ -19,6 +19,7 @@ from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.factors import upsample_factors
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
+from tts_diffvoc.spectral.vocoder import SpectralConfig
 from tts_diffvoc.training.conditions import expression, names_of, numbered, shown
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.vocoder import VocoderConfig
@@ -61,7 +62,7 @@ class DiffvocConfig(BaseVocoderConfig):
     Attributes:
         audio: the mel contract, as far as Coqui's audio settings express it.
         mel_extra: the rest of the contract: floor, gain, mel_scale and so on of ``tts_diffvoc.mel.MelConfig``.
-        vocoder: the rest of ``tts_diffvoc.vocoder.VocoderConfig``; empty for the published Base model.
+        vocoder: the rest of the vocoder's configuration, of any kind; empty for the published Base model.
         start_from: a vocoder's name or checkpoint folder whose weights a new training begins with.
         global_condition: what tells the speakers (or other classes) apart that a DiffWave is conditioned on: "folder"
             for one folder a speaker in ``data_path``, or a regular expression whose one group is the speaker in a
@@ -73,6 +74,7 @@ class DiffvocConfig(BaseVocoderConfig):
         lr_end: share of ``lr`` that a cosine falls to at the end of a budget of steps or minutes.
         ema_decay: of the averaged weights, which are what is validated, saved for use and spoken with.
         data_check: listen to every recording before training (silence, clipping, invalid samples).
+        highpass: take off what lies below 20 Hz when recordings are read.
         test_clips: held-back clips to synthesise for the dashboard after an epoch.
         test_seconds: of each of them.
     """
@@ -90,6 +92,7 @@ class DiffvocConfig(BaseVocoderConfig):
     epoch_passes: int = 1
     gain_db: float = 0.0
     data_check: bool = True
+    highpass: bool = True
     # Optimisation
     lr: float = 2e-4
     optimizer: str = "AdamW"
@@ -114,10 +117,10 @@ class DiffvocConfig(BaseVocoderConfig):
         core = to_core(self)
         if self.global_condition:
             expression(self.global_condition)
-            if core.network != "diffwave":
+            if not isinstance(core, VocoderConfig) or core.network != "diffwave":
                 raise DiffvocError(
                     f"global_condition is {self.global_condition!r} and a {core.network} takes none; leave it empty, "
-                    "or train a diffwave."
+                    "or train a published DiffWave."
                 )
         hop = core.mel.hop_length
         if self.seq_len < 0 or self.seq_len % hop:
@@ -218,6 +221,15 @@ def to_core(config: DiffvocConfig) -> AnyConfig:
             f"the model {config.model} cannot hold a {core.network} network; use diffvoc_{core.network}."
         )
     return core
+
+
+def check_trainable(core: AnyConfig) -> None:
+    """Raise DiffvocError for a vocoder that Coqui's Trainer does not train."""
+    if isinstance(core, SpectralConfig):
+        raise DiffvocError(
+            "Coqui's Trainer trains the published networks and this is a spectral vocoder; fine-tune it with "
+            "recipes/custom_voice/finetune_vocoder.py, or train a new one with recipes/voices/train.py."
+        )
 
 
 def learn_speakers(config: DiffvocConfig, train: Sequence[Recording], held: Sequence[Recording]) -> None:

@@ -20,6 +20,7 @@ from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.checkpoint import load_checkpoint, load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import training
 from tts_diffvoc.coqui.configs import DiffvocConfig, from_core
+from tts_diffvoc.coqui.trainer import Budget
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc.training.compare import ClipScore, comparison, score_clips, verdict
@@ -33,7 +34,7 @@ LITTLE_MINUTES = 1.0
 class Progress(ConsoleLogger):
     """One line now and then: the step, its loss, and the time left."""
 
-    def __init__(self, budget: training.Budget, every: float = 10.0) -> None:
+    def __init__(self, budget: Budget, every: float = 10.0) -> None:
         super().__init__()
         self.budget, self.every, self.shown = budget, every, 0.0
 
@@ -170,7 +171,7 @@ def configuration(plan: FineTuning, vocoder: AnyVocoder, clips: list[Recording])
 def _train(plan: FineTuning, vocoder: AnyVocoder, train: list[Recording], held: list[Recording]) -> AnyVocoder:
     """The vocoder with the averaged weights of a run that is begun, or gone on with."""
     config = configuration(plan, vocoder, train)
-    budget = training.Budget(plan.max_steps, plan.max_minutes, save_minutes=plan.save_minutes)
+    budget = Budget(plan.max_steps, plan.max_minutes, save_minutes=plan.save_minutes)
     args = TrainerArgs()
     runs = sorted(path.parent for path in (plan.output / "training").glob("*/checkpoint_*.pth"))
     if runs:

@@ -46,10 +46,9 @@ def read_training(path: Path) -> dict[str, Tensor]:
 class DiffvocVocoder(TrainableVocoder):
     """A vocoder of this package behind Coqui's interface. It adds no weights of its own."""
 
-    def forward(self, x: Tensor, noise_level: Tensor, mel: Tensor) -> Tensor:  # type: ignore[override]
-        """The noise predicted in ``x`` at ``noise_level`` [B], given the log-mel ``mel`` [B, M, F]."""
-        network: Any = self.vocoder.network
-        return network(x, noise_level, network.condition(mel))
+    def forward(self, x: Tensor, **options: Any) -> Tensor:
+        """As :meth:`inference`."""
+        return self.inference(x, **options)
 
     @torch.inference_mode()
     def inference(self, x: Tensor, **options: Any) -> Tensor:  # type: ignore[override]

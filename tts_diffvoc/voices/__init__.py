@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from tts_diffvoc import naming
-from tts_diffvoc.naming import WEIGHTS, card, read_json, unknown
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.naming import WEIGHTS, card, read_json
 
 # Of what lies in naming, what goes by this name too.
-__all__ = ["WEIGHTS", "card", "read_json", "unknown"]
+__all__ = ["WEIGHTS", "card", "read_json"]
 KIND = "tts-diffvoc"
 TRAINED = "vocoder"
 DEFAULT_ACOUSTIC = "ada"
 VOCODER_PREFIX = "vocoder_models/en/diffvoc/"
 ACOUSTIC_PREFIX = "tts_models/en/diffvoc/"
+# Vocoders that were bundled once, and what to do now.
+NO_LONGER_BUNDLED = {
+    "waveglow": "import NVIDIA's with 'tts-diffvoc import FILE --kind nvidia-waveglow -o FOLDER', or train one with "
+    "recipes/ljspeech/waveglow/train_waveglow.py"
+}
 
 
 def is_vocoder(folder: Path) -> bool:
@@ -63,6 +69,14 @@ def bundled(name: str) -> Path | None:
 def bundled_acoustic(name: str) -> Path | None:
     """The folder of a bundled acoustic model, by short or full name with or without options; None if there is none."""
     return ACOUSTIC.get(name.partition("?")[0].removeprefix(ACOUSTIC_PREFIX))
+
+
+def unknown(name: str, known: list[str], kind: str = "vocoder or checkpoint folder") -> DiffvocError:
+    """The error for a name that is not among ``known``: what became of it, or the closest names."""
+    short = name.removeprefix(VOCODER_PREFIX)
+    if short in NO_LONGER_BUNDLED:
+        return DiffvocError(f"{short} is no longer bundled; {NO_LONGER_BUNDLED[short]}.")
+    return naming.unknown(name, known, kind)
 
 
 def resolve(name: str) -> Path:

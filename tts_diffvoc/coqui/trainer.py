@@ -1,0 +1,220 @@
+"""Coqui's Trainer with what it leaves open: a budget, whole checkpoints, and words in place of a stack trace."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import trainer.io
+from trainer import Trainer, TrainerArgs
+from trainer.generic_utils import remove_experiment_folder
+
+from tts_diffvoc.coqui.distributed import broadcast
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import replacing
+from tts_diffvoc.training.conditions import shown
+
+_coqui_save = trainer.io.save_fsspec
+
+
+def save_whole(state: Any, path: str | os.PathLike[Any], **kwargs: Any) -> None:
+    """Stands in for ``trainer.io.save_fsspec``: a local checkpoint is written beside and renamed.
+
+    Raises: DiffvocError when it cannot be written, as on a full disk; what was there before stays.
+    """
+    if "://" in str(path):
+        return _coqui_save(state, path, **kwargs)
+    with replacing(Path(path)) as beside, beside.open("wb") as file:
+        torch.save(state, file, **kwargs)
+
+
+@dataclass
+class Budget:
+    """When to stop: after so many steps, or minutes of training, in all; None for no end.
+
+    ``save_minutes`` is how often to save, beside what the configuration's steps say; ``spent`` what earlier calls used.
+    """
+
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    save_minutes: float | None = None
+    spent: float = 0.0
+    started: float = 0.0
+    saved: float = 0.0
+
+    def minutes(self) -> float:
+        """Minutes of training so far, earlier calls included."""
+        return self.spent + (time.monotonic() - self.started) / 60 if self.started else self.spent
+
+    def wants_saving(self) -> bool:
+        """Whether it is time to save; asking makes it so."""
+        if self.save_minutes is None or self.minutes() - self.saved < self.save_minutes:
+            return False
+        self.saved = self.minutes()
+        return True
+
+    def share(self, step: int) -> float:
+        """How much is used up, from 0 to 1, by the budget that ends first."""
+        shares = [0.0]
+        if self.max_steps:
+            shares.append(step / self.max_steps)
+        if self.max_minutes:
+            shares.append(self.minutes() / self.max_minutes)
+        return max(shares)
+
+
+class BudgetSpent(Exception):
+    """The budget is used up; training ends here as planned."""
+
+
+class DiffvocTrainer(Trainer):
+    """Coqui's Trainer with a budget and an end that explains itself."""
+
+    def __init__(self, *args: Any, budget: Budget | None = None, **kwargs: Any) -> None:
+        self.budget = budget or Budget()
+        try:
+            super().__init__(*args, **kwargs)
+        except DiffvocError:
+            self._leave_nothing()
+            raise
+        self.budget.spent = self.budget.saved = float(self.model.minutes_spent)
+
+    def _leave_nothing(self) -> None:
+        """Remove the folder of a run that ended before it saved anything."""
+        if hasattr(self, "output_path") and self.args.rank == 0:
+            remove_experiment_folder(self.output_path)
+
+    @staticmethod
+    def init_training(args: TrainerArgs, coqpit_overrides: list[str], config: Any = None) -> tuple[Any, dict[str, str]]:
+        """Find the checkpoint to go on from; ``config`` holds the run's settings and the command line's already."""
+        if args.continue_path:
+            args.restore_path, best = find_checkpoint(args.continue_path)
+            args.best_path = args.best_path or best
+        return config, {"restore_path": args.restore_path} if args.restore_path else {}
+
+    def restore_model(self) -> None:
+        """Restore a checkpoint, or say that it cannot be read, or that others speak in it."""
+        try:
+            self._check_speakers()
+            super().restore_model()
+        except DiffvocError:
+            raise
+        except Exception as error:  # whatever a truncated or foreign file makes the reader raise
+            raise DiffvocError(
+                f"{self.args.restore_path} cannot be restored ({type(error).__name__}); give another checkpoint, or "
+                "delete this one to go on from the one before."
+            ) from None
+
+    def _check_speakers(self) -> None:
+        """Raise DiffvocError for a checkpoint whose speakers are others: Coqui's Trainer would restore a part."""
+        path = self.args.restore_path
+        if "://" in path:
+            kept = trainer.io.load_fsspec(path, map_location="cpu")
+        else:
+            kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        theirs, own = (_speaker_names(values) for values in (kept.get("config"), self.config))
+        if theirs != own:
+            raise DiffvocError(
+                f"{path} knows {shown(theirs) or 'no speakers by name'} and this run {shown(own) or 'none'}; go on "
+                "with a checkpoint of the same ones, or begin with a vocoder without speakers by start_from."
+            )
+
+    def _restore_best_loss(self) -> None:
+        """Take the best loss so far from the best checkpoint; Coqui's takes that of the last, which may have none."""
+        if self.continue_run and os.path.basename(self.args.best_path).startswith("best_model"):
+            kept = trainer.io.load_fsspec(self.args.best_path, map_location="cpu").get("model_loss")
+            known = {name: loss for name, loss in (kept or {}).items() if loss is not None}
+            self.best_loss = {**self.best_loss, **known}
+
+    def spent(self) -> float:
+        """How much of the budget is used up, from 0 to 1, the same in every process."""
+        share = min(1.0, self.budget.share(int(self.model.steps_done)))
+        return share if self.budget.max_minutes is None else broadcast(share, self.model.device)
+
+    def train_epoch(self) -> None:
+        """An epoch, if the budget holds one more step."""
+        if self.spent() >= 1:
+            raise BudgetSpent
+        super().train_epoch()
+
+    def train_step(self, *args: Any) -> Any:
+        """A step; then save when it is time, and stop when the budget is spent."""
+        made = super().train_step(*args)
+        self.model.minutes_spent.fill_(self.budget.minutes())
+        if self.spent() >= 1:
+            raise BudgetSpent
+        if self.budget.wants_saving():
+            self.save_now()
+        return made
+
+    def save_checkpoint(self) -> None:
+        """Save the state to go on from, and beside it the vocoder ready to use, in the folder ``vocoder``."""
+        super().save_checkpoint()
+        if self.args.rank == 0:
+            self._get_model().export(self.output_path / "vocoder")
+
+    def fit(self) -> None:
+        """Train until the epochs or the budget are over, and save.
+
+        Raises: DiffvocError with what went wrong and where the last good checkpoint is; KeyboardInterrupt after
+        saving.
+        """
+        self.budget.started = time.monotonic()
+        for begun in self.output_path.glob(".*.part"):  # by a process that was killed
+            begun.unlink()
+        try:
+            with suppress(BudgetSpent):
+                self._fit()
+            self._finish()
+        except KeyboardInterrupt:
+            if self.config.save_on_interrupt and self.total_steps_done:
+                self._finish()
+            raise
+        except DiffvocError as error:
+            place = last_good(self.output_path)
+            self.dashboard_logger.finish()
+            self._leave_nothing()
+            raise DiffvocError(f"{str(error).rstrip('.')}; {place}.") from None
+
+    def save_now(self) -> None:
+        """Save after a step has been counted; checkpoints carry the number of their last step."""
+        if self.total_steps_done == 0:
+            return
+        self.total_steps_done -= 1
+        self.save_checkpoint()
+        self.total_steps_done += 1
+
+    def _finish(self) -> None:
+        """Save where training stands, and close the dashboard."""
+        self.save_now()
+        if self.args.rank == 0:
+            self.dashboard_logger.flush()
+            self.dashboard_logger.finish()
+
+
+def _speaker_names(config: Any) -> list[str]:
+    """The speakers' names in a Coqui configuration of ours, or in its plain values; none in anything else."""
+    vocoder = (config or {}).get("vocoder") or {}
+    return list(vocoder.get("speaker_names") or [])
+
+
+def find_checkpoint(folder: str | os.PathLike[Any]) -> tuple[str, str]:
+    """The last checkpoint in a training folder, and the best; DiffvocError when there is none."""
+    try:
+        return trainer.io.get_last_checkpoint(folder)
+    except (ValueError, OSError):
+        raise DiffvocError(f"{folder} holds no checkpoint to go on from; give a training folder of ours.") from None
+
+
+def last_good(folder: str | os.PathLike[Any]) -> str:
+    """Words that say where the last checkpoint in a training folder is."""
+    try:
+        last = find_checkpoint(folder)[0]
+    except DiffvocError:
+        return "no checkpoint had been written yet"
+    return f"the last good checkpoint is {last}; go on with --continue_path {folder}"
