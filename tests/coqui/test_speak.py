@@ -71,7 +71,6 @@ def test_tts_in_a_process_of_its_own(program, environment, tmp_path):
     "name",
     [
         "wavegrad?steps=2",
-        "waveglow?sigma=0.5&denoise=0.1",
         "vocoder_models/en/diffvoc/diffwave?steps=2&seed=3",
         str(voices.VOCODERS["diffwave"]),
     ],
@@ -232,6 +231,8 @@ def test_bad_checkpoints(kind, told, tts, tmp_path):
         (["--text", "?!..."], "the text '?!...' holds no letter or digit"),
         (["--vocoder_name", "difwave"], "the closest names are diffwave"),
         (["--vocoder_name", "wavgrad"], "the closest names are wavegrad"),
+        (["--vocoder_name", "waveglow"], "waveglow is no longer bundled; import NVIDIA's with 'tts-diffvoc import"),
+        (["--vocoder_name", "vocoder_models/en/diffvoc/waveglow"], "waveglow is no longer bundled"),
         (["--vocoder_name", "vocoder_models/en/diffvoc/difwave"], "vocoder_models/en/diffvoc/diffwave"),
         (
             ["--vocoder_name", "vocoder_models/en/ljspeech/hifigan_v3"],
@@ -242,7 +243,7 @@ def test_bad_checkpoints(kind, told, tts, tmp_path):
         (["--vocoder_name", "diffwave?steps=0"], "steps=0"),
         (["--vocoder_name", "diffwave?steps=-1"], "steps=-1"),
         (["--vocoder_name", "diffwave?steps=many"], "steps=many"),
-        (["--vocoder_name", "diffwave?steps=1000000"], "steps=1000000"),
+        (["--vocoder_name", "diffwave?quality=finest"], "quality=finest is unknown"),
         (["--vocoder_name", "diffwave?speed=2"], "speed"),
         (["--vocoder_name", "diffwave?steps"], "'steps' in 'diffwave?steps' has no value"),
         (["--vocoder_name", "diffwave?mel=roughly"], "mel=roughly is unknown"),

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 from small_corpus import MEL, VOCODERS, training_config, write_corpus
+from small_vocoders import random_vocoder
 from training_runs import largest_difference, train
 
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
+from tts_diffvoc.coqui.configs import from_core
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.vocoder import Vocoder
 
@@ -464,6 +466,23 @@ def test_a_recipe_without_recordings_says_so(config, monkeypatch):
         with pytest.raises(SystemExit, match=f"^error: .*{says}"):
             training.train_from_recipe(config)
     assert not os.path.exists(config.output_path)
+
+
+def test_a_spectral_vocoder_is_told_who_trains_it(corpus, tmp_path, monkeypatch, environment, program):
+    from tts_diffvoc.coqui import training
+
+    save_checkpoint(random_vocoder("spectral diffwave"), tmp_path / "spectral", "# Spectral\n")
+    config = from_core(load_vocoder(tmp_path / "spectral").config)
+    config.data_path, config.output_path = str(corpus), str(tmp_path / "runs")
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    says = "fine-tune it with recipes/custom_voice/finetune_vocoder.py, or train a new one with recipes/voices/train.py"
+    with pytest.raises(SystemExit, match=f"^error: Coqui's Trainer trains the published networks .*{says}"):
+        training.train_from_recipe(config)
+    assert not (tmp_path / "runs").exists()
+    config.save_json(tmp_path / "config.json")
+    command = program("train_vocoder", "TTS.bin.train_vocoder", "--config_path", str(tmp_path / "config.json"))
+    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode != 0 and says in result.stderr
 
 
 @pytest.mark.parametrize("network", ["diffwave", "wavegrad"])

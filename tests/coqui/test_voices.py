@@ -39,8 +39,8 @@ def test_resolve(tmp_path):
 
 
 def test_bundled():
-    assert voices.names() == ["diffwave", "waveglow", "wavegrad"] and list(voices.ACOUSTIC) == ["ada", "joe", "slt"]
-    for name in ("diffwave", "wavegrad", "waveglow", "ada", "joe", "slt"):
+    assert voices.names() == ["diffwave", "wavegrad"] and list(voices.ACOUSTIC) == ["ada", "joe", "slt"]
+    for name in ("diffwave", "wavegrad", "ada", "joe", "slt"):
         item = voices.model_item(name)
         assert item["license"] and item["author"] and len(item["description"]) > 5
     assert voices.model_item("ada")["default_vocoder"] == "vocoder_models/en/diffvoc/diffwave"
