@@ -33,7 +33,7 @@ class PitchConfig:
 
 
 class F0(NamedTuple):
-    """F0 in Hz [B, F], going on through what is unvoiced, and what is voiced, bool [B, F]."""
+    """F0 in Hz [B, F], float64, going on through what is unvoiced, and what is voiced, bool [B, F]."""
 
     f0: Tensor
     voiced: Tensor
@@ -76,8 +76,8 @@ class PitchNetwork(nn.Module):
     def __init__(self, config: PitchConfig, mel: MelConfig) -> None:
         super().__init__()
         self.config, self.mel = config, mel
-        self.low = math.log(config.lowest)
-        self.step = math.log(config.highest / config.lowest) / (config.bins - 1)
+        step = math.log(config.highest / config.lowest) / (config.bins - 1)
+        self.low, self.step = torch.tensor([math.log(config.lowest), step]).tolist()  # what exporters keep: float32
         self.first = nn.Conv1d(mel.n_mels, config.channels, 3, padding=1)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(config.channels) for _ in range(config.blocks)))
         self.last = nn.Conv1d(config.channels, config.bins + 1, 1)
@@ -101,9 +101,11 @@ class PitchNetwork(nn.Module):
         logits, voicing = self.logits(mel)
         # What is unvoiced says little about pitch, and may not bend the path.
         path = search(logits.log_softmax(-1) * voicing.sigmoid().unsqueeze(-1)).unsqueeze(-1)
-        bins = torch.arange(self.config.bins, device=mel.device, dtype=logits.dtype)
-        near = logits.softmax(-1) * ((bins - path).abs() <= 3) + 1e-8 * (bins == path)
-        return F0(self.frequency((near * bins).sum(-1) / near.sum(-1)), voicing > 0)
+        # In float64 from here: pulses add up F0 over an utterance, and with it what two machines round differently.
+        away = torch.arange(self.config.bins, device=mel.device) - path
+        near = logits.double().softmax(-1) * (away.abs() <= 3) + 1e-8 * (away == 0)
+        between = (near * away).sum(-1) / near.sum(-1)
+        return F0(self.frequency(path.squeeze(-1) + between), voicing > 0)
 
     def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Cross-entropies of the bin, smoothed over neighbours, and of voicing.

@@ -36,7 +36,7 @@ def pulses(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int, phase: Tensor
     at = late.unsqueeze(1) + taps
     area = (220.0 / sample_rate / each).float().unsqueeze(1)
     value = area * torch.sinc(at) * (at * (math.pi / 2 / TAPS)).cos().square()
-    out = F.pad(f0.new_zeros(step.shape), (TAPS, TAPS))
+    out = F.pad(value.new_zeros(step.shape), (TAPS, TAPS))
     place = (row * out.shape[1] + sample + TAPS).unsqueeze(1) + taps
     return out.flatten().index_add(0, place.flatten(), value.flatten()).view_as(out)[:, TAPS:-TAPS]
 
@@ -44,7 +44,7 @@ def pulses(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int, phase: Tensor
 def periods(f0: Tensor, voiced: Tensor, hop: int, sample_rate: int) -> Tensor:
     """Share of a period that each sample is, 0 where unvoiced, of ``f0`` [B, F] in Hz: [B, F * hop], float64."""
     on = _to_samples(voiced.float(), hop) > 0.5
-    return torch.where(on, _to_samples(f0, hop) / sample_rate, 0.0).double()
+    return torch.where(on, _to_samples(f0.double(), hop) / sample_rate, 0.0)
 
 
 def _to_samples(values: Tensor, hop: int) -> Tensor:
