@@ -240,7 +240,6 @@ def test_bad_checkpoints(kind, told, tts, tmp_path):
         ),
         (["--vocoder_name", ""], "has no name"),
         (["--vocoder_name", "runs/nowhere"], "there is no vocoder or checkpoint folder 'runs/nowhere'"),
-        (["--vocoder_name", "diffwave?steps=0"], "steps=0"),
         (["--vocoder_name", "diffwave?steps=-1"], "steps=-1"),
         (["--vocoder_name", "diffwave?steps=many"], "steps=many"),
         (["--vocoder_name", "diffwave?quality=finest"], "quality=finest is unknown"),
@@ -251,8 +250,8 @@ def test_bad_checkpoints(kind, told, tts, tmp_path):
         (["--model_name", "tts_models/en/ljspeech/tacotron"], "there is no acoustic model"),
         (["--out_path", "/dev/null/out.wav"], "the output path /dev/null/out.wav cannot be written"),
         (["--out_path", "/"], "is a folder"),
-        (["--device", "warp"], "the device 'warp' cannot be used"),
-        (["--device", "cuda:99"], "the device 'cuda:99' cannot be used"),
+        (["--device", "warp"], "there is no device 'warp' here"),
+        (["--device", "cuda:99"], "there is no device 'cuda:99' here"),
     ],
 )
 def test_bad_input(arguments, told, tts, tmp_path):

@@ -18,7 +18,7 @@ from tts_diffvoc import voices
 from tts_diffvoc.coqui import arguments, support, zoo
 from tts_diffvoc.english import sentences
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.files import replacing
+from tts_diffvoc.files import make_folder, replacing
 
 logger = logging.getLogger("TTS.diffvoc")
 
@@ -177,6 +177,7 @@ def _save_wav(original: Callable[..., None], self: Any, wav: Any, path: Any, pip
     arguments.check_out_path(path)
     if path.exists() and not path.is_file():
         return original(self, wav, path, pipe_out)
+    make_folder(path.parent)
     with replacing(path) as beside:
         original(self, wav, beside, pipe_out)
     return None
