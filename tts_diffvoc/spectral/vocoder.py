@@ -17,6 +17,7 @@ from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import log_spectral_error
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, check_mel, log_mel
+from tts_diffvoc.schema import FromJson, check_part
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, make_consistent, within
 from tts_diffvoc.spectral.network import NETWORKS, Denoiser, DiffWaveSizes, Sizes
 from tts_diffvoc.spectral.pitch import F0, PitchConfig, PitchNetwork
@@ -39,7 +40,7 @@ SCALE = 1.12  # brings a spectrum divided by its magnitudes to unit variance, re
 SHARE = 0.9  # of its magnitudes that the prior has, and an estimate that is handed on
 NOISE_SCALE = 0.3  # deviation of the noise on the prior
 LIMIT = 4.0  # of a divided spectrum's magnitude
-CONTEXT = 32  # frames that a chunk is given on both sides, in which all but all of an edge's effect has died away
+CONTEXT = 48  # frames that a chunk is given on both sides, in which all but all of an edge's effect has died away
 FADE = 4  # frames over which a chunk fades into the next
 LONGEST = 60.0  # seconds that are made at once
 QUALITIES = {
@@ -50,7 +51,7 @@ QUALITIES = {
 
 
 @dataclass(frozen=True)
-class SpectralConfig:
+class SpectralConfig(FromJson):
     """Everything but the weights.
 
     Attributes:
@@ -89,15 +90,8 @@ class SpectralConfig:
     def from_dict(cls, values: dict[str, Any]) -> SpectralConfig:
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
         values = {name: value for name, value in values.items() if name != "kind"}
-        network = values.get("network")
-        if network not in NETWORKS:
-            raise DiffvocError(f"network {network!r} is unknown; this version has {', '.join(NETWORKS)}.")
-        kinds = {"sizes": NETWORKS[network], "pitch": PitchConfig, "magnitude": MagnitudeConfig}
-        try:
-            parts = {name: kind(**values.get(name, {})) for name, kind in kinds.items()}
-            return cls(**{**values, **parts, "mel": MelConfig.from_dict(values.get("mel", {}))})
-        except TypeError as error:
-            raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
+        check_part(values, "sizes", NETWORKS, values.get("network"))
+        return super().from_dict(values)
 
 
 class Plan(NamedTuple):
