@@ -145,7 +145,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, noisy, tmp_path, capsys):
         (["generate", *out, *model, "--seconds", "0"], "more than 0"),
         (["generate", *out, *model, "--device", "tpu:9"], "no device 'tpu:9'"),
         (["generate", "-o", str(tmp_path / "file" / "out"), *model, "--steps", "1"], "cannot be written to"),
-        (["denoise", str(tmp_path / "gone.wav"), *wav, *model], "no file"),
+        (["denoise", str(tmp_path / "gone.wav"), *wav, *model], "is not there"),
         (["denoise", str(tmp_path / "text.wav"), *wav, *model], "audio"),
         (["denoise", str(tmp_path / "empty.wav"), *wav, *model], "no samples"),
         (["denoise", noisy, *wav, *model, "--t", "0"], "no step"),
@@ -154,7 +154,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, noisy, tmp_path, capsys):
         (["denoise", noisy, "-o", str(tmp_path / "gone" / "x.wav"), *model], "cannot be written"),
         (["interpolate", noisy, noisy, *out, *model, "--t", "101"], "1 to 100"),
         (["interpolate", noisy, noisy, *out, *model, "--steps", "1"], "at least 2"),
-        (["interpolate", noisy, str(tmp_path / "gone.wav"), *out, *model], "no file"),
+        (["interpolate", noisy, str(tmp_path / "gone.wav"), *out, *model], "is not there"),
     ]:
         assert main(arguments) == 2, arguments
         error = capsys.readouterr().err.strip()

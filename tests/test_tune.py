@@ -271,7 +271,7 @@ def test_bad_input_is_one_sentence(folder, data, tmp_path, capsys, monkeypatch):
         (folder, data, ["--clips", "0"], "--clips"),
         (folder, data, ["--trials", "0"], "--trials"),
         (folder, data, ["--steps", "51"], "at most 50"),
-        (folder, data, ["--steps", "0"], "at least steps=1"),
+        (folder, data, ["--steps", "0"], "from 1 to"),
         (folder, data, ["--steps", "six"], "whole number"),
         (folder, data, ["--seed", "-1"], "seed"),
         (folder, data, ["--sampler", "euler"], "ddpm"),

@@ -67,8 +67,8 @@ def test_tuned_schedules_serve_their_number_of_steps():
 @pytest.mark.parametrize(
     "options, says",
     [
-        ({"steps": 0}, "at least"),
-        ({"steps": -3}, "at least"),
+        ({"steps": 0}, "from 1 to"),
+        ({"steps": -3}, "from 1 to"),
         ({"steps": 51}, "at most 50"),
         ({"steps": "six"}, "whole number"),
         ({"seed": -1}, "seed"),

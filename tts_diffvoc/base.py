@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,27 +13,29 @@ from torch import Tensor, nn
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
 
+MOST_STEPS = 10_000  # network evaluations, or iterations of anything
+MOST_SEED = 2**63 - 1
 
-def parse_iterations(option: str) -> Callable[[str], int]:
-    """A parser of a number of iterations, at least 0."""
+
+def parse_whole(option: str, least: int, most: int) -> Callable[[str], int]:
+    """A parser of a whole number from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal():
-            raise DiffvocError(f"{option}={text} is not a whole number of at least 0; give for example {option}=8.")
-        return int(text)
+        number = int(text) if re.fullmatch(r"-?[0-9]{1,30}", text) else None
+        if number is None or not least <= number <= most:
+            raise DiffvocError(f"{option}={text[:40]} was given; give a whole number from {least} to {most}.")
+        return number
 
     return parse
 
 
-def parse_steps(text: str) -> int:
-    """A number of network evaluations from text, at least 1."""
-    try:
-        steps = int(text)
-    except ValueError:
-        raise DiffvocError(f"steps={text} is not a whole number; give for example steps=6.") from None
-    if steps < 1:
-        raise DiffvocError(f"steps={text} is too small; give at least steps=1.")
-    return steps
+def parse_iterations(option: str) -> Callable[[str], int]:
+    """A parser of a number of iterations, at least 0."""
+    return parse_whole(option, 0, MOST_STEPS)
+
+
+parse_steps = parse_whole("steps", 1, MOST_STEPS)
+parse_seed = parse_whole("seed", 0, MOST_SEED)
 
 
 def parse_choice(option: str, choices: tuple[str, ...]) -> Callable[[str], str]:
@@ -46,11 +49,12 @@ def parse_choice(option: str, choices: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
-def parse_seed(text: str) -> int:
-    """A seed from text, a whole number of at least 0."""
-    if not text.isdecimal():
-        raise DiffvocError(f"seed={text} is not a whole number of at least 0; give for example seed=1.")
-    return int(text)
+def check_device(device: str | torch.device) -> torch.device:
+    """The device; DiffvocError when it is not here, or does not compute."""
+    try:
+        return torch.zeros(1, device=device).cpu().new_empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
+        raise DiffvocError(f"there is no device {str(device)!r} here; give cpu, cuda or cuda:N.") from None
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -83,7 +87,13 @@ class AudioModel(nn.Module):
         super().__init__()
         self.name = name
         self.config = config
-        self.defaults: dict[str, Any] = dict(config.defaults)
+        unknown = sorted(set(config.defaults) - set(self.GENERATE_OPTIONS))
+        if unknown:
+            known = ", ".join(self.GENERATE_OPTIONS)
+            raise DiffvocError(f"{name} has a default for {unknown[0]!r}, which is no option; these are: {known}.")
+        self.defaults: dict[str, Any] = {
+            option: self.GENERATE_OPTIONS[option](str(value)) for option, value in config.defaults.items()
+        }
         self.autocast: torch.dtype | None = None
 
     @property

@@ -6,24 +6,27 @@ Nothing is unpickled: weights are safetensors, the configuration is plain JSON.
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from tts_diffvoc import generators, voices
-from tts_diffvoc.base import AudioModel, MelVocoder
+from tts_diffvoc.base import AudioModel, MelVocoder, check_device
 from tts_diffvoc.building import AnyVocoder, build, config_from_dict
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import check_readable, make_folder, reason, replacing, write_beside
 from tts_diffvoc.generator import Generator, GeneratorConfig
-from tts_diffvoc.naming import WEIGHTS
+from tts_diffvoc.naming import WEIGHTS, has_format, read_text
 
 FORMAT = "tts-diffvoc/1"
 GENERATOR_FORMAT = "tts-diffvoc-generator/1"
@@ -31,26 +34,35 @@ GENERATOR_FORMAT = "tts-diffvoc-generator/1"
 HOLDS = {FORMAT: "a tts-diffvoc checkpoint", GENERATOR_FORMAT: "the checkpoint of a tts-diffvoc generator"}
 # Ends the name of an int8 weight's scales, one a row.
 ROW_SCALE = ".row_scale"
+Model = TypeVar("Model", bound=AudioModel)
 FILES = ("config.json", WEIGHTS, "README.md")
 
 
 def read_config(folder: Path, kind: str = FORMAT) -> dict[str, Any]:
-    """The ``config.json`` of a checkpoint folder, checked to be one of ours, of format ``kind``."""
+    """The ``config.json`` of a checkpoint folder without its format, checked to be ``kind``, one of ours."""
     path = folder / "config.json"
     if not folder.is_dir():
         raise DiffvocError(f"there is no checkpoint folder {folder}; give a folder with config.json and {WEIGHTS}.")
     if not path.is_file():
         raise DiffvocError(f"{folder} has no config.json; a checkpoint folder holds config.json and {WEIGHTS}.")
+    text = read_text(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        values = json.loads(text)
+    except (ValueError, RecursionError):
         raise DiffvocError(f"{path} is not valid JSON; copy or download the checkpoint again.") from None
-    if not isinstance(values, dict) or values.get("format") != kind:
-        other = HOLDS.get(str(values.get("format"))) if isinstance(values, dict) else None
-        raise DiffvocError(
-            f'{path} is not {HOLDS[kind]}: it lacks "format": "{kind}"' + (f" and is {other}." if other else ".")
-        )
+    if not isinstance(values, dict) or values.pop("format", None) != kind:
+        raise DiffvocError(f'{path} is not {HOLDS[kind]}: it lacks "format": "{kind}"; {advice(folder, kind)}.')
     return values
+
+
+def advice(folder: Path, kind: str) -> str:
+    """What to do with a folder that is no checkpoint of format ``kind``."""
+    for other, name in HOLDS.items():
+        if other != kind and has_format(folder, other.partition("/")[0]):
+            return f"it is {name}"
+    if any(folder.glob("*.pth*")):
+        return "of a Coqui model, import the .pth file with tts-diffvoc import"
+    return "give a folder that this package wrote"
 
 
 def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> AnyVocoder:
@@ -59,11 +71,35 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> A
     Raises: DiffvocError for a folder that is missing, truncated or not a tts-diffvoc checkpoint.
     """
     folder = Path(folder)
-    values = read_config(folder)
-    values.pop("format")
-    vocoder = build(config_from_dict(values), name=folder.name)
-    load_weights(vocoder, read_weights(folder), folder / WEIGHTS)
-    return vocoder.to(device).eval()
+    return _load(folder, device, FORMAT, lambda values: build(config_from_dict(values), folder.name))
+
+
+def _load(folder: Path, device: str | torch.device, kind: str, made: Callable[[dict[str, Any]], Model]) -> Model:
+    """The model that ``made`` builds of the configuration of ``folder``, with its weights."""
+    device = check_device(device)
+    values, weights = read_config(folder, kind), read_weights(folder)
+    with AtMost(max(1 << 24, 4 * sum(value.numel() for value in weights.values())), folder / WEIGHTS):
+        model = made(values)
+    load_weights(model, weights, folder / WEIGHTS)
+    return model.to(device).eval()
+
+
+class AtMost(TorchFunctionMode):
+    """While on, parameters of no more than ``count`` numbers can be made, lest a configuration fill the memory.
+
+    Raises: DiffvocError for more; ``source`` is the file that has so many.
+    """
+
+    def __init__(self, count: int, source: Path) -> None:
+        super().__init__()
+        self.left, self.source = count, source
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.empty:
+            self.left -= math.prod(args[0] if isinstance(args[0], Sequence) else args)
+        if self.left < 0:
+            raise DiffvocError(f"{self.source} does not belong to its config.json, which describes a larger network.")
+        return func(*args, **(kwargs or {}))
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -192,7 +228,7 @@ def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> N
     if not schedules:
         return
     folder = Path(folder)
-    values = read_config(folder)
+    values = {"format": FORMAT, **read_config(folder)}
     inference = {**values.get("inference", {}), **{str(n): list(s.betas) for n, s in schedules.items()}}
     values["inference"] = dict(sorted(inference.items(), key=lambda item: int(item[0])))
     write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
@@ -220,12 +256,9 @@ def load_generator(spec: str | Path, device: str | torch.device = "cpu") -> Gene
     """
     name, options = generators.parse(str(spec))
     folder = generators.resolve(name)
-    values = read_config(folder, GENERATOR_FORMAT)
-    values.pop("format")
-    generator = Generator(GeneratorConfig.from_dict(values), name=folder.name)
-    load_weights(generator, read_weights(folder), folder / WEIGHTS)
+    generator = _load(folder, device, GENERATOR_FORMAT, lambda v: Generator(GeneratorConfig.from_dict(v), folder.name))
     generator.defaults.update(parse_options(generator, options))
-    return generator.to(device).eval()
+    return generator
 
 
 def parse_options(model: AudioModel, options: dict[str, str]) -> dict[str, Any]:

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc import __version__, generators, voices
-from tts_diffvoc.commands import bound, denoise, extract_mels, generate, import_checkpoint, interpolate, plugins, tune
+from tts_diffvoc.commands import (
+    bound,
+    denoise,
+    export,
+    extract_mels,
+    generate,
+    import_checkpoint,
+    interpolate,
+    plugins,
+    tune,
+)
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import check_writable
 
@@ -25,6 +35,7 @@ COMMANDS = {
     "interpolate": interpolate,
     "bound": bound,
     "import": import_checkpoint,
+    "export": export,
     "tune": tune,
     "extract-mels": extract_mels,
 }
@@ -121,11 +132,12 @@ def info(name: str) -> None:
     import json
 
     from tts_diffvoc.checkpoint import read_config
+    from tts_diffvoc.naming import read_text
 
     folder, kind = find_model(name)
     config = read_config(folder, kind)
     card = folder / "README.md"
-    print(card.read_text(encoding="utf-8") if card.is_file() else f"{folder} has no model card.")
+    print(read_text(card) if card.is_file() else f"{folder} has no model card.")
     keys = (
         "network",
         "sizes",

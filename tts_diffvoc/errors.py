@@ -5,6 +5,12 @@ class DiffvocError(ValueError):
     """Something the user gave cannot be used; the message is one sentence that says what to do."""
 
 
+def shown(value: object, most: int = 60) -> str:
+    """``value`` as a message shows it: in quotes if it is text, without line ends, cut where it is long."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def check_sizes(config: object, *sizes: int) -> None:
     """Raises: DiffvocError unless every one of the sizes of a ``config`` is positive."""
     if min(sizes) < 1:

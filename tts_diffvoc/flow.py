@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from tts_diffvoc.base import MelVocoder, parse_seed
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, check_mel
 from tts_diffvoc.networks.waveglow import WaveGlow, WaveGlowConfig, bias_spectrum, denoise
+from tts_diffvoc.schema import FromJson
 
 
 def parse_strength(option: str) -> Callable[[str], float]:
@@ -33,7 +34,7 @@ def parse_strength(option: str) -> Callable[[str], float]:
 
 
 @dataclass(frozen=True)
-class FlowConfig:
+class FlowConfig(FromJson):
     """Everything but the weights of a flow vocoder.
 
     Attributes:
@@ -67,21 +68,6 @@ class FlowConfig:
             "defaults": self.defaults,
         }
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> FlowConfig:
-        """Read what :meth:`to_dict` wrote; DiffvocError names what is unknown."""
-        unknown = set(values) - {f.name for f in fields(cls)}
-        if unknown:
-            raise DiffvocError(f"the vocoder's configuration has unknown entries {sorted(unknown)}.")
-        try:
-            return cls(
-                network=values.get("network", "waveglow"),
-                sizes=WaveGlowConfig(**values.get("sizes", {})),
-                mel=MelConfig.from_dict(values.get("mel", {})),
-                defaults=dict(values.get("defaults", {})),
-            )
-        except TypeError as error:
-            raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
 
 
 class FlowVocoder(MelVocoder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.schema import FromJson, Rate, Width
 
 
 @dataclass(frozen=True)
-class MelConfig:
+class MelConfig(FromJson):
     """Settings of a log-mel spectrogram; the defaults are Tacotron 2's (Shen et al. 2018, section 2.1).
 
     Magnitudes (or, with ``power`` 2, powers) of a centred short-time Fourier transform with a periodic Hann window
@@ -24,11 +25,11 @@ class MelConfig:
     for each band, is what other packages call decibels or a normalised mel.
     """
 
-    sample_rate: int = 22050
-    n_fft: int = 1024
-    win_length: int = 1024
-    hop_length: int = 256
-    n_mels: int = 80
+    sample_rate: Rate = 22050
+    n_fft: Width = 1024
+    win_length: Width = 1024
+    hop_length: Width = 256
+    n_mels: Width = 80
     fmin: float = 0.0
     fmax: float = 8000.0
     mel_scale: str = "slaney"
@@ -49,6 +50,8 @@ class MelConfig:
         for name in ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels"):
             if getattr(self, name) < 1:
                 raise DiffvocError(f"mel setting {name} is {getattr(self, name)}; it must be a positive number.")
+        if self.win_length > self.n_fft:
+            raise DiffvocError(f"mel win_length is {self.win_length}; it must be at most n_fft, {self.n_fft}.")
         if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
             raise DiffvocError(
                 f"mel bands from {self.fmin} to {self.fmax} Hz do not fit in a sample rate of "
@@ -77,19 +80,8 @@ class MelConfig:
             if not all(math.isfinite(one) for one in values) or (name == "scale" and 0 in values):
                 raise DiffvocError(f"mel {name} is not usable; it must be finite, and the scale not zero.")
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> MelConfig:
-        """Read a plain dictionary, and refuse keys that this version does not know."""
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise DiffvocError(f"unknown mel settings {sorted(unknown)}; this version knows {cls().names()}.")
-        return cls(**values)
-
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-    def names(self) -> list[str]:
-        return [field.name for field in fields(self)]
 
 
 @lru_cache(maxsize=8)

@@ -7,16 +7,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, shown
+from tts_diffvoc.files import check_readable
 
 WEIGHTS = "model.safetensors"
+MOST_TEXT = 1 << 20  # bytes of a configuration or a model card
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file of up to a megabyte; DiffvocError for what is none."""
+    size = check_readable(path)
+    if size > MOST_TEXT:
+        raise DiffvocError(f"{path} has {size:,} bytes, more than {MOST_TEXT:,}; download it again.")
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object, or an empty one when ``path`` holds nothing of the kind."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = json.loads(read_text(path))
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -42,14 +52,14 @@ def parse(spec: str, kind: str, example: str) -> tuple[str, dict[str, str]]:
     """
     name, _, query = spec.partition("?")
     if not name:
-        raise DiffvocError(f"the {kind} {spec!r} has no name; give for example {example!r}.")
+        raise DiffvocError(f"the {kind} {shown(spec)} has no name; give for example {example!r}.")
     options: dict[str, str] = {}
     for item in filter(None, query.split("&")):
         option, _, value = item.partition("=")
         if not option or not value:
-            raise DiffvocError(f"the option {item!r} in {spec!r} has no value; write {example!r}.")
+            raise DiffvocError(f"the option {shown(item)} in {shown(spec)} has no value; write {example!r}.")
         if option in options:
-            raise DiffvocError(f"the option {option!r} is given twice in {spec!r}; give it once.")
+            raise DiffvocError(f"the option {shown(option)} is given twice in {shown(spec)}; give it once.")
         options[option] = value
     return name, options
 
@@ -61,11 +71,14 @@ def existing(name: str, kind: str, trained: str) -> Path | None:
         kind: format of the checkpoints, as for :func:`has_format`.
         trained: name of the folder that a training leaves in its own, which then stands for it.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path / trained if not has_format(path, kind) and has_format(path / trained, kind) else path
-    if path.name == WEIGHTS and path.parent.is_dir():
-        return path.parent
+    try:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return path / trained if not has_format(path, kind) and has_format(path / trained, kind) else path
+        if path.name == WEIGHTS and path.parent.is_dir():
+            return path.parent
+    except (OSError, RuntimeError, ValueError):  # names that no file can have, or a home that nobody has
+        pass
     return None
 
 
@@ -78,13 +91,17 @@ def unknown(name: str, known: list[str], kind: str = "vocoder or checkpoint fold
     close = difflib.get_close_matches(name, spellings, n=3, cutoff=0.6)
     closest = ", ".join(dict.fromkeys(spellings[key] for key in close))
     hint = f"the closest names are {closest}" if closest else f"some names are {', '.join(known[:4]) or 'none'}"
-    return DiffvocError(f"there is no {kind} {name!r}; {hint}.")
+    if name.endswith((".pth", ".pth.tar")):
+        hint = "import a checkpoint of Coqui's with tts-diffvoc import"
+    return DiffvocError(f"there is no {kind} {shown(name, 120)}; {hint}.")
 
 
 def card(folder: Path) -> dict[str, str]:
     """Facts of a model card: front matter (``key: value`` between ``---``) and first text line."""
-    path = folder / "README.md"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    try:
+        lines = read_text(folder / "README.md").splitlines()
+    except DiffvocError:
+        lines = []
     facts: dict[str, str] = {}
     if lines[:1] == ["---"] and "---" in lines[1:]:
         end = lines.index("---", 1)

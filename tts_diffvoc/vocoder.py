@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from numbers import Integral
 from typing import Any
 
@@ -29,6 +29,7 @@ from tts_diffvoc.networks.factors import fitting
 from tts_diffvoc.networks.fast import fast_inference
 from tts_diffvoc.networks.fast_training import fast_training
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
+from tts_diffvoc.schema import FromJson, check_part
 
 NETWORKS: dict[str, tuple[type, type]] = {
     "diffwave": (DiffWave, DiffWaveConfig),
@@ -41,7 +42,7 @@ def parse_speaker(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class VocoderConfig:
+class VocoderConfig(FromJson):
     """Everything but the weights.
 
     Attributes:
@@ -110,30 +111,10 @@ class VocoderConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> VocoderConfig:
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
-        values = dict(values)
-        try:
-            network = values.pop("network")
-            sizes = values.pop("sizes")
-            schedule = NoiseSchedule.from_dict(values.pop("schedule"))
-        except KeyError as missing:
-            raise DiffvocError(f"the vocoder's configuration lacks {missing}.") from None
-        if network not in NETWORKS:
-            raise DiffvocError(f"network {network!r} is unknown; this version has {', '.join(NETWORKS)}.")
-        unknown = set(values) - {f.name for f in fields(cls)}
-        if unknown:
-            raise DiffvocError(f"the vocoder's configuration has unknown entries {sorted(unknown)}.")
-        try:
-            return cls(
-                network=network,
-                sizes=NETWORKS[network][1](**sizes),
-                schedule=schedule,
-                mel=MelConfig.from_dict(values.get("mel", {})),
-                inference={int(k): tuple(v) for k, v in values.get("inference", {}).items()},
-                defaults=dict(values.get("defaults", {})),
-                speaker_names=tuple(values.get("speaker_names", ())),
-            )
-        except TypeError as error:
-            raise DiffvocError(f"the vocoder's configuration does not fit this version: {error}.") from None
+        sizes = {name: config for name, (_, config) in NETWORKS.items()}
+        check_part(values, "sizes", sizes, values.get("network"))
+        schedule = NoiseSchedule.from_dict(values.get("schedule"))
+        return super().from_dict({**values, "schedule": {"betas": schedule.betas}})
 
 
 class Vocoder(MelVocoder):

@@ -69,14 +69,15 @@ def load(options: argparse.Namespace) -> Extractor:
     """The acoustic model and the vocoder's contract; DiffvocError when they do not fit each other or Coqui is gone."""
     try:
         import tts_diffvoc
-        from tts_diffvoc.coqui import arguments, support
+        from tts_diffvoc.base import check_device
+        from tts_diffvoc.coqui import support
 
         tts_diffvoc.register()
         support.check()
         from tts_diffvoc.coqui.gta.extractor import Extractor
     except ModuleNotFoundError as error:
         raise DiffvocError(f"extract-mels needs Coqui TTS ({error}); install coqui-tts 0.28.x.") from None
-    arguments.check_device(options.device)
+    check_device(options.device)
     return Extractor(options.model, options.vocoder, options.device)
 
 

@@ -25,14 +25,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def load(options: argparse.Namespace) -> Generator:
     """The generator on its device; DiffvocError when either is not there."""
-    import torch
-
     from tts_diffvoc.checkpoint import load_generator
 
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError):
-        raise DiffvocError(f"there is no device {options.device!r} here; give cpu, cuda or cuda:N.") from None
     return load_generator(options.model, options.device)
 
 

@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Search, print the table and save."""
     from tts_diffvoc import tuning
+    from tts_diffvoc.base import parse_seed
     from tts_diffvoc.checkpoint import copy_checkpoint, save_schedules
     from tts_diffvoc.training.corpus import scan
-    from tts_diffvoc.vocoder import parse_seed
 
     settings = {name: getattr(options, name) for name in ("method", "measure", "max_minutes", "trials")}
     tuning.check_settings(**settings)
@@ -100,15 +100,9 @@ def find_target(options: argparse.Namespace) -> tuple[Path, Path]:
 
 def load(options: argparse.Namespace) -> Vocoder:
     """The vocoder, with the sampler that was given."""
-    import torch
-
     from tts_diffvoc.checkpoint import load_vocoder, parse_options
     from tts_diffvoc.vocoder import Vocoder
 
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError):
-        raise DiffvocError(f"there is no device {options.device!r} here; give cpu, cuda or cuda:N.") from None
     vocoder = load_vocoder(options.vocoder, options.device)
     if not isinstance(vocoder, Vocoder):
         raise DiffvocError(f"{vocoder.name} has no noise schedule to tune; give a published DiffWave or WaveGrad.")

@@ -22,9 +22,7 @@ def load_vocoder(synthesizer: Any, spec: str, use_cuda: bool) -> None:
     """
     plain, approximate = split_spec(spec)
     folder = voices.resolve(voices.parse(plain)[0])
-    values = read_config(folder)
-    values.pop("format")
-    config = configs.from_core(config_from_dict(values))
+    config = configs.from_core(config_from_dict(read_config(folder)))
     processor = acoustic_processor(synthesizer)
     convert = mel_conversion.converter(processor, configs.mel_config(config), approximate, folder.name)
     model = setup_model(config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from tts_diffvoc.errors import DiffvocError
 # Published DiffWave with T = 20 ends at 0.778 and works; linspace(1e-6, 0.01, 50), which ends at 0.88, does not.
 WARN_ABOVE = 0.8
 REFUSE_ABOVE = 0.95
+MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,23 @@ class NoiseSchedule:
         return cls(tuple(1 - (low / high) ** 2 for low, high in zip(levels, above, strict=True)))
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NoiseSchedule:
+    def from_dict(cls, values: Any) -> NoiseSchedule:
         """Read {"name": ...}, {"linear": [first, last, steps]}, {"log_snr": [...]} or {"betas": [...]}."""
-        if "name" in values:
-            return published_schedule(values["name"])
-        if "linear" in values:
-            return linear_schedule(*values["linear"])
-        if "log_snr" in values:
-            return cls.log_snr(*values["log_snr"])
-        if "betas" in values:
-            return cls(tuple(values["betas"]))
-        raise DiffvocError('a noise schedule needs one of "name", "linear", "log_snr" or "betas".')
+        kinds: dict[str, Callable[[Any], NoiseSchedule]] = {
+            "name": published_schedule,
+            "linear": lambda given: linear_schedule(*given),
+            "log_snr": lambda given: cls.log_snr(*given),
+            "betas": lambda given: cls(tuple(given)),
+        }
+        if not isinstance(values, dict) or len(values) != 1 or not values.keys() <= kinds.keys():
+            raise DiffvocError(f"a noise schedule needs one of {', '.join(kinds)}, and is {str(values)[:60]}.")
+        ((kind, given),) = values.items()
+        try:
+            return kinds[kind](given)
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            if isinstance(error, DiffvocError):
+                raise
+            raise DiffvocError(f"a noise schedule cannot be {kind}: {str(given)[:60]}; see NoiseSchedule.") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a published or linear schedule stays readable."""
@@ -116,9 +123,9 @@ class NoiseSchedule:
 
         Even spacing of log(a / sqrt(1 - a^2)) is that of DPM-Solver (Lu et al. 2022, section 3.4).
         """
-        if steps < 2 or not 0 < noisiest < cleanest < 1:
+        if not 2 <= steps <= MOST_STEPS or not 0 < noisiest < cleanest < 1:
             raise DiffvocError(
-                f"{steps} levels from {cleanest} to {noisiest} were asked for; give at least 2 that fall within (0, 1)."
+                f"{steps} levels from {cleanest} to {noisiest} were asked for; give 2 to {MOST_STEPS} within (0, 1)."
             )
         first, last = (math.log(a / math.sqrt(1 - a * a)) for a in (cleanest, noisiest))
         places = [first + (last - first) * i / (steps - 1) for i in range(1, steps - 1)]
@@ -150,8 +157,8 @@ class NoiseSchedule:
 
 def linear_schedule(beta_min: float, beta_max: float, num_steps: int) -> NoiseSchedule:
     """``num_steps`` betas evenly spaced from ``beta_min`` to ``beta_max``."""
-    if num_steps < 1:
-        raise DiffvocError(f"a schedule of {num_steps} steps was asked for; give at least 1.")
+    if not 1 <= num_steps <= MOST_STEPS:
+        raise DiffvocError(f"a schedule of {num_steps} steps was asked for; give 1 to {MOST_STEPS}.")
     return NoiseSchedule(tuple(torch.linspace(beta_min, beta_max, num_steps, dtype=torch.float64).tolist()))
 
 

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, fractional_step
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, check_sizes
+from tts_diffvoc.schema import Depth, FromJson, Octaves, Width
 
 
 @dataclass(frozen=True)
-class DiffWaveConfig:
+class DiffWaveConfig(FromJson):
     """Sizes of a DiffWave network.
 
     ``in_channels`` is 1 for the published network, which works on samples; more are those of a spectrum
@@ -28,14 +29,14 @@ class DiffWaveConfig:
     conditioned on one of so many classes, or on none of them, by an embedding of ``label_channels``.
     """
 
-    residual_channels: int = 64
-    residual_layers: int = 30
-    dilation_cycle: int = 10
+    residual_channels: Width = 64
+    residual_layers: Depth = 30
+    dilation_cycle: Octaves = 10
     n_mels: int = 80
-    upsample_factors: tuple[int, ...] = (16, 16)
-    in_channels: int = 1
+    upsample_factors: tuple[Width, ...] = (16, 16)
+    in_channels: Width = 1
     labels: int = 0
-    label_channels: int = 128
+    label_channels: Width = 128
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "upsample_factors", tuple(self.upsample_factors))
@@ -43,10 +44,9 @@ class DiffWaveConfig:
         numbers.append(self.label_channels)
         if self.n_mels:
             numbers += [self.n_mels, len(self.upsample_factors), *self.upsample_factors]
-        if min(numbers) < 1:
-            raise DiffvocError(f"{self} has a size below one; every size of a DiffWave network must be positive.")
-        if self.labels < 0:
-            raise DiffvocError(f"{self.labels} labels were given; give 0 for a network without, or their number.")
+        check_sizes(self, *numbers)
+        if self.labels < 0 or self.n_mels < 0:
+            raise DiffvocError(f"{self} has a negative number of bands or labels; give 0 for none.")
 
     @property
     def positions_per_frame(self) -> int:
@@ -246,7 +246,7 @@ class DiffWave(nn.Module):
             return weight[self.no_label :].unsqueeze(-1)
         if labels.dim() != 1 or labels.dtype not in (torch.int32, torch.int64):
             raise DiffvocError(f"labels of shape {list(labels.shape)}, {labels.dtype}, were given; give int64 [B].")
-        if bool(((labels < 0) | (labels > self.no_label)).any()):
+        if not torch.compiler.is_compiling() and bool(((labels < 0) | (labels > self.no_label)).any()):
             raise DiffvocError(
                 f"labels from {int(labels.min())} to {int(labels.max())} were given; this network knows 0 to "
                 f"{self.config.labels - 1}, and {self.no_label} for no label."

@@ -16,31 +16,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, check_sizes
+from tts_diffvoc.schema import Depth, FromJson, Octaves, Width
 
 
 @dataclass(frozen=True)
-class WaveGlowConfig:
+class WaveGlowConfig(FromJson):
     """Sizes of a WaveGlow network; the defaults are NVIDIA's (the paper has 512 channels, section 3.2).
 
     ``early_size`` channels leave before every ``early_every``-th flow, the first one excepted (section 2.3).
     ``upsample_window`` is the kernel of the transposed convolution that brings the mel to the signal's rate.
     """
 
-    n_mels: int = 80
-    flows: int = 12
-    group: int = 8
-    early_every: int = 4
-    early_size: int = 2
-    layers: int = 8
-    channels: int = 256
-    kernel_size: int = 3
-    hop_length: int = 256
-    upsample_window: int = 1024
+    n_mels: Width = 80
+    flows: Depth = 12
+    group: Width = 8
+    early_every: Depth = 4
+    early_size: Width = 2
+    layers: Octaves = 8
+    channels: Width = 256
+    kernel_size: Depth = 3
+    hop_length: Width = 256
+    upsample_window: Width = 1024
 
     def __post_init__(self) -> None:
-        if min(vars(self).values()) < 1:
-            raise DiffvocError(f"{self} has a size below one; every size of a WaveGlow network must be positive.")
+        check_sizes(self, *vars(self).values())
         if self.kernel_size % 2 == 0 or self.upsample_window < self.hop_length or self.hop_length % self.group:
             raise DiffvocError(
                 f"{self} cannot be built; the kernel size must be odd, the upsampling window at least the hop, and the "

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.schema import Depth, FromJson, Width
 
 
 @dataclass(frozen=True)
-class WaveGradConfig:
+class WaveGradConfig(FromJson):
     """Sizes of a WaveGrad network; the defaults are the paper's Base for a hop of 300 (appendix A).
 
     ``factors``, ``channels`` and ``dilations`` describe the upsampling blocks from the mel to the signal;
@@ -32,14 +33,14 @@ class WaveGradConfig:
     ``interpolation`` "linear" resamples linearly (ivanvovk/WaveGrad) instead of taking the "nearest" position.
     """
 
-    factors: tuple[int, ...] = (5, 5, 3, 2, 2)
-    channels: tuple[int, ...] = (512, 512, 256, 128, 128)
-    dilations: tuple[tuple[int, ...], ...] = ((1, 2, 1, 2), (1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8))
-    first_channels: int = 768
-    down_channels: tuple[int, ...] = (32, 128, 128, 256, 512)
-    n_mels: int = 128
-    in_channels: int = 1
-    repeats: int = 1
+    factors: tuple[Width, ...] = (5, 5, 3, 2, 2)
+    channels: tuple[Width, ...] = (512, 512, 256, 128, 128)
+    dilations: tuple[tuple[Width, ...], ...] = ((1, 2, 1, 2), (1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8))
+    first_channels: Width = 768
+    down_channels: tuple[Width, ...] = (32, 128, 128, 256, 512)
+    n_mels: Width = 128
+    in_channels: Width = 1
+    repeats: Depth = 1
     level_scale: float = 1.0
     level_encoding: str = "sinusoids"
     interpolation: str = "nearest"

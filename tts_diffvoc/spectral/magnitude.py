@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tts_diffvoc.errors import check_sizes
 from tts_diffvoc.mel import MelConfig, expand, log_mel, mel_filters
 from tts_diffvoc.networks.rows import ConvNeXtBlock, convolve, linear, zero
+from tts_diffvoc.schema import Depth, FromJson, Width
 from tts_diffvoc.spectral.pitch import natural_mel
 from tts_diffvoc.spectral.source import LEVEL, source_level
 from tts_diffvoc.spectral.transform import Transform, magnitude
@@ -19,11 +20,11 @@ LEAST, MOST = 1e-3, 512.0  # of a magnitude: -86 dBFS of noise, and a full-scale
 
 
 @dataclass(frozen=True)
-class MagnitudeConfig:
+class MagnitudeConfig(FromJson):
     """Sizes of the magnitude network."""
 
-    channels: int = 256
-    blocks: int = 6
+    channels: Width = 256
+    blocks: Depth = 6
 
     def __post_init__(self) -> None:
         check_sizes(self, self.channels, self.blocks)

@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from tts_diffvoc.errors import DiffvocError, check_sizes
 from tts_diffvoc.networks.rows import LevelEmbedding, convolve, gated_unit, linear, zero
 from tts_diffvoc.networks.wavegrad import Conditioning, WaveGrad, WaveGradConfig
+from tts_diffvoc.schema import Depth, FromJson, Octaves, Width
 from tts_diffvoc.spectral.source import Source
 from tts_diffvoc.spectral.transform import power
 
 BLOCKS = ("gated", "convnext")
+MOST_POOLED = 64  # frames; an utterance is padded to a multiple of what is pooled
 
 
 @dataclass(frozen=True)
-class DiffWaveSizes:
+class DiffWaveSizes(FromJson):
     """Sizes of a DiffWave over frames.
 
     ``block`` "gated" is the paper's residual layer, a dilated convolution of three frames. "convnext" keeps its gated
@@ -29,11 +31,11 @@ class DiffWaveSizes:
     before dense layers instead (Liu et al. 2022).
     """
 
-    residual_channels: int = 256
-    residual_layers: int = 8
-    dilation_cycle: int = 2
+    residual_channels: Width = 256
+    residual_layers: Depth = 8
+    dilation_cycle: Octaves = 2
     block: str = "convnext"
-    embedding_channels: int = 128
+    embedding_channels: Width = 128
 
     def __post_init__(self) -> None:
         check_sizes(self, self.residual_channels, self.residual_layers, self.dilation_cycle, self.embedding_channels)
@@ -46,15 +48,17 @@ class DiffWaveSizes:
 
 
 @dataclass(frozen=True)
-class WaveGradSizes:
+class WaveGradSizes(FromJson):
     """Sizes of a WaveGrad over frames: ``channels`` of all, and ``factors`` of the U-net from its narrow middle out."""
 
-    channels: int = 192
-    factors: tuple[int, ...] = (2, 2, 1)
+    channels: Width = 192
+    factors: tuple[Width, ...] = (2, 2, 1)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
         check_sizes(self, self.channels, len(self.factors), *self.factors)
+        if math.prod(self.factors) > MOST_POOLED:
+            raise DiffvocError(f"factors {self.factors} pool more than {MOST_POOLED} frames; give smaller ones.")
 
 
 Sizes = DiffWaveSizes | WaveGradSizes

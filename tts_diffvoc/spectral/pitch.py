@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from tts_diffvoc.errors import DiffvocError, check_sizes
 from tts_diffvoc.mel import MelConfig, expand, log_mel
 from tts_diffvoc.networks.rows import ConvNeXtBlock, convolve, linear
+from tts_diffvoc.schema import Depth, FromJson, Width
 
 
 @dataclass(frozen=True)
-class PitchConfig:
+class PitchConfig(FromJson):
     """Sizes of the pitch network: ``bins`` log-spaced frequencies from ``lowest`` to ``highest`` Hz."""
 
-    channels: int = 160
-    blocks: int = 6
-    bins: int = 192
+    channels: Width = 160
+    blocks: Depth = 6
+    bins: Width = 192
     lowest: float = 50.0
     highest: float = 600.0
 

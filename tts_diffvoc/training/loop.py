@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from tts_diffvoc.base import check_device
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import make_folder, replacing
 
@@ -61,16 +62,11 @@ class LoopConfig:
         check_device(self.device)
 
 
-def check_device(device: str) -> None:
-    """Raises: DiffvocError for a device that is not here."""
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise DiffvocError(f"there is no device {device!r} here; use cpu, or cuda where there is a GPU.") from None
+def average_weights(decay: float) -> Callable[..., None]:
+    """Update of torch's ``AveragedModel``: an exponential mean with a short memory at first, for a random start.
 
-
-def _averaged(decay: float) -> Callable[..., None]:
-    """Update of the moving average, with a short memory at first so that the random start fades."""
+    After n updates the decay is the smaller of ``decay`` and (1 + n) / (10 + n).
+    """
 
     @torch.no_grad()
     def update(averaged: Any, current: Any, count: Tensor | int) -> None:
@@ -80,12 +76,23 @@ def _averaged(decay: float) -> Callable[..., None]:
     return update
 
 
+def rate_factor(progress: float, step: int, warmup_steps: int, final_share: float) -> float:
+    """The learning rate's share of its peak: a linear rise over the first steps, a cosine to ``final_share``.
+
+    Args:
+        progress: share of the budget that is spent, 0 to 1.
+        step: how many are done.
+    """
+    cosine = (1 + math.cos(math.pi * progress)) / 2
+    return (final_share + (1 - final_share) * cosine) * min(1.0, (step + 1) / max(1, warmup_steps))
+
+
 class Loop:
     """A model in training: its moving average, its optimiser and what has been spent of the budget."""
 
     def __init__(self, model: nn.Module, config: LoopConfig, folder: Path) -> None:
         self.model, self.config, self.folder = model.to(config.device), config, folder
-        self.average = AveragedModel(model, multi_avg_fn=_averaged(config.ema_decay), use_buffers=False)
+        self.average = AveragedModel(model, multi_avg_fn=average_weights(config.ema_decay), use_buffers=False)
         self.parts: dict[str, list[nn.Parameter]] = (
             model.parts() if hasattr(model, "parts") else {"model": list(model.parameters())}  # type: ignore[operator]
         )
@@ -144,9 +151,7 @@ class Loop:
 
     def _set_rate(self) -> None:
         config = self.config
-        cosine = (1 + math.cos(math.pi * self.progress)) / 2
-        share = config.final_share + (1 - config.final_share) * cosine
-        rate = share * min(1.0, (self.step + 1) / config.warmup_steps)
+        rate = rate_factor(self.progress, self.step, config.warmup_steps, config.final_share)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate * config.learning_rate

@@ -38,9 +38,7 @@ class Extractor:
         self.asked = {"model": model, "vocoder": vocoder}
         plain, self.approximate = split_spec(vocoder)
         folder = voices.resolve(voices.parse(plain)[0])
-        values = read_config(folder)
-        values.pop("format")
-        self.vocoder, self.mel = folder.name, config_from_dict(values).mel
+        self.vocoder, self.mel = folder.name, config_from_dict(read_config(folder)).mel
         self.weights, config = locate(model)
         self.forcer = load_forcer(self.weights, config, device)
         self.acoustic = self.forcer.model

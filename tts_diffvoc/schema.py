@@ -1,0 +1,75 @@
+"""Configurations from JSON: their types, ranges and names are checked once, when they are read, by pydantic.
+
+pydantic, since its errors name the place and the value; the classes stay plain dataclasses, and it is imported only
+where a file is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Interval
+
+from tts_diffvoc.errors import DiffvocError, shown
+
+T = TypeVar("T", bound="FromJson")
+Width = Annotated[int, Interval(ge=1, le=16_384)]  # channels, bands, samples of a window
+Depth = Annotated[int, Interval(ge=1, le=256)]  # layers, blocks
+Octaves = Annotated[int, Interval(ge=1, le=20)]  # of doubled dilations
+Length = Annotated[int, Interval(ge=1, le=1 << 24)]  # samples of a clip
+Rate = Annotated[int, Interval(ge=1_000, le=768_000)]  # samples a second
+
+
+class FromJson:
+    """Base of frozen dataclasses that are read from JSON. Ranges are annotations, which only reading looks at."""
+
+    __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+    @classmethod
+    def from_dict(cls: type[T], values: Any) -> T:
+        """Read what ``to_dict`` wrote, or the plain values of a JSON object.
+
+        Raises: DiffvocError for what is missing, unknown, of another type, or out of range.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return _adapter(cls).validate_json(json.dumps(values))  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise DiffvocError(_sentence(error.errors(include_url=False)[0])) from None
+
+
+def check_part(values: Any, part: str, kinds: Mapping[str, type[FromJson]], kind: Any) -> None:
+    """Read one part of a configuration, which must be of one of ``kinds``: of the union of them errors are unclear.
+
+    Raises: DiffvocError for what is not of it, and for an unknown kind.
+    """
+    if kind is None:
+        raise DiffvocError("the configuration lacks 'network'; copy or download the checkpoint again.")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise DiffvocError(f"network {shown(kind)} is unknown; this version has {', '.join(kinds)}.")
+    if part in values:
+        kinds[kind].from_dict(values[part])
+
+
+@lru_cache
+def _adapter(kind: Hashable) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)  # type: ignore[arg-type]
+
+
+def _sentence(error: Any) -> str:
+    """One of pydantic's errors in words."""
+    place = ".".join(str(part)[:40] for part in error["loc"] if not str(part)[:1].isupper())  # no names of classes
+    if error["type"] == "value_error":  # a check of the class itself
+        return str(error["ctx"]["error"])
+    if error["type"] == "missing":
+        return f"the configuration lacks {place!r}; copy or download the checkpoint again."
+    if error["type"] == "unexpected_keyword_argument":
+        return f"the configuration has an unknown entry {place!r}; a newer tts-diffvoc may know it."
+    reason = error["msg"][:1].lower() + error["msg"][1:]
+    return f"the configuration says {place}: {shown(error['input'])}, and {reason.replace('input', 'it', 1)}."
