@@ -6,10 +6,8 @@ own F0 is quantised to whole samples. REAPER crashes the process on some recordi
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,16 +18,13 @@ import soundfile
 import soxr
 
 from tts_diffvoc.training.corpus import list_audio
+from tts_diffvoc_eval.held_back import TWENTIETH, is_held_back, stable_hash
 
 RATE, HOP = 22050, 256
 CHUNK = 60  # recordings a child process
 LABELLED = 260  # clips of a corpus whose F0 is measured, which is most of the time spent: enough for the pitch network
 SHIFTS = (0.75, 0.84, 1.19, 1.33, 1.5)  # of pitch and formants, for low voices and children
 SHIFTED = 3  # of so many recordings one is learnt shifted, too
-# Held back: these readers of LibriSpeech and clips of LJ Speech, and of all else one name in twenty.
-READERS = {"1098", "1502", "196", "2416", "302", "3699", "4195", "5163", "6209", "6836"}
-LJSPEECH = {f"LJ001-00{n}" for n in (21, 26, 31)} | {f"LJ050-02{n}" for n in (38, 48, 53, 58, 63, 68, 73)}
-TWENTIETH = 20
 
 
 @dataclass(frozen=True)
@@ -48,25 +43,12 @@ class Clip:
 
     @property
     def held_out(self) -> bool:
-        return is_held_out(self.path)
+        return is_held_back(self.path)
 
     @property
     def name(self) -> str:
         """Of its file: corpus, recording, shift, and the split last."""
         return f"{self.folder}~{self.path.stem}~{self.shift:g}~{'held' if self.held_out else 'train'}"
-
-
-def stable_hash(text: str) -> int:
-    return zlib.crc32(text.encode())
-
-
-def is_held_out(path: Path) -> bool:
-    """Whether no stage may learn from ``path``; all takes of a prompt, PROMPT_STAMP, go together."""
-    if re.fullmatch(r"\d+-\d+-\d+", path.stem):
-        return path.stem.split("-")[0] in READERS
-    if re.fullmatch(r"LJ\d+-\d+", path.stem):
-        return path.stem in LJSPEECH
-    return stable_hash(path.stem.split("_")[0]) % TWENTIETH == 0
 
 
 def corpus_name(folder: Path) -> str:
@@ -81,7 +63,7 @@ def list_clips(folder: Path) -> Iterator[Clip]:
     for path in list_audio(folder):
         yield Clip(path, name)
         number = stable_hash(path.stem) // TWENTIETH
-        if number % SHIFTED == 0 and not is_held_out(path):
+        if number % SHIFTED == 0 and not is_held_back(path):
             yield Clip(path, name, SHIFTS[number // SHIFTED % len(SHIFTS)])
 
 
