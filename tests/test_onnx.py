@@ -1,0 +1,231 @@
+"""Exported vocoders make what torch makes, without torch; each kind is exported once, its parts or one whole graph."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from small_vocoders import random_vocoder
+
+from tts_diffvoc.checkpoint import save_checkpoint
+from tts_diffvoc.cli import main
+from tts_diffvoc.diffusion.noise import FrameNoise
+from tts_diffvoc.diffusion.samplers import ddim, ddpm
+from tts_diffvoc.diffusion.schedules import published_schedule
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.onnx import OnnxVocoder
+from tts_diffvoc.onnx.export import export, plan
+
+CLOSE = 1e-4
+
+
+def export_kind(kind: str, options: str, output, folder):
+    """Save a small vocoder and let the command export it."""
+    vocoder = random_vocoder(kind)
+    save_checkpoint(vocoder, folder, "card", torch.float32)
+    assert main(["export", f"{folder}{options}", str(output)]) == 0
+    return vocoder
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A spectral vocoder and its folder."""
+    folder = tmp_path_factory.mktemp("parts")
+    return export_kind("spectral diffwave", "", folder / "onnx", folder / "torch"), folder / "onnx"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A spectral vocoder and its file, of two steps and an iteration of consistency."""
+    folder = tmp_path_factory.mktemp("whole")
+    output = folder / "vocoder.onnx"
+    return export_kind("spectral wavegrad", "?steps=2&consistency=1", output, folder / "torch"), output
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A published network and its folder, sampled by DDIM, whose only noise is the first."""
+    folder = tmp_path_factory.mktemp("published")
+    return export_kind("diffwave", "?sampler=ddim&steps=4", folder / "onnx", folder / "torch"), folder / "onnx"
+
+
+@pytest.fixture(scope="module")
+def published_whole(tmp_path_factory):
+    """A published network and its file, of three ancestral steps."""
+    folder = tmp_path_factory.mktemp("published-whole")
+    output = folder / "vocoder.onnx"
+    return export_kind("wavegrad", "?steps=3", output, folder / "torch"), output
+
+
+def random_mel(rows: int, frames: int) -> torch.Tensor:
+    return 0.5 * torch.randn(rows, 80, frames, generator=torch.Generator().manual_seed(frames)) - 4
+
+
+@pytest.mark.parametrize("rows, frames", [(2, 37), (1, 1), (1, 2), (3, 16)])
+@pytest.mark.parametrize("options", [{}, {"steps": 0}, {"steps": 5, "consistency": 2}, {"quality": "fast"}])
+def test_parts_equal_torch(parts, rows, frames, options):
+    vocoder, folder = parts
+    mel, seeds = random_mel(rows, frames), [7 + row for row in range(rows)]
+    expected = vocoder.generate(mel, seed=seeds, **options).numpy()
+    made = OnnxVocoder(folder).generate(mel.numpy(), seed=seeds, **options)
+    assert made.shape == (rows, frames * 256) and made.dtype == np.float32
+    assert np.abs(made - expected).max() < CLOSE < 0.1 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("rows, frames", [(2, 37), (1, 1), (1, 2)])
+def test_a_whole_equals_torch(whole, rows, frames):
+    vocoder, path = whole
+    mel = random_mel(rows, frames)
+    expected = vocoder.generate(mel, steps=2, consistency=1, seed=3).numpy()
+    assert np.abs(OnnxVocoder(path).generate(mel.numpy(), seed=3) - expected).max() < CLOSE
+
+
+@pytest.mark.parametrize("steps", [4, 6])
+def test_published_networks_equal_torch(published, steps):
+    vocoder, folder = published
+    mel, noise = random_mel(2, 9), FrameNoise([3, 4])
+    with torch.inference_mode():
+        x = noise(0, 0, 9, 256).flatten(1)
+        expected = ddim(vocoder.denoiser(mel), x, vocoder.inference_schedule(steps)).clamp(-1, 1).numpy()
+    made = OnnxVocoder(folder).generate(mel.numpy(), steps=steps, seed=[3, 4])
+    assert np.abs(made - expected).max() < CLOSE
+
+
+def test_a_published_whole_equals_torch(published_whole):
+    vocoder, path = published_whole
+    mel, noise = random_mel(2, 9), FrameNoise([5, 5])
+    with torch.inference_mode():
+        x = noise(0, 0, 9, 256).flatten(1)
+        denoiser = vocoder.denoiser(mel)
+        for step, (level, keep, remove, renew) in enumerate(plan(vocoder.inference_schedule(3), "ddpm"), 1):
+            x = keep * x - remove * denoiser(x, torch.full((2,), level))
+            x = x + renew * noise(step, 0, 9, 256).flatten(1)
+    made = OnnxVocoder(path).generate(mel.numpy(), seed=5)
+    assert np.abs(made - x.clamp(-1, 1).numpy()).max() < CLOSE
+
+
+@pytest.mark.parametrize("sampler", [ddpm, ddim])
+def test_a_plan_is_its_sampler(sampler):
+    def denoiser(x, level):
+        return torch.tanh(x) * level.unsqueeze(1)
+
+    schedule = published_schedule("diffwave-fast-6")
+    x = torch.randn(2, 30, generator=torch.Generator().manual_seed(0))
+    expected = sampler(denoiser, x, schedule, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    for level, keep, remove, renew in plan(schedule, sampler.__name__):
+        x = keep * x - remove * denoiser(x, torch.full((2,), level))
+        if renew:
+            x = x + renew * torch.randn(2, 30, generator=generator)
+    torch.testing.assert_close(x, expected)
+
+
+ALONE = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Blocked(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ImportError(f"{{name}} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+from tts_diffvoc.onnx import OnnxVocoder
+np.save(sys.argv[2], OnnxVocoder(sys.argv[1]).generate(np.full((1, 80, 5), -4, np.float32), seed=0))
+"""
+
+
+def run_without(blocked: tuple[str, ...], folder, output) -> subprocess.CompletedProcess:
+    code = ALONE.format(blocked=blocked)
+    return subprocess.run([sys.executable, "-c", code, str(folder), str(output)], capture_output=True, text=True)
+
+
+def test_no_torch_is_needed(parts, tmp_path):
+    vocoder, folder = parts
+    run = run_without(("torch", "onnx", "TTS"), folder, tmp_path / "made.npy")
+    assert run.returncode == 0, run.stderr
+    expected = vocoder.generate(torch.full((1, 80, 5), -4.0), seed=0).numpy()
+    assert np.abs(np.load(tmp_path / "made.npy") - expected).max() < CLOSE
+
+
+def test_without_onnxruntime_it_says_what_to_install(parts, tmp_path):
+    run = run_without(("onnxruntime", ""), parts[1], tmp_path / "made.npy")
+    assert run.stderr.endswith("an exported vocoder needs onnxruntime; install it with pip install onnxruntime.\n")
+
+
+def test_graphs_are_real_dynamic_and_tell_nothing_of_this_machine(parts, whole, published, published_whole):
+    paths = [*parts[1].glob("*.onnx"), whole[1], *published[1].glob("*.onnx"), published_whole[1]]
+    assert len(paths) == 7
+    for path in paths:
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=True)
+        assert {entry.domain: entry.version >= 17 for entry in model.opset_import} == {"": True}
+        assert not {node.op_type for node in model.graph.node} & {"DFT", "STFT"}
+        assert not {tensor.data_type for tensor in model.graph.initializer} & {14, 15}  # the two complex types
+        for value in [*model.graph.input, *model.graph.output]:
+            named = [size.dim_param for size in value.type.tensor_type.shape.dim]
+            assert named[0] == "batch" and (len(named) == 1 or any("frames" in name for name in named))
+        assert b".py" not in path.read_bytes()
+
+
+def test_a_folder_explains_itself(parts):
+    text = (parts[1] / "README.md").read_text()
+    for path in parts[1].glob("*.onnx"):
+        assert f"`{path.name}`" in text
+    assert "`z` [batch, frames, 2, 513]" in text
+
+
+def test_seeds(parts):
+    vocoder, mel = OnnxVocoder(parts[1]), random_mel(2, 4).numpy()
+    assert np.array_equal(vocoder.generate(mel[:1], seed=2), vocoder.generate(mel, seed=[2, 3])[:1])
+    assert not np.allclose(vocoder.generate(mel), vocoder.generate(mel), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "mel, options, says",
+    [
+        (np.zeros((1, 4, 80), np.float32), {}, r"shape \[1, 4, 80\] was given; this vocoder takes \[B, 80, F\]"),
+        (np.zeros((1, 80, 0), np.float32), {}, "shape"),
+        (np.full((1, 80, 2), np.nan), {}, "NaN"),
+        (np.zeros((1, 80, 2), int), {}, "no real numbers"),
+        (np.zeros((2, 80, 2)), {"seed": [1]}, "1 seeds were given for 2 mels"),
+        (np.zeros((1, 80, 2)), {"seed": -1}, "seed=-1"),
+        (np.zeros((1, 80, 2)), {"steps": 1.5}, "steps=1.5"),
+        (np.zeros((1, 80, 2)), {"quality": "superb"}, "quality=superb is unknown; choose one of fast, default, best"),
+    ],
+)
+def test_bad_input(parts, mel, options, says):
+    with pytest.raises(DiffvocError, match=says):
+        OnnxVocoder(parts[1]).generate(mel, **options)
+
+
+def test_what_was_fixed_cannot_be_chosen(whole, published):
+    with pytest.raises(DiffvocError, match="steps was fixed when the vocoder was exported; what can be chosen is seed"):
+        OnnxVocoder(whole[1]).generate(np.zeros((1, 80, 2)), steps=2)
+    with pytest.raises(DiffvocError, match=r"steps=5 was not exported; give one of 4, 6, or export VOCODER\?steps=5"):
+        OnnxVocoder(published[1]).generate(np.zeros((1, 80, 2)), steps=5)
+
+
+def test_places_that_hold_no_export(tmp_path):
+    with pytest.raises(DiffvocError, match="there is no exported vocoder"):
+        OnnxVocoder(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"format": "tts-diffvoc/1"}))
+    with pytest.raises(DiffvocError, match="not written by this version of tts-diffvoc export"):
+        OnnxVocoder(tmp_path)
+    (tmp_path / "text.onnx").write_text("text")
+    with pytest.raises(DiffvocError, match="cannot be opened as a graph"):
+        OnnxVocoder(tmp_path / "text.onnx")
+
+
+def test_what_cannot_be_exported(tmp_path):
+    vocoder = random_vocoder("diffwave")
+    vocoder.defaults["sampler"] = "langevin"
+    with pytest.raises(DiffvocError, match="sampler=langevin cannot be exported"):
+        export(vocoder, tmp_path / "out")
+    with pytest.raises(DiffvocError, match="cannot be written"):
+        export(random_vocoder("diffwave"), tmp_path / "nowhere" / "vocoder.onnx")
+    assert not list(tmp_path.iterdir())

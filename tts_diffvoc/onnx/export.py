@@ -1,0 +1,280 @@
+"""Write a vocoder as ONNX graphs that hold no complex numbers, for any batch and any number of frames."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tts_diffvoc.building import AnyVocoder
+from tts_diffvoc.diffusion.bridge import restart_levels
+from tts_diffvoc.diffusion.schedules import NoiseSchedule
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import check_writable, make_folder, replacing, write_beside
+from tts_diffvoc.onnx import graphs
+from tts_diffvoc.onnx.runtime import CONFIG, FORMAT, METADATA
+from tts_diffvoc.spectral.vocoder import SpectralVocoder
+from tts_diffvoc.vocoder import Vocoder
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+OPSET = 18
+LEVELS = 8  # of the first steps of a spectral vocoder that are told apart
+
+
+def export(vocoder: AnyVocoder, output: str | Path) -> list[Path]:
+    """Write ``vocoder`` to ``output``; its defaults, from "NAME?steps=6&quality=best", become those of the export.
+
+    Args:
+        output: a folder for a graph a part, with config.json and README.md, whose host runs the sampler's loop; or a
+            file that ends in .onnx for one graph of everything, in as many steps as the vocoder's default.
+
+    Returns: what was written.
+    Raises: DiffvocError for a vocoder or sampler that is no loop of evaluations, for a place that cannot be written,
+        and where onnx or onnxscript is not installed.
+    """
+    output = Path(output)
+    if not isinstance(vocoder, SpectralVocoder | Vocoder):
+        raise DiffvocError(f"{vocoder.name} is a {vocoder.config.network}, which cannot be exported; give a diffusion.")
+    _check_installed()
+    settings = _settings(vocoder)
+    traced = _traceable(vocoder)
+    if output.suffix == ".onnx":
+        check_writable(output)
+        return [_write_whole(traced, settings, output)]
+    make_folder(output)
+    models = _parts(traced)
+    settings["graphs"] = list(models)
+    for name, model in models.items():
+        _write(model, output / f"{name}.onnx")
+    write_beside(output / "README.md", _readme(vocoder.name, settings, models))
+    write_beside(output / CONFIG, json.dumps(settings, indent=1) + "\n")  # last: without it there is no vocoder
+    return [*(output / f"{name}.onnx" for name in models), output / "README.md", output / CONFIG]
+
+
+def plan(schedule: NoiseSchedule, sampler: str) -> list[list[float]]:
+    """A sampler that is linear in x, eps and fresh noise, as numbers: x <- keep x - remove eps + renew noise.
+
+    Returns: for each step, noisiest first, noise level, keep, remove and renew: of ancestral sampling (Ho et al. 2020,
+        equation 11) or of implicit sampling (Song, Meng and Ermon 2021, equation 12, eta 0).
+    Raises: DiffvocError for another sampler.
+    """
+    if sampler not in ("ddpm", "ddim"):
+        raise DiffvocError(f"sampler={sampler} cannot be exported; export with sampler=ddpm or sampler=ddim.")
+    levels = [1.0, *schedule.noise_levels.tolist()]
+    steps = []
+    for level, cleaner in zip(levels[:0:-1], levels[-2::-1]):
+        variance, left = 1 - level**2, 1 - cleaner**2
+        keep = cleaner / level
+        if sampler == "ddpm":
+            beta = 1 - keep**-2
+            remove, renew = keep * beta / math.sqrt(variance), math.sqrt(left / variance * beta)
+        else:
+            remove, renew = keep * math.sqrt(variance) - math.sqrt(left), 0.0
+        steps.append([level, keep, remove, renew])
+    return steps
+
+
+def _settings(vocoder: SpectralVocoder | Vocoder) -> dict[str, Any]:
+    """What the host must know beside the graphs."""
+    defaults = vocoder.defaults
+    common = {"format": FORMAT, "name": vocoder.name, "seed": defaults.get("seed"), "mel": vocoder.mel_config.to_dict()}
+    if isinstance(vocoder, Vocoder):
+        steps, sampler = defaults.get("steps", 6), defaults.get("sampler", "ddpm")
+        counts = sorted({steps, *vocoder.config.inference})
+        plans = {str(count): plan(vocoder.inference_schedule(count), sampler) for count in counts}
+        return {**common, "options": ["steps"], "steps": steps, "plans": plans}
+    qualities = {}
+    for quality in vocoder.qualities:
+        resolved = vocoder._plan(1, None, 0, None, quality)
+        qualities[quality] = {"steps": resolved.steps, "consistency": resolved.consistency}
+    return {
+        **common,
+        "options": ["steps", "consistency", "quality"],
+        "quality": defaults.get("quality", "default"),
+        "qualities": qualities,
+        "levels": list(restart_levels(LEVELS)),
+        "draws": graphs.draws(vocoder),
+    }
+
+
+def _traceable(vocoder: Any) -> Any:
+    """A copy of a vocoder whose transform has no complex numbers."""
+    vocoder = copy.deepcopy(vocoder).cpu().eval().requires_grad_(False)
+    vocoder.autocast = None
+    if isinstance(vocoder, SpectralVocoder):
+        vocoder.transform = graphs.ProductTransform(vocoder.transform.n_fft, vocoder.transform.hop)
+    return vocoder
+
+
+def _parts(vocoder: SpectralVocoder | Vocoder) -> dict[str, ModelProto]:
+    """The graphs of a folder by name."""
+    example = _Example(vocoder)
+    if isinstance(vocoder, Vocoder):
+        return {"denoise": example.trace(graphs.Published(vocoder), ["x", "noise_level", "mel"], ["eps"])}
+    told = ["magnitude", "spectrum", "hidden"]
+    return {
+        "prior": example.trace(graphs.Prior(vocoder), ["mel", "noise"], ["x0", "z", *told]),
+        "denoise": example.trace(graphs.Denoise(vocoder), ["z", "noise_level", *told], ["x0", "next_z"]),
+        "decode": example.trace(graphs.Decode(vocoder), ["x0", "magnitude"], ["waveform"]),
+        "consistency": example.trace(graphs.Consistency(vocoder), ["waveform", "mel"], ["next_waveform"]),
+    }
+
+
+def _write_whole(vocoder: SpectralVocoder | Vocoder, settings: dict[str, Any], output: Path) -> Path:
+    whole: nn.Module
+    if isinstance(vocoder, Vocoder):
+        steps = settings["plans"][str(settings["steps"])]
+        settings["draws"] = [vocoder.config.mel.hop_length] * (1 + sum(1 for *_, renew in steps if renew))
+        whole = graphs.WholePublished(vocoder, steps)
+    else:
+        whole = graphs.WholeSpectral(vocoder, **settings["qualities"][settings["quality"]])
+    keys = ("format", "name", "seed", "mel", "draws")
+    example = _Example(vocoder, sum(settings["draws"]))
+    model = example.trace(whole, ["mel", "noise"], ["waveform"])
+    kept = {**{key: settings[key] for key in keys}, "options": []}
+    model.metadata_props.add(key=METADATA, value=json.dumps(kept))
+    _write(model, output)
+    return output
+
+
+class _Example:
+    """Inputs to trace with, by name: their shapes in B, F and fixed sizes."""
+
+    def __init__(self, vocoder: SpectralVocoder | Vocoder, noise: int = 0) -> None:
+        batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=4)
+        mel = vocoder.config.mel
+        bins, samples = mel.n_fft // 2 + 1, mel.hop_length * frames
+        channels = vocoder.config.sizes.channels if isinstance(vocoder, SpectralVocoder) else 0
+        values = sum(graphs.draws(vocoder)) if isinstance(vocoder, SpectralVocoder) and not noise else noise
+        self.shapes: dict[str, tuple[Any, ...]] = {
+            "mel": (batch, mel.n_mels, frames),
+            "noise": (batch, frames, values),
+            "noise_level": (batch,),
+            "magnitude": (batch, frames, bins),
+            "hidden": (batch, frames, channels),
+            **dict.fromkeys(("x", "waveform"), (batch, samples)),
+            **dict.fromkeys(("z", "x0", "spectrum"), (batch, frames, 2, bins)),
+        }
+        self.sizes = {batch: 2, frames: 11, samples: 11 * mel.hop_length}
+
+    def trace(self, part: nn.Module, inputs: list[str], outputs: list[str]) -> ModelProto:
+        """The graph of ``part``, checked, without the tracer's notes on its own source files."""
+        import onnx
+
+        shapes = [self.shapes[name] for name in inputs]
+        given = tuple(torch.full([self.sizes.get(size, size) for size in shape], 0.5) for shape in shapes)
+        symbols = tuple({i: size for i, size in enumerate(shape) if size in self.sizes} for shape in shapes)
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                part.eval(),
+                given,
+                dynamo=True,
+                dynamic_shapes=symbols,
+                opset_version=OPSET,
+                input_names=inputs,
+                output_names=outputs,
+                verbose=False,
+            )
+        assert program is not None
+        model = program.model_proto
+        _strip(model.graph)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def _strip(graph: GraphProto) -> None:
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for node in graph.node:
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on what it has skipped and renamed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _write(model: ModelProto, path: Path) -> None:
+    with replacing(path) as beside:
+        beside.write_bytes(model.SerializeToString())
+
+
+def _check_installed() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise DiffvocError(f"to export needs {error.name}; install it with pip install tts-diffvoc[onnx].") from None
+
+
+SPECTRAL_LOOP = """\
+x0, z, magnitude, spectrum, hidden = prior(mel, noise)     # noise: unit Gaussian
+for step in range(steps):
+    level = levels[min(step, len(levels) - 1)]             # of config.json, for each row of the batch
+    x0, z = denoise(z, level, magnitude, spectrum, hidden)
+waveform = decode(x0, magnitude)
+for _ in range(consistency):
+    waveform = consistency(waveform, mel)
+waveform = clip(waveform, -1, 1)"""
+PUBLISHED_LOOP = """\
+x = noise()                                                # unit Gaussian
+for level, keep, remove, renew in plans[steps]:            # of config.json
+    x = keep * x - remove * denoise(x, level, mel) + renew * noise()
+waveform = clip(x, -1, 1)"""
+
+
+def _readme(name: str, settings: dict[str, Any], models: dict[str, ModelProto]) -> str:
+    rows = [
+        f"| `{graph}.onnx` | {_signature(model.graph.input)} | {_signature(model.graph.output)} |"
+        for graph, model in models.items()
+    ]
+    mel = settings["mel"]
+    return f"""\
+# {name} as ONNX
+A diffusion vocoder, from log-mel spectrograms to audio of {mel["sample_rate"]:,} Hz, exported by tts-diffvoc:
+float32, opset {OPSET}, any batch, any number of frames. `config.json` has the mel's settings and the loop's numbers.
+
+| graph | inputs | outputs |
+| --- | --- | --- |
+{chr(10).join(rows)}
+
+```
+{PUBLISHED_LOOP if "plans" in settings else SPECTRAL_LOOP}
+```
+In Python, with numpy and onnxruntime and without torch:
+```python
+from tts_diffvoc.onnx import OnnxVocoder
+
+vocoder = OnnxVocoder("{name}-onnx")                        # this folder
+waveform = vocoder.generate(mel, seed=0)                   # [B, {mel["n_mels"]}, F] -> [B, F * {mel["hop_length"]}]
+```
+"""
+
+
+def _signature(values: Any) -> str:
+    shapes = ((value.name, value.type.tensor_type.shape.dim) for value in values)
+    return ", ".join(f"`{name}` [{', '.join(d.dim_param or str(d.dim_value) for d in dims)}]" for name, dims in shapes)
+
+

@@ -1,0 +1,187 @@
+"""An exported vocoder run by ONNX Runtime; NumPy draws the noise. Imports no torch.
+
+Letters in shapes: B batch, T samples, F frames (T = F * hop), M mel bands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from secrets import randbits
+from typing import Any
+
+import numpy as np
+
+from tts_diffvoc.diffusion.noise import FrameNoise
+from tts_diffvoc.errors import DiffvocError
+
+FORMAT = "tts-diffvoc-onnx/1"
+CONFIG = "config.json"
+METADATA = "tts_diffvoc"  # the entry of a single file's metadata that holds what a folder has in CONFIG
+
+
+class OnnxVocoder:
+    """Mel to waveform by what ``tts-diffvoc export`` wrote.
+
+    Attributes:
+        settings: what the exporter wrote beside the graphs, plain values.
+
+    Args:
+        path: the folder, or the one file, that was exported.
+        providers: of ONNX Runtime, best first.
+        threads: that share one graph's work; 0 leaves the number to ONNX Runtime.
+
+    Raises: DiffvocError for anything else, and where onnxruntime is not installed.
+    """
+
+    def __init__(
+        self, path: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 0
+    ) -> None:
+        path = Path(path)
+        self._open = _opener(providers, threads)
+        if path.is_file():
+            whole = self._open(path)
+            self.settings = _parse(whole.get_modelmeta().custom_metadata_map.get(METADATA, ""), path)
+            self._sessions = {"whole": whole}
+        elif (path / CONFIG).is_file():
+            self.settings = _parse((path / CONFIG).read_text(encoding="utf-8"), path)
+            self._sessions = {name: self._open(path / f"{name}.onnx") for name in self.settings["graphs"]}
+        else:
+            raise DiffvocError(f"there is no exported vocoder {path}; write one with tts-diffvoc export.")
+
+    @property
+    def sample_rate(self) -> int:
+        return self.settings["mel"]["sample_rate"]
+
+    def generate(
+        self,
+        mel: np.ndarray,
+        steps: int | None = None,
+        seed: int | Sequence[int] | None = None,
+        consistency: int | None = None,
+        quality: str | None = None,
+    ) -> np.ndarray:
+        """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1], float32.
+
+        Options are those of the vocoder that was exported, with its defaults; what a graph has fixed cannot be chosen.
+
+        Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
+        """
+        mel = self._check(mel)
+        noise = FrameNoise(self._seeds(seed, len(mel)))
+        given = {"steps": steps, "consistency": consistency, "quality": quality}
+        options = {name: value for name, value in given.items() if value is not None}
+        unknown = [name for name in options if name not in self.settings["options"]]
+        if unknown:
+            known = ", ".join(["seed", *self.settings["options"]])
+            raise DiffvocError(f"{unknown[0]} was fixed when the vocoder was exported; what can be chosen is {known}.")
+        if "whole" in self._sessions:
+            (waveform,) = self._run("whole", mel=mel, noise=self._draw(noise, mel))
+        elif "plans" in self.settings:
+            waveform = self._walk(mel, noise, self._plan(steps))
+        else:
+            waveform = self._restart(mel, noise, **self._settle(options))
+        return np.clip(waveform, -1.0, 1.0)
+
+    def _walk(self, mel: np.ndarray, noise: FrameNoise, plan: list[list[float]]) -> np.ndarray:
+        """From noise to data: each step keeps a share of x, takes a share of the noise out and puts fresh noise in."""
+        frames, hop = mel.shape[2], self.settings["mel"]["hop_length"]
+        x = noise.array(0, 0, frames, hop).reshape(len(mel), -1)
+        for step, (level, *shares) in enumerate(plan, 1):
+            keep, remove, renew = np.array(shares, np.float32)
+            (eps,) = self._run("denoise", x=x, noise_level=np.full(len(mel), level, np.float32), mel=mel)
+            x = keep * x - remove * eps
+            if renew:
+                x += renew * noise.array(step, 0, frames, hop).reshape(x.shape)
+        return x
+
+    def _restart(self, mel: np.ndarray, noise: FrameNoise, steps: int, consistency: int) -> np.ndarray:
+        """From the prior to data, restarted at each step from the estimate of the last."""
+        x0, z, magnitude, spectrum, hidden = self._run("prior", mel=mel, noise=self._draw(noise, mel))
+        levels = self.settings["levels"]
+        for step in range(steps):
+            level = np.full(len(mel), levels[min(step, len(levels) - 1)], np.float32)
+            told = {"magnitude": magnitude, "spectrum": spectrum, "hidden": hidden}
+            x0, z = self._run("denoise", z=z, noise_level=level, **told)
+        (waveform,) = self._run("decode", x0=x0, magnitude=magnitude)
+        for _ in range(consistency):
+            (waveform,) = self._run("consistency", waveform=waveform, mel=mel)
+        return waveform
+
+    def _run(self, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
+        return self._sessions[graph].run(None, inputs)
+
+    def _draw(self, noise: FrameNoise, mel: np.ndarray) -> np.ndarray:
+        """The noise that a graph takes [B, F, N]: the values a frame of each draw, one after the other."""
+        draws = enumerate(self.settings["draws"])
+        return np.concatenate([noise.array(draw, 0, mel.shape[2], values) for draw, values in draws], 2)
+
+    def _plan(self, steps: int | None) -> list[list[float]]:
+        plans = self.settings["plans"]
+        wanted = str(self.settings["steps"] if steps is None else steps)
+        if wanted not in plans:
+            raise DiffvocError(
+                f"steps={wanted} was not exported; give one of {', '.join(plans)}, or export VOCODER?steps={wanted}."
+            )
+        return plans[wanted]
+
+    def _settle(self, options: dict[str, Any]) -> dict[str, int]:
+        """Steps and consistency as given, else those of the quality."""
+        qualities, quality = self.settings["qualities"], options.pop("quality", self.settings["quality"])
+        if quality not in qualities:
+            raise DiffvocError(f"quality={quality} is unknown; choose one of {', '.join(qualities)}.")
+        return {**qualities[quality], **{name: _whole_number(name, value) for name, value in options.items()}}
+
+    def _check(self, mel: np.ndarray) -> np.ndarray:
+        mel, bands = np.asarray(mel), self.settings["mel"]["n_mels"]
+        mel = mel[None] if mel.ndim == 2 else mel
+        if mel.ndim != 3 or mel.shape[1] != bands or not mel.shape[0] or not mel.shape[2]:
+            raise DiffvocError(f"a mel of shape {list(mel.shape)} was given; this vocoder takes [B, {bands}, F].")
+        if not np.issubdtype(mel.dtype, np.floating) or not np.isfinite(mel).all():
+            raise DiffvocError("the mel holds NaN, infinite values or no real numbers; check what made it.")
+        return np.ascontiguousarray(mel, np.float32)
+
+    def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
+        """A seed a row: those given, or the one given or exported for all, or new ones."""
+        if seed is not None and not isinstance(seed, int | np.integer):
+            if len(seed) != rows:
+                raise DiffvocError(f"{len(seed)} seeds were given for {rows} mels; give one, or one for each.")
+            return [_whole_number("seed", one) for one in seed]
+        one = self.settings["seed"] if seed is None else seed
+        return [randbits(31) for _ in range(rows)] if one is None else [_whole_number("seed", one)] * rows
+
+
+def _opener(providers: Sequence[str], threads: int) -> Any:
+    """What opens a graph: a path to a session of ONNX Runtime."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise DiffvocError("an exported vocoder needs onnxruntime; install it with pip install onnxruntime.") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+
+    def open_graph(path: Path) -> Any:
+        try:
+            return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        except Exception as error:  # ONNX Runtime's own have no common base
+            said = str(error).splitlines()[0]
+            raise DiffvocError(f"{path} cannot be opened as a graph ({said}); export the vocoder again.") from None
+
+    return open_graph
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(text)
+    except json.JSONDecodeError:
+        settings = None
+    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
+        raise DiffvocError(f"{path} was not written by this version of tts-diffvoc export; export the vocoder again.")
+    return settings
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if not isinstance(value, int | np.integer) or value < 0:
+        raise DiffvocError(f"{name}={value} is not a whole number of at least 0; give for example {name}=1.")
+    return int(value)
