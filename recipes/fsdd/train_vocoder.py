@@ -4,7 +4,7 @@
     python recipes/fsdd/train_vocoder.py --condition label --coqpit.data_path FSDD --coqpit.output_path runs
 
 The mel is a local condition, the speaker or digit a global one (Kong et al. 2021, section 3.2). --condition says which:
-speaker (default), label, or none. --size small (default) is a folded network for a CPU, published the paper's Base.
+speaker (default), label, or none. --size small (default) is a network for a CPU, published the paper's Base.
 Every line of the configuration below can be changed on the command line, for example --coqpit.batch_size 8. A run ends
 after so many --max_steps or --max_minutes, or on Ctrl+C, and goes on with --continue_path runs/RUN.
 """
@@ -24,11 +24,10 @@ MEL = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_me
 # Of a clip's path below data_path, without suffix, what is in parentheses: 3_theo_7 is said by theo, and is a 3.
 CONDITIONS = {"speaker": r"(?:^|/)\d_([^/]+)_\d+$", "label": r"(?:^|/)(\d)_[^/]+_\d+$"}
 
-
-# A folded network, like those of the bundled vocoders but smaller.
+# 32 channels, 10 layers, T = 50.
 SMALL = VocoderConfig(
     "diffwave",
-    DiffWaveConfig(32, 12, 6, n_mels=MEL.n_mels, upsample_factors=(8, 8)),
+    DiffWaveConfig(32, 10, 10, n_mels=MEL.n_mels, upsample_factors=(8, 8)),
     published_schedule("diffwave-50"),
     MEL,
 )
@@ -58,7 +57,7 @@ config = DiffvocDiffwaveConfig(
     test_delay_epochs=5,
     training_seed=54321,
 )
-# What --size published changes: DiffWave Base (section 5.1), 64 channels, 30 layers, T = 50, on samples.
+# What --size published changes: DiffWave Base (section 5.1), 64 channels, 30 layers, T = 50.
 PUBLISHED = {"vocoder": {}, "lr": 2e-4, "lr_end": 1.0, "warmup_steps": 0, "ema_decay": 0.9999, "gain_db": 0.0}
 
 

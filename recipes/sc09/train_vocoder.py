@@ -28,9 +28,10 @@ WORDS = datasets.WORDS
 # Speakers with fewer clips are only trained on.
 ENOUGH = 4
 
+# 32 channels, 10 layers, T = 50.
 SMALL = VocoderConfig(
     "diffwave",
-    DiffWaveConfig(32, 12, 6, n_mels=MEL.n_mels, upsample_factors=(8, 16)),
+    DiffWaveConfig(32, 10, 10, n_mels=MEL.n_mels, upsample_factors=(8, 16)),
     published_schedule("diffwave-50"),
     MEL,
 )
@@ -61,7 +62,7 @@ config = DiffvocDiffwaveConfig(
     test_delay_epochs=5,
     training_seed=54321,
 )
-# DiffWave Base (section 5.1), 64 channels, 30 layers, T = 50, on samples.
+# DiffWave Base (section 5.1), 64 channels, 30 layers, T = 50.
 PUBLISHED = {"vocoder": {}, "lr": 2e-4, "lr_end": 1.0, "warmup_steps": 0, "ema_decay": 0.9999, "gain_db": 0.0}
 
 
