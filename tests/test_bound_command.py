@@ -1,6 +1,5 @@
 """The command ``bound`` on generators that know their data: an untrained one on spectra knows a Gaussian exactly."""
 
-import argparse
 import math
 import re
 
@@ -10,6 +9,7 @@ import soundfile
 import torch
 from small_generators import CONFIGS, HOP, falling, gaussian, random_generator
 
+from tts_diffvoc.arguments import Parser
 from tts_diffvoc.checkpoint import save_generator
 from tts_diffvoc.commands import bound
 from tts_diffvoc.errors import DiffvocError
@@ -49,7 +49,7 @@ def data(tmp_path):
 
 
 def run(*words):
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     bound.add_arguments(parser)
     bound.run(parser.parse_args([str(word) for word in words]))
 
@@ -149,8 +149,8 @@ def test_clips_are_padded_cut_and_resampled(model, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--clips", "0"], "at least 1"),
-        (["--bits", "40"], "1 to 16"),
+        (["--clips", "0"], "from 1 to"),
+        (["--bits", "40"], "from 1 to 16"),
         (["--terms", "1000"], "99 between"),
         (["--device", "nowhere"], "no device 'nowhere'"),
     ],

@@ -51,7 +51,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, speech, tmp_path, capsys)
     foreign.write_text("not audio")
     voice = ["--vocoder", str(folder)]
     for arguments, says in [
-        ([str(tmp_path / "gone.wav"), "-o", str(target), *voice], "no file"),
+        ([str(tmp_path / "gone.wav"), "-o", str(target), *voice], "is not there"),
         ([str(foreign), "-o", str(target), *voice], "audio"),
         ([str(bad_mel), "-o", str(target), *voice], "frame 0 of the mel holds nan"),
         ([str(good), "-o", str(tmp_path / "gone" / "out.wav"), *voice], "cannot be written"),

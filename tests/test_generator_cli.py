@@ -135,14 +135,14 @@ def test_bad_input_is_one_sentence_and_no_file(folder, noisy, tmp_path, capsys):
     wav = ["-o", str(tmp_path / "out.wav")]
     for arguments, says in [
         (["generate", *out, "--model", "digts"], "digts"),
-        (["generate", *out, *model, "--count", "0"], "at least 1"),
+        (["generate", *out, *model, "--count", "0"], "from 1 to"),
         (["generate", *out, *model, "--label", "seven"], "its labels are one, two, 2"),
         (["generate", *out, *model, "--guidance", "1"], "--label"),
         (["generate", *out, *model, "--guidance", "-1", "--label", "one"], "no weight"),
         (["generate", *out, *model, "--steps", "500"], "at most 100"),
         (["generate", *out, *model, "--sampler", "euler"], "ddpm"),
-        (["generate", *out, *model, "--seed", "x"], "seed=x"),
-        (["generate", *out, *model, "--seconds", "0"], "more than 0"),
+        (["generate", *out, *model, "--seed", "x"], "argument --seed: 'x'"),
+        (["generate", *out, *model, "--seconds", "0"], "above 0"),
         (["generate", *out, *model, "--device", "tpu:9"], "no device 'tpu:9'"),
         (["generate", "-o", str(tmp_path / "file" / "out"), *model, "--steps", "1"], "cannot be written to"),
         (["denoise", str(tmp_path / "gone.wav"), *wav, *model], "is not there"),
@@ -153,7 +153,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, noisy, tmp_path, capsys):
         (["denoise", noisy, *wav, *model, "--steps", "many"], "whole number"),
         (["denoise", noisy, "-o", str(tmp_path / "gone" / "x.wav"), *model], "cannot be written"),
         (["interpolate", noisy, noisy, *out, *model, "--t", "101"], "1 to 100"),
-        (["interpolate", noisy, noisy, *out, *model, "--steps", "1"], "at least 2"),
+        (["interpolate", noisy, noisy, *out, *model, "--steps", "1"], "from 2 to"),
         (["interpolate", noisy, str(tmp_path / "gone.wav"), *out, *model], "is not there"),
     ]:
         assert main(arguments) == 2, arguments
@@ -163,8 +163,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, noisy, tmp_path, capsys):
 
 
 def test_both_t_and_noise_are_refused(folder, noisy, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main(["denoise", noisy, "-o", str(tmp_path / "x.wav"), "--model", folder, "--t", "3", "--noise", "0.1"])
+    assert main(["denoise", noisy, "-o", str(tmp_path / "x.wav"), "--model", folder, "--t", "3", "--noise", "0.1"]) == 2
     assert "not allowed with" in capsys.readouterr().err
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -140,7 +141,7 @@ def test_a_measure_can_be_chosen(folder, data, capsys, monkeypatch):
     monkeypatch.setattr(tuning, "pesq_wb", lambda vocoder: lambda generated, clean, mel: -float(generated.abs().mean()))
     assert run(folder, data, "--measure", "pesq") == 0
     printed = capsys.readouterr()
-    assert "PESQ-WB -0." in printed.err and "2.000 -> 2.500" in printed.out
+    assert "PESQ-WB -" in printed.err and "2.000 -> 2.500" in printed.out
     assert "log-mel L1 rose by 0.1000" in printed.out and "3" in config(folder)["inference"]
     monkeypatch.setattr(tuning, "has_pesq", lambda: False)
     assert run(folder, data, "--measure", "pesq") == 2
@@ -170,10 +171,11 @@ def test_search_and_check_clips_differ(folder, data):
 def test_stereo_is_folded_and_rates_are_converted(tmp_path, speech):
     both = np.stack([speech[0], -speech[0] / 2], axis=1)
     soundfile.write(tmp_path / "x.wav", both, 22050)
-    excerpt = tuning.read_excerpt(read_header(tmp_path / "x.wav"), 22050, 22016)
+    recording = replace(read_header(tmp_path / "x.wav"), highpass=False)
+    excerpt = tuning.read_excerpt(recording, 22050, 22016)
     assert torch.allclose(excerpt, speech[0] / 4, atol=1e-4)
     soundfile.write(tmp_path / "y.wav", resample(speech[0], 22050, 44100), 44100)
-    other = tuning.read_excerpt(read_header(tmp_path / "y.wav"), 22050, 20000)
+    other = tuning.read_excerpt(replace(read_header(tmp_path / "y.wav"), highpass=False), 22050, 20000)
     assert (other - speech[0, 1008:21008]).abs().mean() < 0.01
 
 
@@ -183,17 +185,15 @@ def test_what_cannot_be_used_is_left_out_and_told(folder, data, speech, capsys):
     soundfile.write(data / "silent.wav", np.zeros(22050), 22050)
     assert run(folder, data, "--clips", "9", "--dry-run") == 0
     told = capsys.readouterr().err
-    assert "skipped 1, not audio, whatever its name says: notes.wav" in told
+    assert "skipped 1, cannot be read as audio: notes.wav" in told
     assert "skipped 1, recorded at 8,000 Hz" in told and "searching on 2 clips, checking on 2 others" in told
 
 
-def test_a_recording_of_invalid_samples_is_refused(folder, data, capsys):
-    for path in [path for path in data.rglob("*.*") if path.is_file()]:
-        path.unlink()
+def test_a_recording_of_invalid_samples_is_left_out(folder, data, capsys):
     samples = np.full(22050, np.nan, dtype=np.float32)
     soundfile.write(data / "nan.wav", samples, 22050, subtype="FLOAT")
-    assert run(folder, data) == 2
-    assert "nan.wav holds NaN or infinite samples; repair it" in capsys.readouterr().err
+    assert run(folder, data, "--clips", "9", "--dry-run") == 0
+    assert "skipped 1, holds NaN or infinite samples: nan" in capsys.readouterr().err
 
 
 def test_tuning_from_python(folder, data):
@@ -262,7 +262,7 @@ def test_bad_input_is_one_sentence(folder, data, tmp_path, capsys, monkeypatch):
     for where, speech, arguments, says in [
         (folder, tmp_path / "gone", [], "no folder"),
         (folder, tmp_path / "empty", [], "holds no wav or flac files"),
-        (folder, tmp_path / "broken", [], "not audio"),
+        (folder, tmp_path / "broken", [], "cannot be read as audio"),
         (folder, tmp_path / "one", [], "1 recordings of at least 0.3 s"),
         (folder, data, ["--seconds", "9"], "at least 9 s"),
         (folder, data, ["--seconds", "0.001"], "window"),
@@ -277,7 +277,7 @@ def test_bad_input_is_one_sentence(folder, data, tmp_path, capsys, monkeypatch):
         (folder, data, ["--sampler", "euler"], "ddpm"),
         (folder, data, ["--device", "abacus"], "no device"),
         (folder, data, ["-o", str(data)], "exists already"),
-        (folder, data, ["-o", str(data / "a.wav" / "new")], "cannot be made"),
+        (folder, data, ["-o", str(data / "a.wav" / "new")], "no path that can be used"),
         ("bundled", data, [], "-o NEWDIR"),
         (tmp_path / "package" / "bundled", data, [], "-o NEWDIR"),
         (tmp_path / "empty", data, [], "config.json"),

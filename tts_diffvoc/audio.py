@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, Failure
 from tts_diffvoc.files import check_readable, replacing
 
 RATES = (1_000, 768_000)
-MOST_SAMPLES = 1 << 28  # of one recording in memory, 1 GiB: 3.4 hours at 22,050 Hz
+MOST_SAMPLES = 1 << 27  # of one recording in memory, 0.5 GiB: 1.7 hours at 22,050 Hz
 MOST_EXPANDED = 4096  # samples that a byte of any codec can stand for
 LOUDEST = 8.0  # peak beyond which samples are not audio in [-1, 1], which floating-point files may exceed a little
 BLOCK = 1 << 16
@@ -177,7 +177,7 @@ def cut_peaks(waveform: Tensor, name: str) -> Tensor:
 def _peak(waveform: Tensor, name: str) -> float:
     peak = float(waveform.abs().max())
     if not np.isfinite(peak):
-        raise DiffvocError(f"{name} made NaN or infinite samples; give another mel, other options or weights.")
+        raise Failure(f"{name} made NaN or infinite samples; give another mel, other options or weights.")
     return peak
 
 

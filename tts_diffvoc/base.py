@@ -10,11 +10,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
-
-MOST_STEPS = 10_000  # network evaluations, or iterations of anything
-MOST_SEED = 2**63 - 1
 
 
 def parse_whole(option: str, least: int, most: int) -> Callable[[str], int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc import __version__, generators, voices
+from tts_diffvoc.arguments import MOST_STEPS, Parser, file_path, number, seed, spoken, whole
 from tts_diffvoc.commands import (
     bound,
     denoise,
@@ -20,7 +21,7 @@ from tts_diffvoc.commands import (
     tune,
 )
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.files import check_writable
+from tts_diffvoc.files import check_readable, check_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,22 +43,25 @@ COMMANDS = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tts-diffvoc", description="Diffusion vocoders for Coqui TTS.")
+    parser = Parser(prog="tts-diffvoc", description="Diffusion vocoders for Coqui TTS.")
     parser.add_argument("--version", action="version", version=f"tts-diffvoc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
     vocode = commands.add_parser("vocode", help="synthesise a recording's mel, or a saved mel, again")
-    vocode.add_argument("input", type=Path, help="audio (wav, flac), or a mel [bands, frames] as .npy or .pt")
-    vocode.add_argument("-o", "--output", type=Path, required=True, help="wav file to write")
+    vocode.add_argument("input", type=file_path, help="audio (wav, flac), or a mel [bands, frames] as .npy or .pt")
+    vocode.add_argument("-o", "--output", type=file_path, required=True, help="wav file to write")
     vocode.add_argument("--vocoder", default="diffwave", help="name or checkpoint folder, options after '?'")
     vocode.add_argument("--quality", help="fast, default or best, of a vocoder that has these")
-    vocode.add_argument("--steps", help="network evaluations; goes before the quality's")
-    vocode.add_argument("--seed", help="the same seed gives the same samples")
+    vocode.add_argument("--steps", type=whole(0, MOST_STEPS), help="network evaluations; goes before the quality's")
+    vocode.add_argument("--seed", type=seed, help="the same seed gives the same samples")
     vocode.add_argument("--sampler", help="ddpm, ddim, dpm_solver_pp_2m or langevin")
-    vocode.add_argument("--consistency", help="iterations that carry the result's mel towards the given one")
+    vocode.add_argument(
+        "--consistency", type=whole(0, MOST_STEPS), help="iterations that carry the result's mel towards the given one"
+    )
     vocode.add_argument("--speaker", help="name or number of the speaker, of a vocoder that has several")
-    vocode.add_argument("--sigma", help="deviation of a flow's noise")
-    vocode.add_argument("--denoise", help="strength of a flow's denoiser")
+    vocode.add_argument("--sigma", type=number(0, 10), help="deviation of a flow's noise")
+    vocode.add_argument("--denoise", type=number(0, 10), help="strength of a flow's denoiser")
+    vocode.add_argument("--keep-dc", action="store_true", help="keep what a recording holds below 20 Hz")
     vocode.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 
     commands.add_parser("list", help="list the vocoders and generators that come with the package")
@@ -70,27 +74,33 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_input(path: Path, vocoder: AnyVocoder) -> tuple[Tensor, int | None]:
+def read_input(path: Path, vocoder: AnyVocoder, highpass: bool = True) -> tuple[Tensor, int | None]:
     """The mel [1, M, F] of ``path`` and the number of samples to keep, None for a saved mel."""
+    if path.suffix in (".npy", ".pt", ".pth"):
+        return read_mel(path), None
+    from tts_diffvoc.audio import read_audio, resample
+
+    samples, rate = read_audio(path, highpass=highpass)
+    waveform = resample(samples, rate, vocoder.sample_rate)
+    return vocoder.mel(waveform), waveform.shape[-1]
+
+
+def read_mel(path: Path) -> Tensor:
+    """A saved mel, [M, F] or [1, M, F]."""
     import numpy as np
     import torch
 
-    if not path.is_file():
-        raise DiffvocError(f"there is no file {path}; give a recording (wav, flac) or a saved mel (.npy, .pt).")
-    if path.suffix in (".npy", ".pt", ".pth"):
-        try:
-            if path.suffix == ".npy":
-                mel = torch.from_numpy(np.load(path, allow_pickle=False))
-            else:
-                mel = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever a foreign file makes the readers raise
-            raise DiffvocError(f"{path} cannot be read as a mel: {type(error).__name__}; save a plain array.") from None
-        return mel, None
-    from tts_diffvoc.audio import read_audio, resample
-
-    samples, rate = read_audio(path)
-    waveform = resample(samples, rate, vocoder.sample_rate)
-    return vocoder.mel(waveform), waveform.shape[-1]
+    check_readable(path)
+    try:
+        if path.suffix == ".npy":
+            mel = torch.from_numpy(np.load(path, allow_pickle=False))
+        else:
+            mel = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a foreign file makes the readers raise
+        raise DiffvocError(f"{path} cannot be read as a mel: {type(error).__name__}; save a plain array.") from None
+    if isinstance(mel, torch.Tensor) and mel.dim() == 3 and len(mel) > 1:
+        raise DiffvocError(f"{path} holds {len(mel)} mels; save each, [bands, frames], in a file of its own.")
+    return mel
 
 
 def vocode(options: argparse.Namespace) -> None:
@@ -100,8 +110,8 @@ def vocode(options: argparse.Namespace) -> None:
     check_writable(options.output)
     vocoder = load_vocoder(options.vocoder, options.device)
     given = {name: getattr(options, name) for name in ALL_OPTIONS}
-    settings = parse_options(vocoder, {name: text for name, text in given.items() if text is not None})
-    mel, length = read_input(options.input, vocoder)
+    settings = parse_options(vocoder, {name: str(value) for name, value in given.items() if value is not None})
+    mel, length = read_input(options.input, vocoder, not options.keep_dc)
     waveform = vocoder.generate(mel, **settings)[0]
     write_wav(options.output, waveform[:length], vocoder.sample_rate)
     print(f"{options.output}: {waveform[:length].shape[-1] / vocoder.sample_rate:.2f} s by {vocoder.name}")
@@ -155,25 +165,30 @@ def info(name: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns 0, or 2 after one sentence on stderr that says what was wrong."""
-    given, further = sys.argv[1:] if arguments is None else arguments, plugins.find()
+    """Run the command; returns 0, or after one sentence on stderr 2 for bad use and 1 for a failure on the way."""
     try:
-        if given and given[0] in further:
-            plugins.run(further[given[0]], given[1:])
-            return 0
-        options = build_parser().parse_args(given)
-        if options.command == "vocode":
-            vocode(options)
-        elif options.command == "list":
-            list_models()
-        elif options.command == "info":
-            info(options.name)
-        else:
-            COMMANDS[options.command].run(options)
-    except DiffvocError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        with spoken():
+            run(sys.argv[1:] if arguments is None else arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
     return 0
+
+
+def run(arguments: list[str]) -> None:
+    """Run the command that ``arguments`` name."""
+    further = plugins.find()
+    if arguments and arguments[0] in further:
+        plugins.run(further[arguments[0]], arguments[1:])
+        return
+    options = build_parser().parse_args(arguments)
+    if options.command == "vocode":
+        vocode(options)
+    elif options.command == "list":
+        list_models()
+    elif options.command == "info":
+        info(options.name)
+    else:
+        COMMANDS[options.command].run(options)
 
 
 if __name__ == "__main__":

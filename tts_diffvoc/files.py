@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, Failure
 
 
 def check_readable(path: Path) -> int:
@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         os.replace(beside, path)
     except OSError as error:
-        raise DiffvocError(f"{path} cannot be written ({reason(error)}); make room or give another place.") from None
+        raise Failure(f"{path} cannot be written ({reason(error)}); make room or give another place.") from None
     finally:
         if os.path.lexists(beside):
             os.unlink(beside)

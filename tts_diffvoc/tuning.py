@@ -77,7 +77,11 @@ def read_clips(
     random.Random(seed).shuffle(recordings)
     chosen: list[Tensor] = []
     for recording in recordings:
-        excerpt = read_excerpt(recording, vocoder.sample_rate, length)
+        try:
+            excerpt = read_excerpt(recording, vocoder.sample_rate, length)
+        except DiffvocError as error:
+            corpus.skipped.append((recording.name, str(error).removeprefix(f"{recording.path} ").partition(";")[0]))
+            continue
         if excerpt is not None:
             chosen.append(excerpt)
         if len(chosen) == 2 * count:
@@ -97,9 +101,7 @@ def read_excerpt(recording: Recording, rate: int, length: int) -> Tensor | None:
     if spare < 0:
         return None
     waveform = read_waveform(recording, spare // 2, spare // 2 + length, rate)
-    if not bool(torch.isfinite(waveform).all()):
-        raise DiffvocError(f"{recording.path} holds NaN or infinite samples; repair it or take it out of the folder.")
-    return waveform.clamp(-1, 1) if float(waveform.abs().max()) > 1e-3 else None
+    return waveform if float(waveform.abs().max()) > 1e-3 else None
 
 
 def make_clips(vocoder: Vocoder, waveforms: list[Tensor]) -> Clips:
@@ -155,7 +157,7 @@ def generate(vocoder: Vocoder, schedule: NoiseSchedule, mel: Tensor, seed: int) 
     before = vocoder.config
     vocoder.config = replace(before, inference={**before.inference, schedule.num_steps: schedule.betas})
     try:
-        return vocoder.generate(mel, steps=schedule.num_steps, seed=seed)
+        return vocoder.sample(mel, steps=schedule.num_steps, seed=seed)
     finally:
         vocoder.config = before
 

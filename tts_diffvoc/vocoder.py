@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.audio import scale_peaks
-from tts_diffvoc.base import MelVocoder, parse_choice, parse_seed, parse_steps
+from tts_diffvoc.base import MelVocoder, in_float32, parse_choice, parse_seed, parse_steps
 from tts_diffvoc.diffusion.objectives import (
     LABEL_DROPOUT,
     discrete_levels,
@@ -216,6 +216,8 @@ class Vocoder(MelVocoder):
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
 
+        A row whose peak is above 1 is scaled down to 1, with a warning.
+
         Args:
             steps: network evaluations; more is slower and better.
             seed: the same seed gives the same samples on one device; None draws a new one.
@@ -223,8 +225,22 @@ class Vocoder(MelVocoder):
             speaker: name or number, from 0, of one of this vocoder's speakers; None for none of them.
             callback: called as (step, x, x0) after each step.
 
-        Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
+        Raises: DiffvocError for a mel that :func:`check_mel` refuses, and for bad options.
         """
+        return scale_peaks(self.sample(mel, steps, seed, sampler, speaker, callback), self.name)
+
+    @torch.inference_mode()
+    @in_float32
+    def sample(
+        self,
+        mel: Tensor,
+        steps: int | None = None,
+        seed: int | None = None,
+        sampler: str | None = None,
+        speaker: str | int | None = None,
+        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+    ) -> Tensor:
+        """What :meth:`generate` makes, of any level, as a search for a schedule must see it."""
         mel = check_mel(mel, self.config.mel).to(self.device)
         steps = self._option("steps", steps, 6)
         sampler = self._option("sampler", sampler, "ddpm")
@@ -235,8 +251,7 @@ class Vocoder(MelVocoder):
         x = torch.randn(mel.shape[0], mel.shape[2] * self.config.mel.hop_length, generator=generator).to(mel)
         labels = None if number is None else torch.full((mel.shape[0],), number, device=mel.device)
         denoiser = self.denoiser(mel, labels)
-        x = SAMPLERS[sampler](denoiser, x, schedule, generator=generator, callback=callback)
-        return scale_peaks(x, self.name)
+        return SAMPLERS[sampler](denoiser, x, schedule, generator=generator, callback=callback)
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise DiffvocError for more steps than the schedule has, and for a speaker that this vocoder has not."""

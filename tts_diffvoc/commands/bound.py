@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tts_diffvoc.arguments import MOST_STEPS, file_path, seed, whole
 from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:
@@ -35,17 +36,21 @@ NAMES = {"prior": "prior, L_T", "denoising": "denoising, L_1 to L_T-1", "decoder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--model", required=True, help="name or checkpoint folder of a generator")
-    parser.add_argument("--data", type=Path, required=True, help="folder of recordings (wav, flac), of any rate")
-    parser.add_argument("--clips", type=int, default=16, help="recordings to take, at random; default: 16")
-    parser.add_argument("--bits", type=int, default=16, help="of each value of a recording; default: 16")
-    parser.add_argument("--terms", type=int, help="steps drawn for each clip, unbiased; default: every step")
+    parser.add_argument("--data", type=file_path, required=True, help="folder of recordings (wav, flac), of any rate")
+    parser.add_argument(
+        "--clips", type=whole(1, 100_000), default=16, help="recordings to take, at random; default: 16"
+    )
+    parser.add_argument("--bits", type=whole(1, 16), default=16, help="of each value of a recording; default: 16")
+    parser.add_argument(
+        "--terms", type=whole(1, MOST_STEPS), help="steps drawn for each clip, unbiased; default: every step"
+    )
     parser.add_argument("--variance", choices=("beta", "beta_tilde"), default="beta", help="default: beta")
     parser.add_argument(
         "--decoder", choices=("beta", "fitted"), default="beta",
         help="variance of the last step: the schedule's first beta, or the network's error on clips not counted",
     )  # fmt: skip
     parser.add_argument("--without-labels", action="store_true", help="leave labels out")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of clips and of the noise; default: 0")
+    parser.add_argument("--seed", type=seed, default=0, help="of the choice of clips and of the noise; default: 0")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 
 
@@ -53,8 +58,6 @@ def run(options: argparse.Namespace) -> None:
     """Measure the bound and print it, its standard error over clips, and its parts."""
     from tts_diffvoc.commands.generating import load
 
-    if options.clips < 1:
-        raise DiffvocError(f"--clips {options.clips} was given; give at least 1.")
     generator = load(options)
     waveforms, labels = read(options, generator)
     counted = waveforms[: options.clips]
@@ -77,7 +80,7 @@ def read(options: argparse.Namespace, generator: Generator) -> tuple[Tensor, lis
 
     from tts_diffvoc.training.corpus import list_audio
 
-    folder = options.data.expanduser()
+    folder = options.data
     paths = list_audio(folder)
     if not paths:
         raise DiffvocError(f"{folder} holds no wav or flac files; give a folder with recordings in it.")
@@ -109,8 +112,8 @@ def usable(paths: Sequence[Path], generator: Generator) -> Iterator[tuple[Path, 
         except DiffvocError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
-        if not len(samples) or not bool(samples.isfinite().all()):
-            print(f"left out: {path} holds {'NaN' if len(samples) else 'no samples'}.", file=sys.stderr)
+        if not len(samples):
+            print(f"left out: {path} holds no samples.", file=sys.stderr)
             continue
         yield path, centred(resample(samples, rate, generator.sample_rate), generator.length)
 

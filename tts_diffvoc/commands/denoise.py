@@ -6,8 +6,8 @@ The recording enters the reverse process at the step whose noise is as loud as t
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from tts_diffvoc.arguments import MOST_STEPS, file_path, number, whole
 from tts_diffvoc.commands.generating import add_common, load, read_clip, seed_of
 from tts_diffvoc.files import check_writable
 
@@ -16,13 +16,17 @@ HELP = "take noise off a recording with a generator"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("input", type=Path, help="noisy recording (wav, flac)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="wav file to write")
+    parser.add_argument("input", type=file_path, help="noisy recording (wav, flac)")
+    parser.add_argument("-o", "--output", type=file_path, required=True, help="wav file to write")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--t", type=int, help="step of the training schedule to enter at, from 1")
-    where.add_argument("--noise", type=float, help="deviation of the noise, full scale 1; default: estimated")
+    where.add_argument("--t", type=whole(1, MOST_STEPS), help="step of the training schedule to enter at, from 1")
+    where.add_argument("--noise", type=number(0, 10), help="deviation of the noise, full scale 1; default: estimated")
     parser.add_argument("--label", help="what is said, for a generator that has labels")
-    parser.add_argument("--steps", help="network evaluations; 1 is the mean estimate; default: every step from there")
+    parser.add_argument(
+        "--steps",
+        type=whole(1, MOST_STEPS),
+        help="network evaluations; 1 is the mean estimate; default: every step from there",
+    )
     add_common(parser)
 
 

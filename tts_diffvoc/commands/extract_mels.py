@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tts_diffvoc.arguments import file_path, whole
 from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, help="acoustic model: a name, a folder, or weights beside config.json"
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with metadata.csv and the clips")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write a .npy for each clip to")
+    parser.add_argument("--data", type=file_path, required=True, help="folder with metadata.csv and the clips")
+    parser.add_argument("-o", "--output", type=file_path, required=True, help="folder to write a .npy for each clip to")
     parser.add_argument(
         "--vocoder", default="diffwave", help='vocoder whose mel is wanted, "?mel=approximate" after it'
     )
@@ -38,9 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metadata", default="metadata.csv", help="name of the list of transcripts in the folder")
     parser.add_argument("--speaker", help="speaker of a model of several, for clips whose own it does not know")
     parser.add_argument(
-        "--durations", type=Path, help="folder of .npy with the frames of each symbol, named as the clips"
+        "--durations", type=file_path, help="folder of .npy with the frames of each symbol, named as the clips"
     )
-    parser.add_argument("--batch-size", type=int, default=16, help="clips at a time; changes speed, not results")
+    parser.add_argument(
+        "--batch-size", type=whole(1, 4096), default=16, help="clips at a time; changes speed, not results"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="make mels again that are there already")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from pathlib import Path
 
+from tts_diffvoc.arguments import MOST_STEPS, file_path, number, whole
 from tts_diffvoc.commands.generating import add_common, as_text, load, seed_of
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import make_folder
@@ -17,12 +17,12 @@ BATCH = 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("--count", type=int, default=1, help="how many clips; default: 1")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.wav, 001.wav and so on")
+    parser.add_argument("--count", type=whole(1, 100_000), default=1, help="how many clips; default: 1")
+    parser.add_argument("-o", "--output", type=file_path, required=True, help="folder for 000.wav, 001.wav and so on")
     parser.add_argument("--label", nargs="+", help="class to generate; several take turns. Without: no class")
-    parser.add_argument("--steps", help="network evaluations")
+    parser.add_argument("--steps", type=whole(1, MOST_STEPS), help="network evaluations")
     parser.add_argument("--guidance", help="how strongly the label guides; 0 for not beyond what was trained")
-    parser.add_argument("--seconds", type=float, help="length of a clip; default: that of training")
+    parser.add_argument("--seconds", type=number(0, 60), help="length of a clip; default: that of training")
     add_common(parser)
 
 
@@ -31,13 +31,9 @@ def run(options: argparse.Namespace) -> None:
     from tts_diffvoc.audio import write_wav
     from tts_diffvoc.checkpoint import parse_options
 
-    if options.count < 1:
-        raise DiffvocError(f"--count {options.count} was given; give at least 1.")
     generator = load(options)
     rate = generator.sample_rate
-    length = generator.length if options.seconds is None else round(options.seconds * rate)
-    if length < 1:
-        raise DiffvocError(f"--seconds {options.seconds} was given; give more than 0.")
+    length = generator.length if options.seconds is None else max(1, round(options.seconds * rate))
     settings = parse_options(generator, as_text(options, "steps", "guidance", "sampler"))
     if settings.get("guidance") and not options.label:
         raise DiffvocError("--guidance leads towards a label; give --label as well.")

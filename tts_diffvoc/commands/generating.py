@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tts_diffvoc.arguments import seed
 from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Model, seed, sampler and device."""
     parser.add_argument("--model", default="digits", help="name or checkpoint folder of a generator, options after '?'")
-    parser.add_argument("--seed", help="the same seed gives the same samples")
+    parser.add_argument("--seed", type=seed, help="the same seed gives the same samples")
     parser.add_argument("--sampler", help="ddpm, ddim, dpm_solver_pp_2m or langevin")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 
@@ -31,18 +32,14 @@ def load(options: argparse.Namespace) -> Generator:
 
 
 def as_text(options: argparse.Namespace, *names: str) -> dict[str, str]:
-    """Those of the options that were given, still text."""
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    """Those of the options that were given, as text."""
+    return {name: str(getattr(options, name)) for name in names if getattr(options, name) is not None}
 
 
 def seed_of(options: argparse.Namespace, generator: Generator) -> int:
     """The seed that was given, the model's own, or a new one, which the command tells."""
-    from tts_diffvoc.base import parse_seed
-
-    own = generator.defaults.get("seed")
-    if options.seed is None and own is None:
-        return random.randrange(2**31)
-    return parse_seed(str(own if options.seed is None else options.seed))
+    own = generator.defaults.get("seed") if options.seed is None else options.seed
+    return random.randrange(2**31) if own is None else own
 
 
 def read_clip(path: Path, generator: Generator) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tts_diffvoc.arguments import MOST_STEPS, file_path, whole
 from tts_diffvoc.commands.generating import add_common, load, read_clip, seed_of
 from tts_diffvoc.files import make_folder
 
@@ -17,12 +17,18 @@ HELP = "make clips between two recordings with a generator"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("first", type=Path, help="recording (wav, flac) that is 000.wav")
-    parser.add_argument("second", type=Path, help="recording that is the last")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.wav, 001.wav and so on")
-    parser.add_argument("--t", type=int, default=50, help="step of the training schedule to mix at; default: 50")
-    parser.add_argument("--steps", type=int, default=11, help="number of clips, both ends with them; default: 11")
-    parser.add_argument("--sampling-steps", help="network evaluations; default: every step from --t")
+    parser.add_argument("first", type=file_path, help="recording (wav, flac) that is 000.wav")
+    parser.add_argument("second", type=file_path, help="recording that is the last")
+    parser.add_argument("-o", "--output", type=file_path, required=True, help="folder for 000.wav, 001.wav and so on")
+    parser.add_argument(
+        "--t", type=whole(1, MOST_STEPS), default=50, help="step of the training schedule to mix at; default: 50"
+    )
+    parser.add_argument(
+        "--steps", type=whole(2, 10_000), default=11, help="number of clips, both ends with them; default: 11"
+    )
+    parser.add_argument(
+        "--sampling-steps", type=whole(1, MOST_STEPS), help="network evaluations; default: every step from --t"
+    )
     parser.add_argument("--label", help="what is said, for a generator that has labels")
     add_common(parser)
 

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 
+from tts_diffvoc.arguments import Parser
 from tts_diffvoc.errors import DiffvocError
 
 
@@ -28,7 +29,7 @@ def run(entry: EntryPoint, arguments: Sequence[str]) -> None:
         raise DiffvocError(
             f"{entry.name} needs {error.name}, which is not installed: pip install 'tts-diffvoc[eval]'."
         ) from None
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         f"tts-diffvoc {entry.name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     module.add_arguments(parser)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tts_diffvoc.arguments import MOST_STEPS, file_path, number, seed, whole
 from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:
@@ -29,16 +30,31 @@ MEASURES = {"log-mel": "log-mel L1", "pesq": "PESQ-WB"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("vocoder", metavar="DIR", help="checkpoint folder, options after '?'; a name needs -o")
-    parser.add_argument("--steps", nargs="+", required=True, metavar="N", help="numbers of steps, for example 3 6 12")
-    parser.add_argument("--data", type=Path, required=True, help="folder of recordings (wav, flac), of any rate")
-    parser.add_argument("-o", "--output", type=Path, help="copy the checkpoint to this new folder and tune the copy")
+    parser.add_argument(
+        "--steps",
+        nargs="+",
+        type=whole(1, MOST_STEPS),
+        required=True,
+        metavar="N",
+        help="numbers of steps, for example 3 6 12",
+    )
+    parser.add_argument("--data", type=file_path, required=True, help="folder of recordings (wav, flac), of any rate")
+    parser.add_argument(
+        "-o", "--output", type=file_path, help="copy the checkpoint to this new folder and tune the copy"
+    )
     parser.add_argument("--method", choices=("grid", "dp", "both"), default="both", help="default: both")
     parser.add_argument("--measure", choices=tuple(MEASURES), default="log-mel", help="default: log-mel")
-    parser.add_argument("--max-minutes", type=float, default=10.0, help="time for all numbers of steps; default: 10")
-    parser.add_argument("--trials", type=int, help="most schedules to try for each number of steps")
-    parser.add_argument("--clips", type=int, default=4, help="recordings to search on, and to check on; default: 4")
-    parser.add_argument("--seconds", type=float, default=3.0, help="taken from each recording; default: 3")
-    parser.add_argument("--seed", default="0", help="of the choice of clips, the grid and the noise; default: 0")
+    parser.add_argument(
+        "--max-minutes", type=number(0, 100_000), default=10.0, help="time for all numbers of steps; default: 10"
+    )
+    parser.add_argument("--trials", type=whole(1, 1_000_000), help="most schedules to try for each number of steps")
+    parser.add_argument(
+        "--clips", type=whole(1, 10_000), default=4, help="recordings to search on, and to check on; default: 4"
+    )
+    parser.add_argument("--seconds", type=number(0, 60), default=3.0, help="taken from each recording; default: 3")
+    parser.add_argument(
+        "--seed", type=seed, default=0, help="of the choice of clips, the grid and the noise; default: 0"
+    )
     parser.add_argument("--sampler", help="instead of the vocoder's own")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dry-run", action="store_true", help="print the table and write nothing")
@@ -47,7 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Search, print the table and save."""
     from tts_diffvoc import tuning
-    from tts_diffvoc.base import parse_seed
     from tts_diffvoc.checkpoint import copy_checkpoint, save_schedules
     from tts_diffvoc.training.corpus import scan
 
@@ -55,12 +70,12 @@ def run(options: argparse.Namespace) -> None:
     tuning.check_settings(**settings)
     folder, target = find_target(options)
     vocoder = load(options)
-    steps, seed = tuning.check_steps(vocoder, options.steps), parse_seed(options.seed)
+    steps = tuning.check_steps(vocoder, options.steps)
     corpus = scan(options.data, vocoder.mel_config, listen=False)
-    clips = tuning.read_clips(vocoder, corpus, options.clips, options.seconds, seed)
+    clips = tuning.read_clips(vocoder, corpus, options.clips, options.seconds, options.seed)
     say(corpus.report())
     say(f"searching on {len(clips[0])} clips, checking on {len(clips[1])} others, {options.seconds:g} s each")
-    results = tuning.tune(vocoder, clips, steps, **settings, seed=seed, progress=teller(options.measure))
+    results = tuning.tune(vocoder, clips, steps, **settings, seed=options.seed, progress=teller(options.measure))
     say("")
     print(table(results, tuning.has_pesq()))
     for remark in filter(None, map(remark_on, results)):
@@ -82,7 +97,7 @@ def find_target(options: argparse.Namespace) -> tuple[Path, Path]:
     name, _ = voices.parse(options.vocoder)
     folder = voices.resolve(name)
     if options.output is not None:
-        output = options.output.expanduser()
+        output = options.output
         if output.exists():
             raise DiffvocError(f"{output} exists already; give -o a folder that does not.")
         parent = next(p for p in output.absolute().parents if p.exists())
