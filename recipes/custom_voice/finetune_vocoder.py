@@ -23,7 +23,7 @@ def parse() -> FineTuning:
     add("--data", type=file_path, required=True, help="folder of recordings")
     add("--output", type=file_path, required=True, help="folder for the vocoder")
     add("--vocoder", default=DEFAULTS.vocoder, help="name or checkpoint folder to begin from")
-    add("--max-minutes", type=number(0, 100_000), default=DEFAULTS.max_minutes, help="of training, without the comparison")
+    add("--max-minutes", type=number(0, 100_000), default=DEFAULTS.max_minutes, help="of training")
     add("--max-steps", type=whole(1, 10**9), help="of training, in all")
     add("--held-back", type=whole(1, 10_000), default=DEFAULTS.held_back, help="clips kept for the comparison")
     add("--features", type=file_path, help="saved mels of the recordings, by tts-diffvoc extract-mels")
