@@ -190,8 +190,9 @@ def test_seeds(parts):
     [
         (np.zeros((1, 4, 80), np.float32), {}, r"shape \[1, 4, 80\] was given; this vocoder takes \[B, 80, F\]"),
         (np.zeros((1, 80, 0), np.float32), {}, "shape"),
-        (np.full((1, 80, 2), np.nan), {}, "NaN"),
-        (np.zeros((1, 80, 2), int), {}, "no real numbers"),
+        (np.full((1, 80, 2), np.nan), {}, "from nan to nan"),
+        (np.full((1, 80, 2), -80), {}, "from -80 to -80; that of audio lies between -14.5 and"),
+        (np.zeros((1, 80, 2), complex), {}, "complex128"),
         (np.zeros((2, 80, 2)), {"seed": [1]}, "1 seeds were given for 2 mels"),
         (np.zeros((1, 80, 2)), {"seed": -1}, "seed=-1"),
         (np.zeros((1, 80, 2)), {"steps": 1.5}, "steps=1.5"),

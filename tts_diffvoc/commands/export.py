@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from tts_diffvoc.arguments import file_path
 
 HELP = "write a vocoder as ONNX graphs, to run without torch"
 
@@ -12,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("vocoder", help="name or checkpoint folder; options after '?' become the export's defaults")
     parser.add_argument(
-        "output", type=Path, help="folder for a graph a part, or a name in .onnx for one graph with its steps fixed"
+        "output", type=file_path, help="folder for a graph a part, or a name in .onnx for one graph, steps fixed"
     )
 
 

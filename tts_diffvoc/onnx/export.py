@@ -20,6 +20,7 @@ from tts_diffvoc.diffusion.bridge import restart_levels
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import check_writable, make_folder, replacing, write_beside
+from tts_diffvoc.mel import limits
 from tts_diffvoc.onnx import graphs
 from tts_diffvoc.onnx.runtime import CONFIG, FORMAT, METADATA
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
@@ -88,7 +89,13 @@ def plan(schedule: NoiseSchedule, sampler: str) -> list[list[float]]:
 def _settings(vocoder: SpectralVocoder | Vocoder) -> dict[str, Any]:
     """What the host must know beside the graphs."""
     defaults = vocoder.defaults
-    common = {"format": FORMAT, "name": vocoder.name, "seed": defaults.get("seed"), "mel": vocoder.mel_config.to_dict()}
+    common = {
+        "format": FORMAT,
+        "name": vocoder.name,
+        "seed": defaults.get("seed"),
+        "mel": vocoder.mel_config.to_dict(),
+        "limits": [limit.flatten().tolist() for limit in limits(vocoder.mel_config)],
+    }
     if isinstance(vocoder, Vocoder):
         steps, sampler = defaults.get("steps", 6), defaults.get("sampler", "ddpm")
         counts = sorted({steps, *vocoder.config.inference})
@@ -139,10 +146,9 @@ def _write_whole(vocoder: SpectralVocoder | Vocoder, settings: dict[str, Any], o
         whole = graphs.WholePublished(vocoder, steps)
     else:
         whole = graphs.WholeSpectral(vocoder, **settings["qualities"][settings["quality"]])
-    keys = ("format", "name", "seed", "mel", "draws")
     example = _Example(vocoder, sum(settings["draws"]))
     model = example.trace(whole, ["mel", "noise"], ["waveform"])
-    kept = {**{key: settings[key] for key in keys}, "options": []}
+    kept = {key: settings[key] for key in ("format", "name", "seed", "mel", "limits", "draws")} | {"options": []}
     model.metadata_props.add(key=METADATA, value=json.dumps(kept))
     _write(model, output)
     return output

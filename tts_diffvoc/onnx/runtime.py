@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS
 from tts_diffvoc.diffusion.noise import FrameNoise
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, shown
 
 FORMAT = "tts-diffvoc-onnx/1"
 CONFIG = "config.json"
@@ -138,8 +139,14 @@ class OnnxVocoder:
         mel = mel[None] if mel.ndim == 2 else mel
         if mel.ndim != 3 or mel.shape[1] != bands or not mel.shape[0] or not mel.shape[2]:
             raise DiffvocError(f"a mel of shape {list(mel.shape)} was given; this vocoder takes [B, {bands}, F].")
-        if not np.issubdtype(mel.dtype, np.floating) or not np.isfinite(mel).all():
-            raise DiffvocError("the mel holds NaN, infinite values or no real numbers; check what made it.")
+        if mel.dtype.kind not in "fiu":
+            raise DiffvocError(f"a mel of {mel.dtype} was given; it must be of real numbers.")
+        low, high = np.array(self.settings["limits"])[:, :, None]
+        if not ((mel >= low) & (mel <= high)).all():  # NaN is neither
+            raise DiffvocError(
+                f"the mel reaches from {mel.min():.4g} to {mel.max():.4g}; that of audio lies between "
+                f"{low.min():.3g} and {high.max():.3g}: check its scale."
+            )
         return np.ascontiguousarray(mel, np.float32)
 
     def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
@@ -147,9 +154,9 @@ class OnnxVocoder:
         if seed is not None and not isinstance(seed, int | np.integer):
             if len(seed) != rows:
                 raise DiffvocError(f"{len(seed)} seeds were given for {rows} mels; give one, or one for each.")
-            return [_whole_number("seed", one) for one in seed]
+            return [_whole_number("seed", one, MOST_SEED) for one in seed]
         one = self.settings["seed"] if seed is None else seed
-        return [randbits(31) for _ in range(rows)] if one is None else [_whole_number("seed", one)] * rows
+        return [randbits(31) for _ in range(rows)] if one is None else [_whole_number("seed", one, MOST_SEED)] * rows
 
 
 def _opener(providers: Sequence[str], threads: int) -> Any:
@@ -181,7 +188,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     return settings
 
 
-def _whole_number(name: str, value: Any) -> int:
-    if not isinstance(value, int | np.integer) or value < 0:
-        raise DiffvocError(f"{name}={value} is not a whole number of at least 0; give for example {name}=1.")
+def _whole_number(name: str, value: Any, most: int = MOST_STEPS) -> int:
+    if not isinstance(value, int | np.integer) or not 0 <= value <= most:
+        raise DiffvocError(f"{name}={shown(value)} was given; give a whole number from 0 to {most}.")
     return int(value)
