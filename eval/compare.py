@@ -1,8 +1,8 @@
-"""Rank vocoders by quality, speed and diversity: `python eval/compare.py --help` tells how."""
+"""Rank vocoders by quality, speed and diversity: `tts-diffvoc compare`, from a checkout."""
 
 import sys
 
-from tts_diffvoc_eval.compare import main
+from tts_diffvoc.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["compare", *sys.argv[1:]]))

@@ -16,7 +16,6 @@ on one thread. Writes ablation.md, and every clip's values to ablation.json.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -174,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(report, flush=True)
     rungs = ladder(vocoder, args.steps, args.seed)
     found = score(rungs, clips, vocoder.sample_rate)
-    command = ["python", "eval/ablation.py", *(re.sub(r"(^|=)/.*/", r"\1", word) for word in typed)]
+    command = provenance.command_line("python eval/ablation.py", typed)
     weights = {vocoder.name: digest(voices.resolve(voices.parse(args.vocoder)[0]) / voices.WEIGHTS)}
     digests = {clip.name: clip.digest for clip in clips}
     made = provenance.manifest(command, "cpu", 1, [args.seed], vocoder.sample_rate, digests, weights, {})

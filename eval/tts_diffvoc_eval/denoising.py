@@ -25,7 +25,7 @@ from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation import datasets, denoising, tables
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
-from tts_diffvoc_eval.unconditional import add_common, check_common, command_line, waveform_digest
+from tts_diffvoc_eval.unconditional import add_common, check_common, waveform_digest
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> Path:
                 rows.append({**row, "values": values})
                 bar.step(method.label)
     manifest = provenance.manifest(
-        command_line("eval/denoising.py", options.typed),
+        provenance.command_line("python eval/denoising.py", options.typed),
         options.device,
         options.threads,
         [options.seed],

@@ -31,7 +31,7 @@ from tts_diffvoc_eval.generation.samples import Film, Sample, SampleMaker
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
-from tts_diffvoc_eval.unconditional import add_common, check_classifier, check_common, check_rate, command_line
+from tts_diffvoc_eval.unconditional import add_common, check_classifier, check_common, check_rate
 
 TEMPLATES = Path(__file__).parent / "generation"
 TITLE = "DiffWave without a mel: spoken digits"
@@ -119,7 +119,7 @@ def build(options: argparse.Namespace) -> Path:
         "label": system.label,
         "rate": corpus.sample_rate,
         "seconds": corpus.length / corpus.sample_rate,
-        "command": " ".join(command_line("eval/generation_page.py", options.typed)),
+        "command": provenance.command_line("python eval/generation_page.py", options.typed),
         "facts": facts(options, system, others, corpus),
     }
     publish(options.run, content)

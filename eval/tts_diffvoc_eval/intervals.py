@@ -1,4 +1,4 @@
-"""How sure the figures of a run are: intervals over clips, paired differences, and ranks with ties.
+"""Intervals over clips, paired differences, and ranks with ties.
 
 Tables are clips x systems, one value each, seeds averaged (:func:`by_clip`): the clips are what a run samples, and two
 seeds of one clip are not two clips. A missing value is NaN.
@@ -124,17 +124,17 @@ def paired(table: pd.DataFrame, a: str, b: str) -> Difference:
 
 
 def compare_all(table: pd.DataFrame) -> pd.DataFrame:
-    """Every pair of systems: ``a``, ``b``, ``mean`` of a - b, ``low``, ``high``, ``p``, ``clips`` and ``sure``.
+    """Every pair of systems: ``a``, ``b``, ``mean`` of a - b, ``low``, ``high``, ``p``, ``clips`` and ``significant``.
 
     ``p`` is corrected for the number of pairs by Holm's procedure (Holm 1979, "A simple sequentially rejective
-    multiple test procedure"), the interval is not. ``sure`` is p < 0.05: the chance that any pair of equal systems is
-    called sure is at most 5 %. A pair with fewer than two common clips has NaN and is never sure.
+    multiple test procedure"), the interval is not. ``significant`` is p < 0.05: the chance that any pair of equal
+    systems is called so is at most 5 %. A pair with fewer than two common clips has NaN and is never significant.
     """
     found = _differences(table, list(combinations(table.columns, 2)))
     known = found["p"].notna()
     if known.any():
         found.loc[known, "p"] = multipletests(found.loc[known, "p"], method="holm")[1]
-    return found.assign(sure=found["p"] < 1 - CONFIDENCE)
+    return found.assign(significant=found["p"] < 1 - CONFIDENCE)
 
 
 # Ranks
@@ -149,18 +149,26 @@ def _sign(better: str) -> int:
 def ranks(table: pd.DataFrame, better: str = "higher") -> Ranks:
     """The places that each system may hold, (first, last), best is 1.
 
-    One system stands before another only where :func:`compare_all` is sure of it: first is 1 + the number of systems
-    surely better, last the number of systems less those surely worse (Goldstein & Spiegelhalter 1996 on why league
-    tables need such ranges). (1, 1) is surely better than every other. A system without values may hold any place.
+    One system stands before another only where :func:`compare_all` calls their difference significant: first is 1 + the
+    number of systems significantly better, last the number of systems less those significantly worse (Goldstein &
+    Spiegelhalter 1996 on why league tables need such ranges). (1, 1) is better than every other. A system without
+    values may hold any place.
     """
     sign = _sign(better)
     ahead, behind = dict.fromkeys(table.columns, 0), dict.fromkeys(table.columns, 0)
     for pair in compare_all(table).itertuples():
-        if pair.sure:
+        if pair.significant:
             winner, loser = (pair.a, pair.b) if sign * pair.mean > 0 else (pair.b, pair.a)
             behind[winner] += 1
             ahead[loser] += 1
     return {name: (1 + ahead[name], len(ahead) - behind[name]) for name in table.columns}
+
+
+def best(table: pd.DataFrame, better: str) -> str | None:
+    """The system of ``table`` that is significantly better than each other one, or None."""
+    if table.shape[1] < 2:
+        return None
+    return next((str(name) for name, places in ranks(table, better).items() if places == (1, 1)), None)
 
 
 def combine(tables: Mapping[str, pd.DataFrame], better: Mapping[str, str]) -> pd.DataFrame:

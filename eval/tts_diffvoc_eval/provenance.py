@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import platform
+import re
+import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,12 +54,18 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def command_line(program: str, arguments: Sequence[str]) -> str:
+    """A command as it was typed, but with absolute paths by their last name: none of a machine is published."""
+    words = [re.sub(r"(^|=)/.*/", r"\1", word) for word in arguments if word != "--resume"]
+    return " ".join([program, *map(shlex.quote, words)])
+
+
 def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
 
 
 def manifest(
-    command: Sequence[str],
+    command: str,
     device: str,
     threads: int,
     seeds: Sequence[int],
@@ -68,7 +76,7 @@ def manifest(
 ) -> dict[str, Any]:
     """What ``manifest.json`` holds; only ``date`` and ``commit`` change when the same run is made again here."""
     return {
-        "command": " ".join(command),
+        "command": command,
         "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "device": device,

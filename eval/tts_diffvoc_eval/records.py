@@ -1,8 +1,8 @@
 """Files of a run: the only thing between measuring and reporting.
 
 A run is a folder with ``manifest.json``, ``systems.json``, and one JSON object a line in ``quality.jsonl``,
-``speed.jsonl`` and ``diversity.jsonl``. Lines are appended as soon as they are measured, so that a run that was cut
-off goes on (``--resume``) without repeating any.
+``speed.jsonl`` and ``diversity.jsonl``. Lines are appended as soon as they are measured, so that an interrupted run is
+continued (``--resume``) without repeating any.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from tts_diffvoc.files import write_beside
 
 KINDS = ("quality", "speed", "diversity")
 
@@ -62,12 +64,15 @@ def mend(run: Path) -> None:
 
 
 def table(run: Path, kind: str) -> pd.DataFrame:
-    """The records of ``kind`` as rows; the entries of ``values`` become columns of their own."""
-    rows = []
-    for record in lines(run, kind):
-        values = record.pop("values", None) or {}
-        rows.append({**record, **values})
-    return pd.DataFrame(rows)
+    """The records of ``kind`` as rows; the entries of ``values`` become numeric columns of their own."""
+    found = list(lines(run, kind))
+    values = pd.DataFrame([record.pop("values", None) or {} for record in found]).apply(pd.to_numeric)
+    return pd.concat([pd.DataFrame(found), values], axis=1)
+
+
+def value_names(run: Path, kind: str) -> list[str]:
+    """The names that ``values`` of ``kind`` have anywhere, in order of appearance."""
+    return list(dict.fromkeys(name for record in lines(run, kind) for name in record.get("values") or {}))
 
 
 def read(run: Path, name: str) -> dict[str, Any]:
@@ -77,7 +82,5 @@ def read(run: Path, name: str) -> dict[str, Any]:
 
 
 def write(run: Path, name: str, values: dict[str, Any]) -> None:
-    """Write NAME.json, beside and renamed."""
-    beside = run / f".{name}.json.part"
-    beside.write_text(json.dumps(_plain(values), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(beside, run / f"{name}.json")
+    """Write NAME.json, whole or not at all."""
+    write_beside(run / f"{name}.json", json.dumps(_plain(values), indent=1, allow_nan=False) + "\n")

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval.reporting import build, page, plots, spectrograms, tables
-from tts_diffvoc_eval.reporting.leaderboard import Leaderboard
+from tts_diffvoc_eval.reporting import page, plots, spectrograms, tables
+from tts_diffvoc_eval.reporting.leaderboard import Leaderboard, load
 
 
 def redraw(run: Path) -> Leaderboard:
@@ -21,12 +21,12 @@ def redraw(run: Path) -> Leaderboard:
 
     Raises: DiffvocError where the folder is not a run, or has no record.
     """
-    board = build.load(run)
-    tables.write(run, board)
-    pictures = plots.draw(run, board)
-    made = spectrograms.draw(run, board)
-    page.write(run, board, pictures, made)
-    return board
+    leaderboard = load(run)
+    tables.write(run, leaderboard)
+    pictures = plots.draw(run, leaderboard)
+    made = spectrograms.draw(run, leaderboard)
+    page.write(run, leaderboard, pictures, made)
+    return leaderboard
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,10 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the folder of a run, as compare.py wrote it")
     run = parser.parse_args(arguments).run
     try:
-        board = redraw(run)
+        leaderboard = redraw(run)
     except DiffvocError as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 1
-    print(tables.overview(board))
+    print(tables.overview(leaderboard))
     print(f"\nDrawn in {run}: open {run / 'index.html'}")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import log_mel
-from tts_diffvoc_eval import diversity, metrics, records, timing
+from tts_diffvoc_eval import diversity, metrics, records, speed
 from tts_diffvoc_eval.mels import MEL
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.speech import Clip
@@ -38,7 +39,7 @@ class BenchmarkConfig:
         device: of synthesis.
         batch_sizes, lengths: clips at once, and seconds of each, that are timed.
         repeats: timed calls of each.
-        cap: seconds that one system may take in timing.
+        cap: seconds that one system may take in a setting.
         threads: of PyTorch while timing.
         plugins: ``file.py:function`` of each metric that is not bundled.
     """
@@ -65,7 +66,7 @@ def reason(error: BaseException) -> str:
     return text if isinstance(error, DiffvocError) else f"{type(error).__name__}: {text}"
 
 
-def mel_for(system: System, clip: Clip, device: str) -> torch.Tensor:
+def mel_for(system: System, clip: Clip, device: str) -> Tensor:
     """The mel that a system is given: the benchmark's, or of its own kind when it takes no other."""
     if system.mel == MEL:
         return clip.mel.to(device)
@@ -115,7 +116,7 @@ def _begin(plugins: Sequence[str]) -> None:
     """A worker knows the metrics of the run, and keeps to one thread: there are as many workers as cores."""
     torch.set_num_threads(1)
     for place in plugins:
-        metrics.plug_in(place)
+        metrics.from_file(place)
 
 
 def score(names: Sequence[str], made: np.ndarray, original: np.ndarray | None, text: str | None) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def workers(config: BenchmarkConfig) -> Iterator[ProcessPoolExecutor]:
     """Processes that compute metrics."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    begin = {"initializer": _begin, "initargs": (config.plugins,)}
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn"), **begin) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(config.workers, context, initializer=_begin, initargs=(config.plugins,)) as pool:
         yield pool
 
 
@@ -138,7 +139,7 @@ def workers(config: BenchmarkConfig) -> Iterator[ProcessPoolExecutor]:
 
 
 class Benchmark:
-    """Quality, diversity, speed and operations of every system on every clip, whatever of it a run does not hold yet.
+    """Quality, diversity and speed of every system on every clip, whatever of it a run does not hold yet.
 
     Args:
         run: the folder of the run, whose records are appended to.
@@ -151,12 +152,8 @@ class Benchmark:
         self.heard = {clip.name for clip in clips[: config.listen]}
         self.pending: list[tuple[str, dict[str, Any], Future[Any]]] = []
 
-    def _seeds(self, system: System) -> tuple[int, ...]:
-        """One for the original; a system that calls itself deterministic proves it with two."""
-        return self.config.seeds[:1] if system.family == "original" else self.config.seeds
-
     def _missing(self, system: System, clip: Clip) -> tuple[list[int], bool]:
-        """Seeds without a record, and whether the spread of all has none."""
+        """Seeds without a record, and whether the spread over all has none."""
         wanted = self.config.seeds[:1] if system.deterministic else self.config.seeds
         seeds = [seed for seed in wanted if (system.name, clip.name, seed) not in self.scored]
         several = len(self.config.seeds) > 1 and clip.aligned and clip.samples is not None
@@ -177,8 +174,10 @@ class Benchmark:
             self._collect(0)
 
     def _measure(self, pool: ProcessPoolExecutor, clip: Clip, system: System, seeds: list[int], spread: bool) -> None:
+        """One system on one clip; a system that calls itself deterministic proves it with all seeds."""
         made: dict[int, np.ndarray | str] = {}
-        for seed in self._seeds(system) if spread else seeds:
+        all_seeds = self.config.seeds[:1] if system.family == "original" else self.config.seeds
+        for seed in all_seeds if spread else seeds:
             try:
                 made[seed] = synthesise(system, clip, seed, self.config.device)
             except Exception as error:  # any system may fail in any way; the record says how
@@ -210,38 +209,30 @@ class Benchmark:
                 record = {**record, "error": f"its metrics failed: {reason(error)}", "values": {}, "reasons": {}}
             records.append(self.run, kind, record)
 
-    def _calls(self) -> dict[str, Callable[[torch.Tensor, int], torch.Tensor]]:
-        """The systems that can be timed, by name."""
-        return {system.name: self._call(system) for system in self.systems if system.family != "original"}
-
-    def _call(self, system: System) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    def _timed(self, system: System) -> speed.Synthesise:
         """A system as it is timed; one with mels of its own kind gets as many frames of those."""
         if system.mel == MEL:
             return system.synthesise
         own = torch.cat([mel_for(system, clip, self.config.device) for clip in self.clips], dim=-1)
 
-        def synthesise(mel: torch.Tensor, seed: int) -> torch.Tensor:
+        def call(mel: Tensor, seed: int) -> Tensor:
             batch, _, frames = mel.shape
             repeated = own.repeat(1, 1, -(-frames // own.shape[-1]))[..., :frames]
             return system.synthesise(repeated.expand(batch, -1, -1), seed)
 
-        return synthesise
-
-    def _mel(self) -> torch.Tensor:
-        return torch.cat([clip.mel for clip in self.clips], dim=-1)
-
-    def _is_timed(self, system: str, setting: timing.Setting) -> bool:
-        """Whether the run holds every repetition, or the failure, of a system in a setting."""
-        found = [
-            r for r in records.lines(self.run, "speed") if (r["system"], r["batch"], r["asked"]) == (system, *setting)
-        ]
-        return bool(found) and (len(found) >= found[-1]["repeats"] or found[-1]["error"] is not None)
+        return call
 
     def measure_speed(self) -> None:
         """Append the records of every setting; they must be taken side by side, so all are taken anew or none."""
-        config, calls = self.config, self._calls()
-        settings = timing.settings(config.batch_sizes, config.lengths)
-        if all(self._is_timed(name, setting) for name in calls for setting in settings):
+        config = self.config
+        calls = {system.name: self._timed(system) for system in self.systems if system.family != "original"}
+        settings = speed.settings(config.batch_sizes, config.lengths)
+        found = {
+            (r["system"], r["batch"], r["asked"])
+            for r in records.lines(self.run, "speed")
+            if r["error"] is not None or r["repeat"] + 1 == r["repeats"]
+        }
+        if all((name, *setting) in found for name in calls for setting in settings):
             return
         (self.run / "speed.jsonl").unlink(missing_ok=True)
         progress = Progress("speed", len(calls) * len(settings) * config.repeats)
@@ -250,6 +241,6 @@ class Benchmark:
             records.append(self.run, "speed", record)
             progress.step(record["system"])
 
+        mel = torch.cat([clip.mel for clip in self.clips], dim=-1)
         how = {"device": config.device, "repeats": config.repeats, "cap": config.cap, "threads": config.threads}
-        with torch.inference_mode():
-            timing.measure(calls, self._mel(), settings, **how, write=write)
+        speed.measure(calls, mel, settings, **how, write=write)

@@ -20,7 +20,7 @@ ACOUSTIC = voices.full_name(voices.DEFAULT_ACOUSTIC)
 
 
 @dataclass
-class AcousticModel:
+class TextToMel:
     """A Coqui acoustic model by its name or folder, as ``TTS.api`` loads it before one of our vocoders.
 
     Attributes:
@@ -55,7 +55,7 @@ class AcousticModel:
         return mel
 
 
-def load(name: str, device: str) -> AcousticModel:
+def load(name: str, device: str) -> TextToMel:
     """Raises: DiffvocError when Coqui cannot load it, with its reason."""
     register()
     from TTS.api import TTS  # after our models are registered
@@ -66,10 +66,10 @@ def load(name: str, device: str) -> AcousticModel:
         raise
     except Exception as error:  # Coqui, its downloads and its models fail in many ways
         raise DiffvocError(f"the acoustic model {name} cannot be loaded: {reason(error)}") from None
-    return AcousticModel(name, api.synthesizer)
+    return TextToMel(name, api.synthesizer)
 
 
-def speak(acoustic: AcousticModel, clips: Sequence[Clip]) -> list[Clip]:
+def speak(acoustic: TextToMel, clips: Sequence[Clip]) -> list[Clip]:
     """The clips whose text is known, with the acoustic model's mel in place of the recording's.
 
     Raises: DiffvocError when no clip has a text.

@@ -105,12 +105,6 @@ def check_rate(system: GeneratorSystem, corpus: DigitCorpus) -> None:
         )
 
 
-def command_line(script: str, typed: list[str]) -> list[str]:
-    """The command without the folders of this machine, quoted where a shell would need it."""
-    names = [Path(word).name if Path(word).is_absolute() else word for word in typed if word != "--resume"]
-    return ["python", script, *(f'"{name}"' if set(name) & set("?&* ") else name for name in names)]
-
-
 # Sets of clips
 
 
@@ -238,7 +232,7 @@ def manifest_of(
         },
     }
     return provenance.manifest(
-        command_line("eval/unconditional.py", options.typed),
+        provenance.command_line("python eval/unconditional.py", options.typed),
         options.device,
         options.threads,
         options.seeds,

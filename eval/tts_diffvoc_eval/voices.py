@@ -23,7 +23,6 @@ Writes voices.md, and every sentence's values to voices.json.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from collections import Counter
@@ -44,9 +43,8 @@ from tts_diffvoc.acoustic import AcousticModel
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import provenance, records
 from tts_diffvoc_eval.intervals import interval
-from tts_diffvoc_eval.metrics.listeners import dnsmos
-from tts_diffvoc_eval.metrics.recogniser import heard, wer
-from tts_diffvoc_eval.metrics.sound import Pair, Sound
+from tts_diffvoc_eval.metrics import dnsmos, wer
+from tts_diffvoc_eval.metrics.recognition import heard
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.prosody import compared, predicted, read_teacher
 from tts_diffvoc_eval.systems import digest
@@ -95,9 +93,8 @@ class Task:
 
 def scored(audio: np.ndarray, rate: int, spoken: str) -> dict[str, Any]:
     """DNSMOS, word error in percent, and the words that the recogniser hears."""
-    sound = Sound(audio, rate)
-    pair = Pair(sound, sound, spoken)
-    return {"dnsmos": dnsmos(pair), "word_error": wer(pair), "heard": heard(sound)}
+    scores = {"dnsmos": dnsmos(audio, None, rate), "word_error": wer(audio, None, rate, spoken)}
+    return {**scores, "heard": heard(audio, rate)}
 
 
 def speed(model: Any, text: str) -> float:
@@ -232,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DiffvocError as error:
         sys.exit(f"error: {error}")
     results = {task.name: result for task, result in zip(tasks, measured)}
-    command = ["python", "eval/voices.py", *(re.sub(r"(^|=)/.*/", r"\1", word) for word in typed)]
+    command = provenance.command_line("python eval/voices.py", typed)
     made = provenance.manifest(command, "cpu", 1, [SEED], 22050, {args.sentences.name: digest(args.sentences)}, {}, {})
     text = page(results, sentences, args.vocoder)
     (args.output / "voices.md").write_text(text, "utf-8")

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from tts_diffvoc_eval import records
-from tts_diffvoc_eval.diversity import MEASURES
+from tts_diffvoc_eval.diversity import SPREADS
 
 RATE = 22050
 CLIPS = ("bell-01", "bell-02", "bell-03", "bell-04")
@@ -35,7 +35,7 @@ class MadeUp:
 
     label: str
     family: str
-    group: str
+    title: str
     quality: float
     slowness: float
     steps: int | None = None
@@ -54,13 +54,13 @@ SYSTEMS = {
     "griffin-lim": MadeUp("Griffin-Lim, 60 iterations", "signal", "griffin-lim", 0.55, 0.05, training="needs none",
                           parameters=0),
     "hifigan-v2": MadeUp("HiFi-GAN V2", "gan", "hifigan-v2", 0.70, 0.08, deterministic=True, parameters=925_000),
-    "melgan": MadeUp("MelGAN", "gan", "melgan", 0.10, 0.16, training="untrained", deterministic=True,
+    "melgan": MadeUp("MelGAN (untrained)", "gan", "melgan", 0.10, 0.16, training="untrained", deterministic=True,
                      parameters=4_260_000),
-    "diffwave-6": MadeUp("DiffWave, 6 steps", "diffusion", "diffwave", 0.78, 0.9, 6, "ddpm", 2_620_000),
-    "diffwave-50": MadeUp("DiffWave, 50 steps, ddpm", "diffusion", "diffwave", 0.83, 7.5, 50, "ddpm", 2_620_000),
+    "diffwave-6": MadeUp("DiffWave, 6 steps", "diffusion", "DiffWave", 0.78, 0.9, 6, "ddpm", 2_620_000),
+    "diffwave-50": MadeUp("DiffWave, 50 steps", "diffusion", "DiffWave", 0.83, 7.5, 50, "ddpm", 2_620_000),
     "hifigan-copy": MadeUp("HiFi-GAN V2, a copy", "gan", "hifigan-copy", 0.70, 0.08, deterministic=True,
                            parameters=925_000),
-    "wavegrad-6": MadeUp("WaveGrad, 6 steps", "diffusion", "wavegrad", 0.76, 0.5, 6, "ddpm", 15_800_000),
+    "wavegrad-6": MadeUp("WaveGrad, 6 steps", "diffusion", "WaveGrad", 0.76, 0.5, 6, "ddpm", 15_800_000),
     "waveglow": MadeUp("WaveGlow & bias denoiser", "flow", "waveglow", 0.66, 1.8, parameters=87_900_000),
     "wavernn": MadeUp("WaveRNN_10-bit", "autoregressive", "wavernn", 0.60, 19.0, parameters=4_500_000),
 }  # fmt: skip
@@ -75,7 +75,8 @@ def many() -> dict[str, MadeUp]:
                 if sampler == "ddpm" and f"{group}-{steps}" in made:
                     continue
                 quality = 0.84 - 0.35 / steps + gain * (1 if steps < 25 else 0.2)
-                entry = MadeUp(f"{name}, {steps} steps, {sampler}", "diffusion", group, quality, cost * steps,
+                title = name if sampler == "ddpm" else f"{name}, {sampler}"
+                entry = MadeUp(f"{title}, {steps} steps", "diffusion", title, quality, cost * steps,
                                steps, sampler, 2_620_000)  # fmt: skip
                 made[f"{group}-{steps}-{sampler}"] = entry
     for name, quality, slowness in (("Parallel WaveGAN", 0.62, 1.3), ("UnivNet", 0.68, 0.23), ("MB-MelGAN", 0.5, 0.06)):
@@ -106,12 +107,13 @@ def trained(runs: Sequence[str] = tuple(TRAININGS), minutes: float = 20.0, on: s
         label, family, steps, qualities = TRAININGS[run]
         for quarter, quality in enumerate(qualities, 1):
             name = run if quarter == 4 else f"{run}-quarter-{quarter}"
-            one = MadeUp(label if quarter == 4 else f"{label} of {name}", family, name, quality, 0.3, steps,
+            title = label.partition(",")[0]
+            one = MadeUp(label if quarter == 4 else f"{label} of {name}", family, title, quality, 0.3, steps,
                          "ddpm" if steps else None, minutes=minutes * quarter / 4, trained_on=on, run=run)  # fmt: skip
             made[name] = one
             if steps:
-                more = f"{label.partition(',')[0]}, 12 steps, DDIM"
-                made[f"{name}-12-ddim"] = replace(one, label=more, steps=12, sampler="ddim", quality=quality + 0.02)
+                ddim = {"label": f"{title}, DDIM, 12 steps", "title": f"{title}, DDIM", "sampler": "ddim"}
+                made[f"{name}-12-ddim"] = replace(one, **ddim, steps=12, quality=quality + 0.02)
     return made
 
 
@@ -131,13 +133,12 @@ def values(quality: float, random: np.random.Generator) -> dict[str, float]:
     return {
         "pesq_wb": 4.64 - 3.6 * worse + 0.05 * random.standard_normal(),
         "stoi": 1 - 0.3 * worse + 0.004 * random.standard_normal(),
-        "estoi": 1 - 0.5 * worse + 0.005 * random.standard_normal(),
         "dnsmos": 3.2 - 1.5 * worse**1.5 + 0.03 * random.standard_normal(),
         "lsd": 14 * worse * (1 + 0.02 * random.standard_normal()),
         "mrstft": 2 * worse * (1 + 0.02 * random.standard_normal()),
         "mcd": 10 * worse * (1 + 0.02 * random.standard_normal()),
         "f0_rmse": 120 * worse * (1 + 0.05 * random.standard_normal()),
-        "wer_original": max(0.0, 40 * worse**2 + random.standard_normal() * worse),
+        "wer": max(0.0, 40 * worse**2 + random.standard_normal() * worse),
     }
 
 
@@ -176,8 +177,8 @@ def write_speed(run: Path, systems: dict[str, MadeUp], repeats: int = 5) -> None
                 seconds = 0.5 if name == SHORTENED and asked == 5.0 else asked
                 took = None if late else system.slowness * seconds * batch**0.8 * drift * (1 + 0.02 * random.random())
                 record = {"system": name, "device": "cpu", "batch": batch, "seconds": seconds, "asked": asked,
-                          "repeat": repeat, "repeats": repeats, "took": took, "device_memory": None,
-                          "process_memory": 40_000_000 + 6 * system.parameters,
+                          "repeat": repeat, "repeats": repeats, "took": took,
+                          "memory": 40_000_000 + 6 * system.parameters,
                           "error": NOT_TIMED[1] if late else None}  # fmt: skip
                 records.append(run, "speed", record)
 
@@ -188,7 +189,7 @@ def write_diversity(run: Path, systems: dict[str, MadeUp], clips: tuple[str, ...
     for clip in clips:
         for name, system in systems.items():
             spread = 0.02 if name == "original" else 0.0 if system.deterministic else 1.1 - system.quality
-            values = {key: spread * (1 + 0.05 * random.random()) for key in MEASURES}
+            values = {key: spread * (1 + 0.05 * random.random()) for key in SPREADS}
             records.append(run, "diversity", {"system": name, "clip": clip, "seeds": [0, 1], "error": None,
                                               "values": values})  # fmt: skip
 
@@ -196,7 +197,7 @@ def write_diversity(run: Path, systems: dict[str, MadeUp], clips: tuple[str, ...
 def write_manifest(run: Path, systems: dict[str, MadeUp], clips: tuple[str, ...], seeds: tuple[int, ...]) -> None:
     digest = {name: hashlib.sha256(name.encode()).hexdigest() for name in (*clips, *systems)}
     manifest = {
-        "command": "python eval/compare.py --quick --output results/made-up",
+        "command": "tts-diffvoc compare --quick --output results/made-up",
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "date": "2030-01-02T03:04:05+00:00",
         "device": "cpu",
@@ -212,9 +213,8 @@ def write_manifest(run: Path, systems: dict[str, MadeUp], clips: tuple[str, ...]
     records.write(run, "manifest", manifest)
     entries = {
         name: {
-            "label": s.label, "family": s.family, "group": s.group, "steps": s.steps, "sampler": s.sampler,
-            "parameters": s.parameters, "evaluations": s.steps or (0 if s.family in ("original", "signal") else 1),
-            "flops_per_second": 1e9 * s.slowness if s.parameters else None, "deterministic": s.deterministic,
+            "label": s.label, "family": s.family, "title": s.title, "steps": s.steps, "sampler": s.sampler,
+            "parameters": s.parameters, "deterministic": s.deterministic,
             "training": s.training, "note": "random weights, as built" if name == "melgan" else None,
             "minutes": s.minutes, "trained_on": s.trained_on, "run": s.run,
         }

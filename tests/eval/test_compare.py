@@ -311,7 +311,7 @@ def test_options_from_a_file(tmp_path, adapter):
     )
     assert run(tmp_path / "run", "--config", file) == 0  # --clips 2 of SMALL goes before it
     table = records.table(tmp_path / "run", "quality")
-    assert set(table.system) == {"original", "mine-noise"} and table.clip.nunique() == 2
+    assert set(table.system) == {"original", "mine-noise"} and table["clip"].nunique() == 2
     manifest = records.read(tmp_path / "run", "manifest")
     assert manifest["options"]["data"] == ["clips"] and "--config run.toml" in manifest["command"]
     file.write_text("sistems = []\n")

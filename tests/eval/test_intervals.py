@@ -90,7 +90,7 @@ def test_pairs_stand_on_the_clips_that_both_have():
     assert (alone.clips, none.clips) == (1, 0)
     assert np.isnan([alone.low, alone.high, alone.p, none.mean, none.p]).all()
     pairs = intervals.compare_all(table)
-    assert pairs["sure"].tolist() == [True, False, False]
+    assert pairs["significant"].tolist() == [True, False, False]
     assert pairs["p"][0] == pytest.approx(found.p)  # the others are no comparisons
     with pytest.raises(DiffvocError, match="no system 'd'"):
         intervals.paired(table, "a", "d")
@@ -103,7 +103,7 @@ def test_p_is_corrected_by_holm():
     raw = [stats.ttest_rel(table[row.a], table[row.b]).pvalue for row in pairs.itertuples()]
     stepped = np.maximum.accumulate(np.array(raw) * np.arange(10, 0, -1)).clip(max=1)
     assert pairs["p"].to_numpy() == pytest.approx(stepped)
-    assert (pairs["sure"] == (pairs["p"] < 0.05)).all() and 0 < pairs["sure"].sum() < 10
+    assert (pairs["significant"] == (pairs["p"] < 0.05)).all() and 0 < pairs["significant"].sum() < 10
 
 
 @pytest.mark.parametrize("draw", ["normal", "lognormal"])

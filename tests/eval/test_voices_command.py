@@ -17,7 +17,7 @@ from tts_diffvoc.english.symbols import SYMBOL_IDS
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import prosody
 from tts_diffvoc_eval import voices as command
-from tts_diffvoc_eval.metrics.recogniser import words
+from tts_diffvoc_eval.metrics.recognition import words
 from tts_diffvoc_eval.prosody import Utterance
 
 SENTENCES = command.read_sentences(command.SENTENCES)

@@ -61,7 +61,7 @@ def build(name: str, size: str | None = None, device: str | torch.device = "cpu"
     network = generator(baseline.kind, baseline.size(size).network)
     mel = MelConfig(scale=1 / DEVIATION, shift=-MEAN / DEVIATION) if baseline.normalised else MEL
     about = {"family": baseline.family, "deterministic": baseline.deterministic}
-    return as_system(network, mel, device, name=name, label=baseline.label_of(size), **about)
+    return as_system(network, mel, device, name=name, label=f"{baseline.label_of(size)} (untrained)", **about)
 
 
 def as_system(

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tts_diffvoc.checkpoint import write_beside
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import write_beside
 from tts_diffvoc.mel import MelConfig, log_mel, stft
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import CropBatches, CropDataset, CropKey, change_gain, collate

@@ -9,44 +9,58 @@ import numpy as np
 import torch
 
 from tts_diffvoc.mel import MelConfig, log_mel, stft
-from tts_diffvoc_eval.metrics.sound import RATE, Pair
+from tts_diffvoc_eval.metrics.waveforms import RATE, at_rate
 
-DEPTH, BAND = 80.0, 8000.0  # decibels below the reference's peak and Hz that the log-spectral distance looks at
+DEPTH, BAND = 80.0, 8000.0  # decibels below the original's peak and Hz that the log-spectral distance looks at
+MEL = MelConfig()
 
 
-def lsd(pair: Pair) -> float:
+def _row(samples: np.ndarray, sample_rate: int) -> torch.Tensor:
+    """A waveform [1, T] at 22,050 Hz."""
+    return torch.from_numpy(at_rate(samples, sample_rate, RATE)).double().unsqueeze(0)
+
+
+def lsd(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
     """Log-spectral distance in dB: the mean over frames of the root mean square over bins of 20 log10(|X| / |Y|).
 
     Each frame's is the d_2 of Gray and Markel 1976. Windows of 1,024 samples, hop 256, at 22,050 Hz; bins up to 8 kHz,
-    which is what the mel shows; no magnitude taken lower than 80 dB below the reference's greatest, so that silence
+    which is what the mel shows; no magnitude taken lower than 80 dB below the original's greatest, so that silence
     counts little.
+
+    >>> noise = np.random.default_rng(0).standard_normal(22050)
+    >>> round(lsd(0.5 * noise, noise, 22050), 2)
+    6.02
     """
-    degraded, reference = (_magnitude(samples) for samples in pair.at(RATE))
-    floor = reference.max() * 10 ** (-DEPTH / 20)
-    ratio = degraded.clamp_min(floor) / reference.clamp_min(floor)
+    bins = int(BAND / RATE * MEL.n_fft) + 1
+    found, wanted = (stft(_row(samples, sample_rate), MEL)[0, :bins].abs() for samples in (preds, target))
+    floor = wanted.max() * 10 ** (-DEPTH / 20)
+    ratio = found.clamp_min(floor) / wanted.clamp_min(floor)
     return (20 * ratio.log10()).square().mean(0).sqrt().mean().item()
 
 
-def _magnitude(samples: np.ndarray) -> torch.Tensor:
-    """Magnitudes [bins, F] up to 8 kHz."""
-    spectrum = stft(torch.from_numpy(samples).double().unsqueeze(0), MelConfig())[0].abs()
-    return spectrum[: int(BAND / RATE * MelConfig().n_fft) + 1]
+def log_mel_l1(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
+    """Mean absolute difference of natural log-mels of the vocoders' contract: 80 bands up to 8 kHz at 22,050 Hz.
+
+    >>> noise = np.random.default_rng(0).standard_normal(22050)
+    >>> round(log_mel_l1(0.5 * noise, noise, 22050), 3)
+    0.693
+    """
+    found, wanted = (log_mel(_row(samples, sample_rate), MEL) for samples in (preds, target))
+    return (found - wanted).abs().mean().item()
 
 
-def log_mel_l1(pair: Pair) -> float:
-    """Mean absolute difference of natural log-mels of the vocoders' contract: 80 bands up to 8 kHz at 22,050 Hz."""
-    first, second = (log_mel(torch.from_numpy(samples).double().unsqueeze(0), MelConfig()) for samples in pair.at(RATE))
-    return (first - second).abs().mean().item()
-
-
-def mrstft(pair: Pair) -> float:
+def mrstft(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
     """Multi-resolution STFT distance (Yamamoto et al. 2020, equations 3 to 6) by auraloss.
 
     Spectral convergence plus the L1 distance of log magnitudes, the mean of windows of 600, 1,200 and 240 samples.
+
+    >>> noise = np.random.default_rng(0).standard_normal(22050)
+    >>> round(mrstft(0.5 * noise, noise, 22050), 2)
+    1.19
     """
-    degraded, reference = (torch.from_numpy(samples)[None, None] for samples in pair.at(RATE))
+    found, wanted = (_row(samples, sample_rate).float().unsqueeze(0) for samples in (preds, target))
     with torch.inference_mode():
-        return _mrstft()(degraded, reference).item()
+        return _mrstft()(found, wanted).item()
 
 
 @lru_cache(maxsize=1)

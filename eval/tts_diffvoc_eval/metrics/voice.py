@@ -1,53 +1,87 @@
-"""Envelope, pitch and voicing by the vocoder WORLD (Morise et al. 2016), library pyworld."""
+"""Timbre, pitch, voicing and periodicity: WORLD (Morise et al. 2016, library pyworld) and an autocorrelation."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from scipy.fft import dct
+from scipy.signal import get_window
 
-from tts_diffvoc_eval.metrics.metric import MetricError
-from tts_diffvoc_eval.metrics.sound import HOP, RATE, Pair, Sound, loud_frames
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval.metrics.waveforms import HOP, RATE, at_rate, check_audible, frames, is_silent, loud_frames, once
 
 DEPTH = 80.0  # decibels below a sound's own greatest power where its envelope ends
 LOWEST, HIGHEST = 65.0, 500.0  # Hz, of a voice
 ENVELOPE_RATE, ALPHA, ORDER = 16000, 0.42, 24  # of the mel-cepstrum: an all-pass of 0.42 is close to mel at 16 kHz
+SPAN = 1024  # samples of a frame: three periods of the lowest pitch, as Boersma asks
+SHORTEST, LONGEST = RATE // 500, SPAN // 3  # lags in samples: pitch from 65 to 500 Hz
+FINER = 4  # values a sample of lag
 
 
-def f0_rmse(pair: Pair) -> float:
-    """Root mean square pitch error in cents, 1200 log2(f / f'), over frames that are voiced in both sounds."""
-    (first, voiced), (second, voiced_there) = _pitch(pair.audible().degraded), _pitch(pair.reference)
+def f0_rmse(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
+    """Root mean square pitch error in cents, 1200 log2(f / f'), over frames that are voiced in both sounds.
+
+    >>> low, high = (np.sign(np.sin(2 * np.pi * f * np.arange(22050) / 22050)) / 10 for f in (100, 125))
+    >>> round(f0_rmse(high, low, 22050))  # 1200 log2(1.25)
+    386
+    """
+    check_audible(preds)
+    (found, voiced), (wanted, voiced_there) = pitch(preds, sample_rate), pitch(target, sample_rate)
     both = voiced & voiced_there
     if not both.any():
-        raise MetricError("no frame is voiced in both sounds.")
-    return float(np.sqrt(np.mean(np.square(1200 * np.log2(first[both] / second[both])))))
+        raise DiffvocError("no frame is voiced in both sounds.")
+    return float(np.sqrt(np.mean(np.square(1200 * np.log2(found[both] / wanted[both])))))
 
 
-def vuv_f1(pair: Pair) -> float:
-    """F1 of the decision "voiced" against the reference's, 0 to 1: 2 TP / (2 TP + FP + FN) over all frames."""
-    truth = _pitch(pair.reference)[1]
+def vuv_f1(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
+    """F1 of the decision "voiced" against the original's, 0 to 1: 2 TP / (2 TP + FP + FN) over all frames.
+
+    >>> voice = np.sign(np.sin(2 * np.pi * 150 * np.arange(22050) / 22050)) / 10
+    >>> vuv_f1(0 * voice, voice, 22050), vuv_f1(0.5 * voice, voice, 22050)
+    (0.0, 1.0)
+    """
+    truth = pitch(target, sample_rate)[1]
     if not truth.any():
-        raise MetricError("the reference has no voiced frame.")
-    found = np.zeros_like(truth) if pair.degraded.silent else _pitch(pair.degraded)[1]
+        raise DiffvocError("the original has no voiced frame.")
+    found = np.zeros_like(truth) if is_silent(preds) else pitch(preds, sample_rate)[1]
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
-def mcd(pair: Pair) -> float:
+@once
+def pitch(samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pitch [F] in Hz by Harvest, and which frames are voiced [F] by D4C LoveTrain at 0.85; frames 256 samples apart.
+
+    Harvest alone takes almost everything for voiced; LoveTrain asks for energy below 4 kHz as well.
+    """
+    import pyworld
+
+    samples = at_rate(samples, sample_rate, RATE).astype(np.float64)
+    count = len(samples) // HOP + 1
+    samples = np.pad(samples, (0, HOP))  # by rounding, Harvest can stop a frame early
+    f0, times = pyworld.harvest(samples, RATE, LOWEST, HIGHEST, 1000 * HOP / RATE)
+    noisy = pyworld.d4c(samples, f0, times, RATE, threshold=0.85)
+    f0, noisy = f0[:count], noisy[:count, 0]
+    return f0, (f0 > 0) & (noisy < 0.999)
+
+
+def mcd(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
     """Mel-cepstral distortion in dB (Kubichek 1993): 10 / ln 10 * sqrt(2 * sum of squared differences), frames' mean.
 
-    Coefficients 1 to 24 (not 0, the loudness) of CheapTrick's envelope, both sounds at the reference's pitch so that
+    Coefficients 1 to 24 (not 0, the loudness) of CheapTrick's envelope, both sounds at the original's pitch so that
     pitch errors stay out; at 16 kHz, which is what the mel shows; no time warping; frames within 50 dB of the
-    reference's loudest.
+    original's loudest.
+
+    >>> noise = np.random.default_rng(0).standard_normal(22050)
+    >>> mcd(0.5 * noise, noise, 22050) < 0.01
+    True
     """
-    pair.audible()
-    f0, _ = _pitch(pair.reference)
-    difference = mel_cepstrum(pair.degraded, f0) - mel_cepstrum(pair.reference, f0)
-    each = 10 / np.log(10) * np.sqrt(2 * np.square(difference[:, 1:]).sum(1))
-    return float(each[loud_frames(pair.reference.at(RATE))].mean())
+    check_audible(preds)
+    f0, _ = pitch(target, sample_rate)
+    found, wanted = (mel_cepstrum(samples, sample_rate, f0) for samples in (preds, target))
+    each = 10 / np.log(10) * np.sqrt(2 * np.square((found - wanted)[:, 1:]).sum(1))
+    return float(each[loud_frames(at_rate(target, sample_rate, RATE))].mean())
 
 
-def mel_cepstrum(sound: Sound, f0: np.ndarray) -> np.ndarray:
+def mel_cepstrum(samples: np.ndarray, sample_rate: int, f0: np.ndarray) -> np.ndarray:
     """Mel-cepstrum [F, 25] of the spectral envelope at pitch ``f0`` [F]: log|H| = sum of c_m cos(m w~).
 
     w~ is the frequency as the all-pass of Tokuda et al. 1994 warps it. Valleys deeper than 80 dB below the sound's
@@ -55,11 +89,12 @@ def mel_cepstrum(sound: Sound, f0: np.ndarray) -> np.ndarray:
     """
     import pyworld
 
-    power = pyworld.cheaptrick(_samples(sound, ENVELOPE_RATE), f0, np.arange(len(f0)) * HOP / RATE, ENVELOPE_RATE)
-    return _warped(0.5 * np.log(np.maximum(power, power.max() * 10 ** (-DEPTH / 10))))
+    samples = at_rate(samples, sample_rate, ENVELOPE_RATE).astype(np.float64)
+    power = pyworld.cheaptrick(samples, f0, np.arange(len(f0)) * HOP / RATE, ENVELOPE_RATE)
+    return warped_cepstrum(0.5 * np.log(np.maximum(power, power.max() * 10 ** (-DEPTH / 10))))
 
 
-def _warped(log_amplitude: np.ndarray) -> np.ndarray:
+def warped_cepstrum(log_amplitude: np.ndarray) -> np.ndarray:
     """Mel-cepstra [F, 25] of log amplitudes [F, bins], bins evenly from 0 to half the sample rate."""
     bins = log_amplitude.shape[1]
     warped = np.pi * (np.arange(bins) + 0.5) / bins
@@ -73,21 +108,36 @@ def _warped(log_amplitude: np.ndarray) -> np.ndarray:
     return cepstrum
 
 
-@lru_cache(maxsize=64)
-def _pitch(sound: Sound) -> tuple[np.ndarray, np.ndarray]:
-    """Pitch [F] in Hz by Harvest, and which frames are voiced [F] by D4C LoveTrain at 0.85; frames 256 samples apart.
+def periodicity(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
+    """Root mean square difference of periodicity, 0 to 1, over frames within 50 dB of the original's loudest.
 
-    Harvest alone takes almost everything for voiced; LoveTrain asks for energy below 4 kHz as well.
+    >>> voice = np.sign(np.sin(2 * np.pi * 150 * np.arange(22050) / 22050)) / 10
+    >>> round(periodicity(np.random.default_rng(0).standard_normal(22050), voice, 22050), 1)
+    0.8
     """
-    import pyworld
-
-    count = len(sound.at(RATE).samples) // HOP + 1
-    samples = np.pad(_samples(sound), (0, HOP))  # by rounding, Harvest can stop a frame early
-    f0, times = pyworld.harvest(samples, RATE, LOWEST, HIGHEST, 1000 * HOP / RATE)
-    noisy = pyworld.d4c(samples, f0, times, RATE, threshold=0.85)
-    f0, noisy = f0[:count], noisy[:count, 0]
-    return f0, (f0 > 0) & (noisy < 0.999)
+    loud = loud_frames(at_rate(target, sample_rate, RATE))
+    found, wanted = (harmonic_strength(samples, sample_rate) for samples in (preds, target))
+    return float(np.sqrt(np.mean(np.square((found - wanted)[loud]))))
 
 
-def _samples(sound: Sound, rate: int = RATE) -> np.ndarray:
-    return sound.at(rate).samples.astype(np.float64)
+@once
+def harmonic_strength(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Share of a frame's power that repeats with a voice's period, [F] from 0 to 1 (Boersma 1993, equation 9).
+
+    The highest peak of the autocorrelation of the windowed frame divided by that of the window, at lags between 1/500
+    and 1/65 s. Harmonics of power H in noise of power N give H / (H + N).
+    """
+    window = get_window("hann", SPAN)
+    pieces = frames(at_rate(samples, sample_rate, RATE).astype(np.float64), SPAN)
+    found = _autocorrelation((pieces - pieces.mean(1, keepdims=True)) * window)
+    ratio = found / _autocorrelation(window[None])
+    lags = ratio[:, SHORTEST * FINER : LONGEST * FINER]
+    peak = (lags[:, 1:-1] > lags[:, :-2]) & (lags[:, 1:-1] >= lags[:, 2:])
+    return np.where(peak, lags[:, 1:-1], 0).max(1).clip(0, 1)
+
+
+def _autocorrelation(pieces: np.ndarray) -> np.ndarray:
+    """Autocorrelation [F, lags] of ``pieces`` [F, SPAN], 1 at lag 0, ``FINER`` values a sample."""
+    power = np.square(np.abs(np.fft.rfft(pieces, 2 * SPAN)))
+    lags = np.fft.irfft(power, 2 * SPAN * FINER)[:, : (LONGEST + 1) * FINER]
+    return lags / np.maximum(lags[:, :1], 1e-20)

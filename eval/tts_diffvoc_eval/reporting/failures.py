@@ -2,100 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .leaderboard import Column, Row
+if TYPE_CHECKING:
+    from tts_diffvoc_eval.reporting.leaderboard import Column
 
 MOST = 6  # sounds named in one sentence
 
 
 def sentences(
-    rows: list[Row], metrics: list[Column], quality: pd.DataFrame, speeds: pd.DataFrame, spread: pd.DataFrame
+    labels: dict[str, str],
+    metrics: list[Column],
+    quality: pd.DataFrame,
+    speeds: pd.DataFrame,
+    diversity: pd.DataFrame,
 ) -> list[str]:
-    """One sentence for each system and reason; what concerns every system is said once."""
-    labels = {row.name: row.label for row in rows}
-    said = _sounds(labels, quality) + _values(labels, metrics, quality) + _speeds(labels, speeds)
-    said += _spread(labels, spread)
-    measured = set(quality["system"]) if len(quality) else set()
-    said += [f"{row.label} has no quality record in this run." for row in rows if row.name not in measured]
-    return said
+    """One sentence for each system and reason.
+
+    A metric that has no value for any system on a clip, such as word error without a transcript, does not apply there;
+    that is no failure of a system.
+    """
+    said = _sounds(labels, quality)
+    for column in metrics if len(quality) else []:
+        said += _values(labels, column, quality[quality["error"].isna()])
+    for (name, reason), found in _grouped(speeds):
+        which = "; ".join(setting(row) for _, row in found.iterrows())
+        said.append(f"{labels[name]} was not timed, or not to the end, with {which}: {reason}.")
+    for (name, reason), found in _grouped(diversity):
+        said.append(f"{labels[name]} has no diversity on {', '.join(sorted(found['clip']))}: {reason}.")
+    lacking = set(labels) - set(quality["system"] if len(quality) else [])
+    return said + [f"{labels[name]} has no quality record in this run." for name in labels if name in lacking]
 
 
-def _plain(reason: Any) -> str:
+def _sounds(labels: dict[str, str], quality: pd.DataFrame) -> list[str]:
+    return [
+        f"{labels[name]} failed on {len(found)} of {(quality['system'] == name).sum()} sounds, "
+        f"{_which(found)}: {reason}."
+        for (name, reason), found in _grouped(quality)
+    ]
+
+
+def _values(labels: dict[str, str], column: Column, sounds: pd.DataFrame) -> list[str]:
+    """Missing values of a metric in sounds that did not fail."""
+    reasons = [given.get(column.name) if isinstance(given, dict) else None for given in sounds.get("reasons", [])]
+    sounds = sounds.assign(error=[reason or "no reason is recorded" for reason in reasons])
+    if sounds[column.name].isna().all():
+        return [f"{column.label} has no value for any system: {_line(why)}." for why in sounds["error"].unique()[:1]]
+    applies = sounds.groupby("clip")[column.name].transform("count") > 0
+    return [
+        f"{labels[name]} has no {column.label} on {_which(found)}: {reason}."
+        for (name, reason), found in _grouped(sounds[sounds[column.name].isna() & applies])
+    ]
+
+
+def _grouped(table: pd.DataFrame) -> Any:
+    """Rows by system and ``error``, in order; rows without an error are left out."""
+    if table.empty:
+        return []
+    failed = table[table["error"].notna()]
+    return failed.assign(why=failed["error"].map(_line)).groupby(["system", "why"], sort=False)
+
+
+def _line(reason: Any) -> str:
     """A reason in one line without the full stop."""
     return " ".join(str(reason).split()).rstrip(".")
 
 
-def _which(sounds: list[tuple[str, int]]) -> str:
+def _which(sounds: pd.DataFrame) -> str:
     """Clips and seeds in words."""
-    seeds: dict[str, list[int]] = {}
-    for clip, seed in sounds:
-        seeds.setdefault(str(clip), []).append(int(seed))
-    named = [f"{clip} (seed {', '.join(map(str, sorted(found)))})" for clip, found in sorted(seeds.items())]
+    seeds = sounds.groupby("clip")["seed"].apply(lambda found: ", ".join(str(int(seed)) for seed in sorted(found)))
+    named = [f"{clip} (seed {found})" for clip, found in seeds.items()]
     more = len(named) - MOST
     return ", ".join(named[:MOST]) + (f" and {more} more clips" if more > 0 else "")
 
 
-def _sounds(labels: dict[str, str], quality: pd.DataFrame) -> list[str]:
-    if quality.empty:
-        return []
-    said, totals = [], quality["system"].value_counts()
-    bad = quality[quality["error"].notna()]
-    for (name, reason), table in bad.groupby(["system", "error"], sort=False):
-        which = _which(list(zip(table["clip"], table["seed"])))
-        said.append(f"{labels[name]} failed on {len(table)} of {totals[name]} sounds, {which}: {_plain(reason)}.")
-    return said
-
-
-def _values(labels: dict[str, str], metrics: list[Column], quality: pd.DataFrame) -> list[str]:
-    """Values without a number, with their reasons."""
-    if quality.empty:
-        return []
-    said, whole = [], quality[quality["error"].isna()]
-    for column in metrics:
-        lost = whole[whole[column.name].isna()].copy()
-        lost["why"] = [_plain(_why(reasons, column.name)) for reasons in lost.get("reasons", [None] * len(lost))]
-        for why, of_reason in lost.groupby("why", sort=False):
-            if len(of_reason) == len(whole):
-                said.append(f"{column.label} has no value for any system: {why}.")
-                continue
-            for name, table in of_reason.groupby("system", sort=False):
-                which = _which(list(zip(table["clip"], table["seed"])))
-                said.append(f"{labels[name]} has no {column.label} on {which}: {why}.")
-    return said
-
-
-def _why(reasons: Any, metric: str) -> str:
-    """Why ``metric`` is null; parts of a metric's result share its reason."""
-    known = reasons if isinstance(reasons, dict) else {}
-    whole = [name for name in known if metric == name or metric.startswith(f"{name}_")]
-    return known[max(whole, key=len)] if whole else "no reason is recorded"
-
-
-def _speeds(labels: dict[str, str], speeds: pd.DataFrame) -> list[str]:
-    if speeds.empty:
-        return []
-    said = []
-    bad = speeds[speeds["error"].notna()]
-    for (name, reason), table in bad.groupby(["system", "error"], sort=False):
-        which = "; ".join(setting(row) for row in table.itertuples())
-        said.append(f"{labels[name]} was not timed, or not to the end, with {which}: {_plain(reason)}.")
-    return said
-
-
-def setting(row: Any) -> str:
-    """A timed setting in words, from a row of ``board.speeds``."""
-    clips = "1 clip" if row.batch == 1 else f"{row.batch} clips"
-    return f"{clips} of {row.asked:.3g} s on {row.device}"
-
-
-def _spread(labels: dict[str, str], spread: pd.DataFrame) -> list[str]:
-    if spread.empty or "error" not in spread:
-        return []
-    said = []
-    for (name, reason), table in spread[spread["error"].notna()].groupby(["system", "error"], sort=False):
-        clips = ", ".join(sorted(map(str, table["clip"])))
-        said.append(f"{labels[name]} has no diversity on {clips}: {_plain(reason)}.")
-    return said
+def setting(row: pd.Series) -> str:
+    """A timed setting in words, from a row of ``speed.summarise``."""
+    clips = "1 clip" if row["batch"] == 1 else f"{row['batch']} clips"
+    return f"{clips} of {row['asked']:.3g} s on {row['device']}"

@@ -1,12 +1,26 @@
-"""The numbers of a leaderboard; tables, plots and the page only show them."""
+"""From the records of a run to the numbers of its leaderboard; tables, plots and the page only show them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import math
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval import intervals, records, speed
+from tts_diffvoc_eval.diversity import SPREADS
+from tts_diffvoc_eval.metrics import METRICS
+from tts_diffvoc_eval.reporting import failures
+
+# What the rank stands on: nearness to the recording, what a listener without it may say, and the words.
+PRIMARY = ("pesq_wb", "dnsmos", "wer")
+SPREAD = "spread_lsd"  # what an overview shows of diversity
+SHOWN_OF_SYSTEM = ("label", "title", "family", "steps", "sampler", "training", "minutes", "trained_on", "run")
 
 
 @dataclass(frozen=True)
@@ -14,7 +28,7 @@ class Column:
     """What a column shows.
 
     Attributes:
-        kind: quality, speed, size or diversity.
+        kind: quality, speed or diversity.
         better: "higher", "lower" or "neither".
         headline: part of the overview.
         scale: what values are divided by when people read them.
@@ -38,7 +52,7 @@ class Cell:
 
     Attributes:
         count: clips that the mean stands on.
-        partial: whether sounds or clips are missing in the mean.
+        partial: whether clips are missing in the mean that another system has.
         shorter: whether it was timed on a shorter clip than the one asked for.
         best: whether it is better than that of every other system, by paired differences.
     """
@@ -62,7 +76,6 @@ class Row:
         run: name of the training, which checkpoints along its way share.
         entry: all of its entry in ``systems.json``.
         sounds, failed: its sounds, and those of them that failed.
-        missing: values that are missing in sounds that did not fail.
     """
 
     name: str
@@ -80,11 +93,6 @@ class Row:
     cells: dict[str, Cell] = field(default_factory=dict)
     sounds: int = 0
     failed: int = 0
-    missing: int = 0
-
-    @property
-    def untrained(self) -> bool:
-        return self.training.startswith("untrained")
 
     def cell(self, column: str) -> Cell:
         return self.cells.get(column) or Cell(None)
@@ -105,26 +113,22 @@ class Leaderboard:
 
     Attributes:
         primary: names of the columns that the rank stands on.
-        reference: name of the system that ratios of speed refer to.
         condition: of the headline speeds, in words.
-        speeds: every timed setting, from ``timing.summarise``.
+        speeds: every timed setting, from ``speed.summarise``.
         failures: one sentence each.
         sounds: {clip: {system: {seed: record}}}.
         ranked_clips: how many clips the ranks stand on.
-        floors: noise floors of the diversity measures, by column.
     """
 
     manifest: dict[str, Any]
     columns: list[Column]
     rows: list[Row]
     primary: list[str]
-    reference: str | None
     condition: str
     speeds: pd.DataFrame
     failures: list[str]
     sounds: dict[str, dict[str, dict[int, dict[str, Any]]]]
     ranked_clips: int = 0
-    floors: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -143,6 +147,192 @@ class Leaderboard:
     def main_metrics(self) -> list[Column]:
         return [self.by_name[name] for name in self.primary]
 
-    def main_diversity(self) -> Column | None:
-        found = [column for column in self.of("diversity") if column.headline]
-        return found[0] if found else None
+
+def load(run: Path) -> Leaderboard:
+    """The leaderboard of the run in the folder ``run``.
+
+    Raises: DiffvocError where the folder is not a run, or has no record.
+    """
+    if not (run / "systems.json").is_file():
+        raise DiffvocError(f"{run} is not a run of the benchmark: give a folder that compare.py wrote.")
+    try:
+        entries, manifest = records.read(run, "systems"), records.read(run, "manifest")
+    except json.JSONDecodeError as error:
+        raise DiffvocError(f"{run} cannot be read: its systems.json or manifest.json is not JSON ({error}).") from None
+    tables = {kind: records.table(run, kind) for kind in records.KINDS}
+    if all(table.empty for table in tables.values()):
+        raise DiffvocError(f"{run} has no records yet; run compare.py with --resume and this folder.")
+    quality, speeds = tables["quality"], speed.summarise(tables["speed"])
+    metrics = quality_columns(records.value_names(run, "quality"), manifest.get("metrics") or {})
+    spreads = diversity_columns(records.value_names(run, "diversity"))
+    headline = headline_speeds(speeds, manifest.get("device"))
+    cells = join(
+        mean_cells(quality, metrics), mean_cells(tables["diversity"], spreads), speed_cells(headline), sizes(entries)
+    )
+    filled = {name for of_system in cells.values() for name, cell in of_system.items() if cell.value is not None}
+    columns = [column for column in [*metrics, *SPEED_COLUMNS, *spreads] if column.name in filled]
+    primary = primary_names([column for column in columns if column.kind == "quality"])
+    columns = [replace(column, headline=column.headline or column.name in primary) for column in columns]
+    ranges, scores, clips = rank(quality, [column for column in columns if column.name in primary])
+    names = dict.fromkeys([*entries, *(name for table in tables.values() if len(table) for name in table["system"])])
+    rows = [
+        make_row(name, entries.get(name) or {}, ranges.get(name), cells.get(name, {}), quality)
+        for name in sorted(names, key=lambda name: (name != "original", -scores.get(name, -math.inf), name))
+    ]
+    labels = {row.name: row.label for row in rows}
+    return Leaderboard(
+        manifest=manifest,
+        columns=columns,
+        rows=rows,
+        primary=primary,
+        condition=condition(headline, manifest.get("threads")),
+        speeds=speeds,
+        failures=failures.sentences(labels, metrics, quality, speeds, tables["diversity"]),
+        sounds=sounds(quality),
+        ranked_clips=clips,
+    )
+
+
+# Columns
+
+
+def quality_columns(names: list[str], more: dict[str, dict[str, Any]]) -> list[Column]:
+    """Columns of the metrics ``names``; ``more``: what the manifest says of metrics that are not bundled."""
+    made = []
+    for name in [*(name for name in METRICS if name in names), *(name for name in names if name not in METRICS)]:
+        facts = vars(METRICS[name]) | {"description": METRICS[name].description} if name in METRICS else more.get(name)
+        about = {"label": name, "unit": "", "better": "neither", "description": "", "decimals": None, **(facts or {})}
+        shown = {key: about[key] for key in ("label", "unit", "better", "description", "decimals")}
+        made.append(Column(name, kind="quality", **shown))
+    return made
+
+
+def primary_names(metrics: list[Column]) -> list[str]:
+    """Names of those that the rank stands on: of ``PRIMARY``, or else the first three that have a better direction."""
+    found = [column.name for column in metrics if column.name in PRIMARY]
+    return found or [column.name for column in metrics if column.better != "neither"][:3]
+
+
+def diversity_columns(names: list[str]) -> list[Column]:
+    return [
+        Column(one.name, one.label, one.unit, "neither", "diversity", one.description, one.name == SPREAD,
+               decimals=one.decimals)
+        for one in SPREADS.values()
+        if one.name in names
+    ]  # fmt: skip
+
+
+SPEED_COLUMNS = (
+    Column("speed", "Speed", "× real time", "higher", "speed", "Seconds of audio made in a second, the inverse of "
+           "the real-time factor. Above 1, a system makes sound faster than it plays.", headline=True),
+    Column("rtf", "Real-time factor", "", "lower", "speed",
+           "Seconds of work for one second of audio, the median over repetitions."),
+    Column("latency", "Whole clip", "s", "lower", "speed", "Seconds from the mel to the whole clip, the median."),
+    Column("repetitions", "Repetitions", "", "neither", "speed", "Timed calls; slow systems get fewer."),
+    Column("memory", "Memory", "MiB", "lower", "speed", "How far memory on the device, or the process, grew in a "
+           "call, at its peak; weights not counted.", scale=2.0**20),
+    Column("parameters", "Parameters", "M", "lower", "speed", "Millions of numbers that training sets.", True, 1e6),
+)  # fmt: skip
+
+
+# Cells
+
+
+def join(*parts: dict[str, dict[str, Cell]]) -> dict[str, dict[str, Cell]]:
+    """Cells by system and column."""
+    cells: dict[str, dict[str, Cell]] = {}
+    for part in parts:
+        for name, of_system in part.items():
+            cells.setdefault(name, {}).update(of_system)
+    return cells
+
+
+def mean_cells(table: pd.DataFrame, columns: list[Column]) -> dict[str, dict[str, Cell]]:
+    """Means over clips, seeds averaged first."""
+    cells: dict[str, dict[str, Cell]] = {}
+    for column in columns if len(table) else []:
+        by_clip = intervals.by_clip(table, column.name)
+        by_clip = by_clip[by_clip.notna().any(axis=1)]
+        systems = by_clip.drop(columns="original", errors="ignore")
+        best = intervals.best(systems, column.better) if column.better != "neither" else None
+        for name, values in by_clip.items():
+            known = values.dropna()
+            low, high = intervals.interval(known.to_list()) or (None, None)
+            mean = float(known.mean()) if len(known) else None
+            cell = Cell(mean, low, high, len(known), len(known) < len(values), best=name == best)
+            cells.setdefault(str(name), {})[column.name] = cell
+    return cells
+
+
+def headline_speeds(speeds: pd.DataFrame, device: str | None) -> pd.DataFrame:
+    """The rows of the setting that is shown: the run's device, fewest clips at once, longest clip."""
+    if speeds.empty:
+        return speeds
+    table = speeds[speeds["device"] == (device if device in set(speeds["device"]) else speeds["device"].iloc[0])]
+    table = table[table["batch"] == table["batch"].min()]
+    return table[table["asked"] == table["asked"].max()]
+
+
+def condition(headline: pd.DataFrame, threads: int | None) -> str:
+    """The setting in words."""
+    if headline.empty:
+        return ""
+    first = headline.iloc[0]
+    counted = f", {threads} thread{'s' if threads != 1 else ''}" if threads and str(first["device"]) == "cpu" else ""
+    return failures.setting(first) + counted
+
+
+def speed_cells(headline: pd.DataFrame) -> dict[str, dict[str, Cell]]:
+    cells: dict[str, dict[str, Cell]] = {}
+    for row in headline.assign(speed=1 / headline["rtf"]).to_dict("records") if len(headline) else []:
+        names = ("speed", "rtf", "latency", "repetitions", "memory")
+        cells[row["system"]] = {
+            name: Cell(None if pd.isna(row[name]) else float(row[name]), shorter=row["shortened"]) for name in names
+        }
+    return cells
+
+
+def sizes(entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Cell]]:
+    return {name: {"parameters": Cell((entry or {}).get("parameters") or None)} for name, entry in entries.items()}
+
+
+# Rows
+
+
+def rank(quality: pd.DataFrame, metrics: list[Column]) -> tuple[dict[str, tuple[int, int]], dict[str, float], int]:
+    """Places with ties and mean scores by all of ``metrics``, and the number of clips that every system was given.
+
+    What is combined, and what a failed clip counts, says ``intervals.combine``. Systems without any record have no
+    place; neither has the original.
+    """
+    table = quality[quality["system"] != "original"] if len(quality) else quality
+    if table.empty or not metrics:
+        return {}, {}, 0
+    given = pd.crosstab(table["clip"], table["system"])
+    clips = given.index[(given > 0).all(axis=1)]
+    table = table[table["clip"].isin(clips)]
+    if table.empty or given.shape[1] < 2:
+        return {}, {}, 0
+    tables = {column.name: intervals.by_clip(table, column.name) for column in metrics}
+    scores = intervals.combine(tables, {column.name: column.better for column in metrics})
+    means = {str(name): float(value) for name, value in scores.mean().items()}
+    return intervals.ranks(scores), means, len(clips)
+
+
+def make_row(
+    name: str, entry: dict[str, Any], rank: tuple[int, int] | None, cells: dict[str, Cell], quality: pd.DataFrame
+) -> Row:
+    facts = {key: entry[key] for key in SHOWN_OF_SYSTEM if entry.get(key) not in (None, "")}
+    own = quality[quality["system"] == name] if len(quality) else quality
+    failed = int(own["error"].notna().sum()) if len(own) else 0
+    about = {"name": name, "label": name, "title": name, **facts}
+    return Row(**about, entry=entry, rank=rank, cells=cells, sounds=len(own), failed=failed)
+
+
+def sounds(quality: pd.DataFrame) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
+    """Records by clip, system and seed."""
+    found: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
+    for record in quality.to_dict("records"):
+        clean = {key: None if value != value else value for key, value in record.items()}
+        found.setdefault(str(record["clip"]), {}).setdefault(record["system"], {})[int(record["seed"])] = clean
+    return {clip: found[clip] for clip in sorted(found)}

@@ -127,7 +127,6 @@ function card(system, clip, seed) {
   const mark = document.createElement("span");
   mark.innerHTML = data.marks[system.family] || "";
   title.prepend(mark);
-  if (system.untrained) title.append(make("span", { className: "tag", textContent: "untrained" }));
   const article = make("article", { className: `player ${system.name === "original" ? "original" : ""}` }, title);
   article.dataset.system = system.name;
   article.dataset.family = system.family;

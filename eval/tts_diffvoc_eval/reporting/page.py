@@ -10,9 +10,9 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from . import plots, spectrograms, tables
-from .leaderboard import Leaderboard
-from .plots import Plot
+from tts_diffvoc_eval.reporting import plots, spectrograms, tables
+from tts_diffvoc_eval.reporting.leaderboard import Leaderboard
+from tts_diffvoc_eval.reporting.plots import Plot
 
 HERE = Path(__file__).parent
 VIEWS = {
@@ -34,23 +34,25 @@ TEMPLATES = jinja2.Environment(
 TEMPLATES.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False}
 
 
-def write(run: Path, board: Leaderboard, pictures: list[Plot], drawn: set[str]) -> None:
+def write(run: Path, leaderboard: Leaderboard, pictures: list[Plot], drawn: set[str]) -> None:
     """``index.html`` of a run; ``drawn``: the spectrograms that exist."""
-    families = dict.fromkeys(row.family for row in board.rows)
+    families = dict.fromkeys(row.family for row in leaderboard.rows)
     shown_metrics = {picture.metric for picture in pictures}
     page = TEMPLATES.get_template("page.html").render(
-        board=board,
+        leaderboard=leaderboard,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
         tables=tables,
         mark=mark,
         family=plots.family,
         families=sorted(families, key=lambda name: list(plots.FAMILIES).index(name) if name in plots.FAMILIES else 99),
-        views={name: label for name, label in VIEWS.items() if name in ("overview", "speed", "all") or board.of(name)},
-        metrics=[column for column in board.main_metrics() if column.name in shown_metrics],
+        views={
+            name: label for name, label in VIEWS.items() if name in ("overview", "speed", "all") or leaderboard.of(name)
+        },
+        metrics=[column for column in leaderboard.main_metrics() if column.name in shown_metrics],
         pictures=pictures,
-        manifest_json=json.dumps(board.manifest, indent=1, ensure_ascii=False),
-        data=_data(run, board, drawn),
+        manifest_json=json.dumps(leaderboard.manifest, indent=1, ensure_ascii=False),
+        data=_data(run, leaderboard, drawn),
     )
     (run / "index.html").write_text(page, encoding="utf-8", newline="\n")
 
@@ -62,30 +64,30 @@ def mark(name: str) -> Markup:
     return svg.format(label, "currentColor" if name == "original" else color, Markup(SHAPES[shape]))
 
 
-def _data(run: Path, board: Leaderboard, drawn: set[str]) -> dict[str, Any]:
+def _data(run: Path, leaderboard: Leaderboard, drawn: set[str]) -> dict[str, Any]:
     """What the script needs: systems, clips, seeds and sounds."""
-    seeds = sorted({seed for systems in board.sounds.values() for takes in systems.values() for seed in takes})
+    seeds = sorted({seed for systems in leaderboard.sounds.values() for takes in systems.values() for seed in takes})
     systems = [
-        {"name": row.name, "label": row.label, "family": row.family, "untrained": row.untrained,
+        {"name": row.name, "label": row.label, "family": row.family,
          "deterministic": row.entry.get("deterministic", False)}
-        for row in board.rows
+        for row in leaderboard.rows
     ]  # fmt: skip
     sounds: dict[str, dict[str, dict[str, Any]]] = {}
-    for clip, of_clip in board.sounds.items():
+    for clip, of_clip in leaderboard.sounds.items():
         for system, takes in of_clip.items():
-            made = {str(seed): _sound(run, board, record, drawn) for seed, record in sorted(takes.items())}
+            made = {str(seed): _sound(run, leaderboard, record, drawn) for seed, record in sorted(takes.items())}
             sounds.setdefault(system, {})[clip] = made
-    marks = {row.family: mark(row.family) for row in board.rows}
-    return {"systems": systems, "clips": list(board.sounds), "seeds": seeds, "sounds": sounds, "marks": marks}
+    marks = {row.family: mark(row.family) for row in leaderboard.rows}
+    return {"systems": systems, "clips": list(leaderboard.sounds), "seeds": seeds, "sounds": sounds, "marks": marks}
 
 
-def _sound(run: Path, board: Leaderboard, record: dict[str, Any], drawn: set[str]) -> dict[str, Any]:
+def _sound(run: Path, leaderboard: Leaderboard, record: dict[str, Any], drawn: set[str]) -> dict[str, Any]:
     audio = record.get("audio")
     there = bool(audio) and (run / audio).is_file()
     picture = spectrograms.where(audio) if there else None
     scores = [
         f"{column.label} {tables.shown(record[column.name], column)}"
-        for column in board.main_metrics()
+        for column in leaderboard.main_metrics()
         if record.get(column.name) is not None
     ]
     return {

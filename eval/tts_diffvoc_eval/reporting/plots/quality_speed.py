@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..leaderboard import Column, Leaderboard
-from .style import (
+from tts_diffvoc_eval.reporting.leaderboard import Column, Leaderboard
+from tts_diffvoc_eval.reporting.plots.style import (
     BARS_SAID,
-    STEPS_SAID,
     Plot,
     axis_label,
     draw_legend,
     draw_original,
-    draw_points,
+    error_bars,
+    family,
     limits,
-    log_axis,
     name_points,
     new_axes,
-    set_title,
 )
 
 
@@ -35,46 +33,44 @@ def front(points: list[tuple[float, float]], higher: bool) -> list[int]:
     return kept
 
 
-def plot(board: Leaderboard, column: Column) -> Plot | None:
+def plot(leaderboard: Leaderboard, column: Column) -> Plot | None:
     """Quality over speed, with the systems that none beats in both."""
-    rows = [row for row in board.systems() if row.value("speed") and row.value(column.name) is not None]
-    if not rows:
+    points = [
+        (row, speed, value)
+        for row in leaderboard.systems()
+        if (speed := row.value("speed")) and (value := row.value(column.name)) is not None
+    ]
+    if not points:
         return None
-    figure, axes = new_axes()
-    log_axis(axes, rows, "speed")
-    axes.set_ylim(limits(rows, column.name, board))
-    draw_points(axes, rows, "speed", column.name)
-    draw_original(axes, board, column)
-    _real_time(axes)
-    able = [row for row in rows if not row.untrained] or rows
-    costs = [(1 / row.value("speed"), row.value(column.name)) for row in able]
-    kept = [able[i] for i in front(costs, column.better != "lower")]
-    stairs = _stairs([(row.value("speed"), row.value(column.name)) for row in kept])
-    axes.plot(*zip(*stairs), color="#555555", lw=1.1, ls="--", zorder=1)
-    title = f"Pareto front of speed and {column.label}: {len(kept)} of {len(able)} systems"
-    set_title(figure, title, axes)
-    axes.set_xlabel(f"Speed (× real time), higher is faster: {board.condition}")
-    axes.set_ylabel(axis_label(column))
-    corner = "right and down" if column.better == "lower" else "right and up"
-    draw_legend(figure, rows, [Line2D([], [], color="#555555", ls="--", lw=1.1, label=f"front; {corner} is better")])
-    name_points(axes, rows, "speed", column.name, [stairs])
-    best = "; ".join(row.label for row in kept)
-    caption = (
-        f"Each mark is a system. No trained one is both faster and better than one on the front, by the means: {best}. "
-        f"{STEPS_SAID} {BARS_SAID}"
-    )
-    return Plot(f"quality-speed-{column.name}", figure, title, caption, metric=column.name)
-
-
-def _stairs(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The border of what points of a front beat, these in order from the fastest."""
-    corners = [(x, y) for (x, _), (_, y) in zip(points[1:], points)]
-    return [at for pair in zip(points, [*corners, points[-1]]) for at in pair]
-
-
-def _real_time(axes: Axes) -> None:
-    """A line where sound is made as fast as it plays."""
+    kept = [points[i] for i in front([(1 / speed, value) for _, speed, value in points], column.better != "lower")]
+    title = f"Pareto front of speed and {column.label}: {len(kept)} of {len(points)} systems"
+    figure, axes = new_axes(title)
+    rows, speeds = [row for row, _, _ in points], [speed for _, speed, _ in points]
+    axes.set_xscale("log")
+    span = math.log(max(speeds) / min(speeds)) or 1.0
+    axes.set_xlim(min(speeds) * math.exp(-0.12 * span), max(speeds) * math.exp(0.2 * span))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if span > math.log(100) else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(limits(rows, column.name, leaderboard))
+    for row, speed, value in points:
+        color, marker, _ = family(row.family)
+        axes.errorbar(speed, value, error_bars([row], column.name), color=color, fmt=marker, elinewidth=0.9, ms=7)
+    line = [(speed, value) for _, speed, value in kept]
+    axes.step(*zip(*line), where="post", color="#555555", lw=1.1, ls="--", zorder=1)
+    draw_original(axes, leaderboard, column)
     if axes.get_xlim()[0] < 1 < axes.get_xlim()[1]:
         axes.axvline(1, color="#888888", lw=0.8, zorder=1)
         axes.annotate(" real time", (1, 0), xycoords=("data", "axes fraction"), xytext=(1, 3),
                       textcoords="offset points", fontsize=7.5, color="#555555")  # fmt: skip
+    axes.set_xlabel(f"Speed (× real time), higher is faster: {leaderboard.condition}")
+    axes.set_ylabel(axis_label(column))
+    corner = "right and down" if column.better == "lower" else "right and up"
+    draw_legend(figure, rows, [Line2D([], [], color="#555555", ls="--", lw=1.1, label=f"front; {corner} is better")])
+    name_points(axes, [(row.label, speed, value, "#222222") for row, speed, value in points])
+    best = "; ".join(row.label for row, _, _ in kept)
+    caption = (
+        "Each mark is a system. No other is both faster and better than one on the front, by the means: "
+        f"{best}. {BARS_SAID}"
+    )
+    return Plot(f"quality-speed-{column.name}", figure, title, caption, metric=column.name)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..leaderboard import Leaderboard
-from .style import (
+from tts_diffvoc_eval.reporting.leaderboard import Leaderboard
+from tts_diffvoc_eval.reporting.plots.style import (
     SIZE,
+    TITLE_WIDTH,
     Plot,
     axis_label,
     draw_legend,
-    draw_mark,
     draw_original,
     error_bars,
     family,
     limits,
-    set_title,
-    shorten,
 )
 
 
-def plot(board: Leaderboard) -> Plot | None:
+def plot(leaderboard: Leaderboard) -> Plot | None:
     """The metrics that ranks stand on, systems in order of rank, with intervals."""
-    metrics = board.main_metrics()
-    rows = [row for row in board.systems() if any(row.value(column.name) is not None for column in metrics)]
+    metrics = leaderboard.main_metrics()
+    rows = [row for row in leaderboard.systems() if any(row.value(column.name) is not None for column in metrics)]
     if not rows:
         return None
     figure = Figure(figsize=(SIZE[0] + 1.2, 1.5 + 0.21 * len(rows)), layout="constrained")
@@ -34,34 +34,33 @@ def plot(board: Leaderboard) -> Plot | None:
     for axes, column in zip(panels, metrics):
         known = [(row, y) for row, y in zip(rows, heights) if row.value(column.name) is not None]
         for row, y in known:
-            color = family(row.family)[0]
-            axes.errorbar(row.value(column.name), y, xerr=error_bars([row], column.name), color=color, lw=1.3, zorder=2)
-            draw_mark(axes, row, row.value(column.name), y, 5)
-        axes.set_xlim(limits([row for row, _ in known], column.name, board, 0.06))
-        draw_original(axes, board, column, upright=True)
+            color, marker, _ = family(row.family)
+            axes.errorbar(row.value(column.name), y, xerr=error_bars([row], column.name), color=color, fmt=marker, ms=5)
+        axes.set_xlim(limits([row for row, _ in known], column.name, leaderboard, 0.06))
+        draw_original(axes, leaderboard, column, upright=True)
         axes.set_xlabel(axis_label(column).replace(", lower", "\nlower").replace(", higher", "\nhigher"), fontsize=8)
         axes.tick_params(labelsize=7.5)
-    panels[0].set_yticks(heights, [f"{shorten(row.label, 44)}  {row.rank_text():>5}" for row in rows])
+    panels[0].set_yticks(heights, [f"{textwrap.shorten(row.label, 44)}  {row.rank_text():>5}" for row in rows])
     panels[0].set_ylim(-0.7, len(rows) - 0.3)
-    title = _leaders(board)
-    set_title(figure, title)
+    title = _leaders(leaderboard)
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize=10.5, fontweight="bold", x=0.01, ha="left")
     dotted = Line2D([], [], color="#000000", lw=0.9, ls=(0, (1, 2)), label="original recording")
-    draw_legend(figure, rows, [dotted] if board.row("original") else [])
+    draw_legend(figure, rows, [dotted] if leaderboard.row("original") else [])
     caption = (
         "Means with 95 % intervals over clips, systems in order of rank, the range of places beside the name. "
-        "Intervals may overlap though their paired difference is sure: ranks stand on paired differences."
+        "Intervals may overlap though their paired difference is significant: ranks stand on paired differences."
     )
     return Plot("scores", figure, title, caption, wide=True)
 
 
-def _leaders(board: Leaderboard) -> str:
-    first = [row for row in board.systems() if row.rank and row.rank[0] == 1]
+def _leaders(leaderboard: Leaderboard) -> str:
+    first = [row for row in leaderboard.systems() if row.rank and row.rank[0] == 1]
     if len(first) == 1:
         return f"{first[0].label} ranks first"
     if not first:
         return "Scores of the systems"
-    ranked = sum(row.rank is not None for row in board.systems())
-    clips = f"{board.ranked_clips} clip{'s' if board.ranked_clips != 1 else ''}"
+    ranked = sum(row.rank is not None for row in leaderboard.systems())
+    clips = f"{leaderboard.ranked_clips} clip{'s' if leaderboard.ranked_clips != 1 else ''}"
     if len(first) == ranked:
         return f"{clips} cannot tell the {ranked} systems apart"
     return f"{len(first)} of {ranked} systems may hold the first place: {clips} cannot tell them apart"
