@@ -40,7 +40,7 @@ from tts_diffvoc_eval.metrics import METRICS, measure
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
 
-STEPS = (1, 2, 4, 6, 8, 12)
+STEPS = (1, 2, 4, 8, 16, 32)
 CONSISTENCY = 8
 GRIFFIN_LIM = 60
 SCORES = ("pesq_wb", "dnsmos")
