@@ -16,10 +16,12 @@ class TTSWatcher:
             disarm()
             try:
                 from tts_diffvoc.coqui import register
-            except ImportError as error:  # the package is half-removed: TTS must go on without it
-                print(f"tts-diffvoc is not complete ({error}); reinstall or uninstall it.", file=sys.stderr)
-            else:
+
                 register()
+            except Exception as error:  # half removed, or broken: TTS must go on without it
+                if sys.stderr is not None:
+                    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                    print(f"tts-diffvoc is not complete ({reason}); reinstall or uninstall it.", file=sys.stderr)
         return None
 
 

@@ -93,3 +93,35 @@ def test_importing_tts_does_not_import_torch(environment):
     )
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (0, "\n", "")
+
+
+BROKEN = {
+    "a syntax error": "def register(:",
+    "an error on import": "raise RuntimeError('first line\\nsecond line')",
+    "an error on registering": "def register():\n    raise KeyError('x')",
+    "no register": "",
+    "an exit of ours": "import no_such_module_at_all",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_package_never_stops_python(how, tmp_path):
+    (tmp_path / "tts_diffvoc_hook.py").write_text((ROOT / "tts_diffvoc_hook.py").read_text())
+    (tmp_path / "tts_diffvoc.pth").write_text((ROOT / "tts_diffvoc.pth").read_text())
+    for folder in ("tts_diffvoc", "tts_diffvoc/coqui"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text(BROKEN[how] if folder.endswith("coqui") else "")
+    (tmp_path / "TTS.py").write_text("print('coqui imported')")
+    code = "import site, sys; site.addsitedir(sys.argv[1]); import TTS, json; print(json.dumps(1))"
+    command = [sys.executable, "-I", "-S", "-c", code, str(tmp_path)]
+    result = subprocess.run(command, env={}, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "coqui imported\n1\n")
+    assert result.stderr.count("\n") == 1 and "tts-diffvoc is not complete" in result.stderr
+
+
+def test_a_hook_that_cannot_be_read_never_stops_python(tmp_path):
+    (tmp_path / "tts_diffvoc_hook.py").write_text("def (")
+    (tmp_path / "tts_diffvoc.pth").write_text((ROOT / "tts_diffvoc.pth").read_text())
+    command = [sys.executable, "-I", "-S", "-c", "import site, sys; site.addsitedir(sys.argv[1])", str(tmp_path)]
+    result = subprocess.run(command, env={}, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -92,7 +92,8 @@ class DiffvocAcoustic(BaseTTS):
 
     def synthesize(self, text: str, *args: Any, speed: float = 1.0, pitch: float = 0.0, **kwargs: Any) -> Any:
         """Coqui's synthesize; `speed` 2 is twice as fast, `pitch` is added in semitones."""
-        extra = {**(kwargs.pop("extra_aux_input", None) or {}), "speed": speed, "pitch": pitch}
+        asked = {"speed": option("speed", str(speed))[1], "pitch": option("pitch", str(pitch))[1]}
+        extra = {**(kwargs.pop("extra_aux_input", None) or {}), **asked}
         return super().synthesize(text, *args, extra_aux_input=extra, **kwargs)
 
     @torch.no_grad()

@@ -13,7 +13,10 @@ from typing import Any
 
 from tts_diffvoc import voices
 from tts_diffvoc.coqui import support, zoo
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.english import foreign
+from tts_diffvoc.errors import DiffvocError, Failure, shown
+
+LONGEST_TEXT = 200_000  # characters, about four hours of speech
 
 
 @contextmanager
@@ -49,12 +52,12 @@ def watched() -> Iterator[None]:
 
 @contextmanager
 def spoken_errors() -> Iterator[None]:
-    """Inside a program: say a DiffvocError in one line on stderr and exit with status 2."""
+    """Inside a program: say a DiffvocError in one line on stderr; exit with 2, or 1 for a failure on the way."""
     try:
         yield
     except DiffvocError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, Failure) else 2)
     except Exception as error:
         if not support.may_explain(error):
             raise
@@ -90,7 +93,8 @@ def settle(options: argparse.Namespace, named: bool) -> None:
         check_device("cuda" if options.use_cuda else options.device)
     text = getattr(options, "text", None)
     if text is not None:
-        check_text(text)
+        bundled = (ours and not named) or voices.bundled_acoustic(options.model_name) is not None
+        check_text(text, english=bundled and options.model_path is None)
         check_out_path(Path(options.out_path))
     if ours and not named and options.model_path is None:
         options.model_name = _bundled_acoustic_model()
@@ -127,10 +131,14 @@ def _bundled_acoustic_model() -> str:
     return name
 
 
-def check_text(text: str) -> None:
-    """Raise DiffvocError when there is nothing to say in ``text``."""
+def check_text(text: str, english: bool) -> None:
+    """Raise DiffvocError when there is nothing to say in ``text``, or nothing that an ``english`` voice can say."""
+    if len(text) > LONGEST_TEXT:
+        raise DiffvocError(f"the text has {len(text):,} characters; give up to {LONGEST_TEXT:,} at a time.")
     if not any(character.isalnum() for character in text):
-        raise DiffvocError(f"the text {text!r} holds no letter or digit to speak; give at least one word.")
+        raise DiffvocError(f"the text {shown(text)} holds no letter or digit to speak; give at least one word.")
+    if english and not foreign.speakable(text):
+        raise DiffvocError(f"the text {shown(text)} holds nothing that an English voice can speak; give English words.")
 
 
 def check_out_path(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tts_diffvoc import voices
 from tts_diffvoc.coqui import arguments, support, zoo
-from tts_diffvoc.english import sentences
+from tts_diffvoc.english import foreign, sentences
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import make_folder, replacing
 
@@ -104,19 +104,11 @@ def _download_pair(original: Callable[..., Any], self: Any, model_name: str, voc
 
 def _download_acoustic(manager: Any, name: str) -> tuple[Path, Path]:
     """Checkpoint and configuration of the acoustic model ``name``, downloaded if it is one of Coqui's."""
-    from requests import RequestException
-
     kinds = ("tts_models", "voice_conversion_models")
     known = [model for kind in kinds for model in zoo.listed(manager.models_dict, kind)]
     if name not in known and voices.bundled_acoustic(name) is None and "fairseq" not in name:
         raise voices.unknown(name, known, "acoustic model")
-    try:
-        return manager.download_model(name)[:2]
-    except RequestException as error:
-        raise DiffvocError(
-            f"the acoustic model {name} cannot be downloaded ({type(error).__name__}); check the network, "
-            f"or use the bundled {zoo.default_acoustic()}."
-        ) from None
+    return zoo.fetch(manager, name)[:2]
 
 
 # TTS.utils.synthesizer: from text to samples
@@ -156,16 +148,25 @@ def _run_vocoder(original: Callable[..., Any], self: Any, mel_postnet_spec: Any,
 
 
 def _split_into_sentences(original: Callable[..., list[str]], self: Any, *args: Any, **kwargs: Any) -> list[str]:
-    """Leave out sentences of punctuation alone, from which an acoustic model makes noise, and cut endless ones."""
+    """Leave out sentences of which nothing can be spoken, of which an acoustic model makes noise; cut endless ones."""
     found = original(self, *args, **kwargs)
     if not _uses_ours(self):
         return found
-    return [part for s in found for part in sentences.parts(s) if any(character.isalnum() for character in part)]
+    speakable = foreign.speakable if _is_english(self) else lambda part: any(c.isalnum() for c in part)
+    return [part for s in found for part in sentences.parts(s) if speakable(part)]
+
+
+def _is_english(synthesizer: Any) -> bool:
+    """Whether one of our voices speaks, which know English alone."""
+    return type(getattr(synthesizer, "tts_model", None)).__module__.startswith("tts_diffvoc.")
 
 
 def _tts(original: Callable[..., Any], self: Any, text: str = "", *args: Any, **kwargs: Any) -> Any:
+    """Refuse what cannot be spoken, and warn of what an English voice leaves out or would read as English."""
     if _uses_ours(self) and not kwargs.get("source_wav"):
-        arguments.check_text(text)
+        arguments.check_text(text, _is_english(self))
+        for remark in foreign.remarks(text) if _is_english(self) else ():
+            logger.warning(remark)
     return original(self, text, *args, **kwargs)
 
 
@@ -202,3 +203,14 @@ def run_server(execute: Callable[[], None], module: ModuleType) -> None:
         execute()
     if hasattr(module, "app"):
         module.app.register_error_handler(DiffvocError, lambda error: ({"error": str(error)}, 400))
+        module.app.before_request(lambda: _check_request(module.api.synthesizer))
+
+
+def _check_request(synthesizer: Any) -> None:
+    """Raise DiffvocError for a text that cannot be spoken, before /api/tts, which answers 500 to any error within."""
+    from flask import request
+
+    if request.path == "/api/tts" and _uses_ours(synthesizer):
+        text = request.headers.get("text") or request.values.get("text", "")
+        if text.strip():
+            arguments.check_text(text, _is_english(synthesizer))

@@ -118,6 +118,8 @@ def _change(module: ModuleType) -> None:
         owner = getattr(error.obj, "__name__", module.__name__)
         path = owner if owner.startswith("TTS.") else f"{module.__name__}.{owner}"
         support.problems.append(f"{path}.{error.name}")
+    except Exception as error:  # Coqui must go on without us
+        support.problems.append(f"{module.__name__} as we know it ({type(error).__name__}: {error})")
 
 
 def register() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from tts_diffvoc import voices
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, Failure
 
 
 def add_entries(models: dict[str, Any]) -> None:
@@ -87,6 +88,30 @@ def download(name: str) -> tuple[Path, Path, dict[str, Any]] | None:
         known = [voices.full_name(short) for short in (*voices.VOCODERS, *voices.ACOUSTIC)]
         raise voices.unknown(plain, known, "model")
     return None
+
+
+def fetch(manager: Any, name: str) -> tuple[Any, Any, Any]:
+    """What Coqui's ``download_model`` returns, without the traceback that it logs when the network fails.
+
+    Raises: DiffvocError when the model cannot be had.
+    """
+    from requests import RequestException
+
+    log = logging.getLogger("TTS.utils.manage")
+    log.addFilter(_no_error)
+    try:
+        return manager.download_model(name)
+    except (RequestException, OSError) as error:
+        raise Failure(
+            f"the acoustic model {name} cannot be downloaded ({type(error).__name__}); check the network, "
+            f"or use the bundled {default_acoustic()}."
+        ) from None
+    finally:
+        log.removeFilter(_no_error)
+
+
+def _no_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR
 
 
 def _item(name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,6 @@ def _weights(folder: Path) -> Path:
 
 
 def _download(name: str) -> tuple[Path, Path]:
-    from requests import RequestException
     from TTS.utils.manage import ModelManager
 
     from tts_diffvoc.coqui import zoo
@@ -60,14 +58,7 @@ def _download(name: str) -> tuple[Path, Path]:
     known = zoo.listed(manager.models_dict, "tts_models")
     if name not in known:
         raise voices.unknown(name, known, "acoustic model")
-    logging.getLogger("TTS.utils.manage").setLevel(logging.CRITICAL)  # it prints a traceback of what is said below
-    try:
-        weights, config, _ = manager.download_model(name)
-    except (RequestException, OSError) as error:
-        raise DiffvocError(
-            f"the acoustic model {name} cannot be downloaded ({type(error).__name__}); check the network, or give a "
-            "folder with its weights and config.json."
-        ) from None
+    weights, config, _ = zoo.fetch(manager, name)
     if weights is None or config is None or not Path(weights).is_file():
         raise DiffvocError(f"{name} predicts no mel spectrogram; choose a Tacotron, FastPitch or GlowTTS model.")
     return Path(weights), Path(config)
