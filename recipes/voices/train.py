@@ -36,14 +36,13 @@ from tts_diffvoc.training.prepared import Crops, Prepared, load, write_target
 
 STAGES = ("prepare", "pitch", "targets", "magnitude", "diffwave", "wavegrad")
 MEL, PITCH, MAGNITUDE = MelConfig(), PitchConfig(), MagnitudeConfig()
-DEFAULTS = {"steps": 4}
 VOCODERS = {
-    "diffwave": SpectralConfig("diffwave", DiffWaveSizes(), PITCH, MAGNITUDE, MEL, DEFAULTS),
-    "wavegrad": SpectralConfig("wavegrad", WaveGradSizes(), PITCH, MAGNITUDE, MEL, DEFAULTS),
+    "diffwave": SpectralConfig("diffwave", DiffWaveSizes(), PITCH, MAGNITUDE, MEL),
+    "wavegrad": SpectralConfig("wavegrad", WaveGradSizes(), PITCH, MAGNITUDE, MEL),
 }
 # Rows and frames of a batch.
 BATCHES = {"pitch": (16, 128), "magnitude": (12, 64), "diffwave": (12, 64), "wavegrad": (12, 64)}
-RATES = {"pitch": 1e-3, "magnitude": 1e-3, "diffwave": 1e-3, "wavegrad": 1e-3}
+RATES = {"pitch": 1e-3, "magnitude": 1e-3, "diffwave": 1e-3, "wavegrad": 3e-4}
 CHECKED = 48  # held-out crops that a stage is checked on
 CHECKS = (0.25, 0.5, 0.75)  # shares of the minutes after which that is done, besides every five
 

@@ -44,9 +44,9 @@ CONTEXT = 48  # frames that a chunk is given on both sides, in which all but all
 FADE = 4  # frames over which a chunk fades into the next
 LONGEST = 60.0  # seconds that are made at once
 QUALITIES = {
-    "fast": {"steps": 1, "consistency": 0},
-    "default": {"steps": 4, "consistency": 0},
-    "best": {"steps": 8, "consistency": 8},
+    "fast": {"steps": 1, "consistency": 4},
+    "default": {"steps": 4, "consistency": 4},
+    "best": {"steps": 16, "consistency": 8},
 }
 
 
