@@ -4,8 +4,8 @@
 
 White noise is added to held-back clips, once with a deviation of 10 % of full scale and once with 10 % of each clip's
 root mean square (20 dB), or as --noise says. Scores are the scale-invariant signal-to-distortion ratio (SI-SDR), its
-gain, and the accuracy of the classifier of eval/unconditional.py. Compared with spectral subtraction, and, for a folded
-generator, its best linear estimate. Writes denoising.md, denoising.csv and denoising.json.
+gain, and the accuracy of the classifier of eval/unconditional.py. Compared with spectral subtraction, and, for a
+generator of spectra, its best linear estimate. Writes denoising.md, denoising.csv and denoising.json.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--model", required=True, help="name or folder of a generator")
     add("--noise", nargs="+", default=["0.1", "0.1rms"], help="deviations, of full scale or, with rms, of the clip's")
     add("--steps", type=int, nargs="+", default=[1, 6, 25], help="network evaluations (default: 1 6 25)")
-    add("--t", type=int, nargs="*", default=[], help="steps of the schedule to enter at, beside the noise's own")
     add("--count", type=int, default=500, help="held-back clips, spread over all (default: 500)")
     add("--seed", type=int, default=0, help="of the noise (default: 0)")
     add("--output", type=Path, default=Path("results/digits"), help="default: results/digits")
@@ -62,14 +61,12 @@ def run(options: argparse.Namespace) -> Path:
         raise DiffvocError(
             f"{generator.name} makes {generator.sample_rate:,} Hz, {corpus.name} has {corpus.sample_rate:,}."
         )
-    for t in options.t:
-        generator.entry_level(t)  # refuses a bad step before anything takes time
     classifier = classifiers.load(options.classifier, options.device)
     usable = (classifier.sample_rate, classifier.length) == (corpus.sample_rate, corpus.length)
     chosen = torch.linspace(0, len(corpus.held) - 1, min(options.count, len(corpus.held))).round().long()
     names = [classifier.labels[number] for number in corpus.held.labels[chosen].tolist()]
     rows: list[dict[str, Any]] = []
-    methods = denoising.methods(generator, options.steps, options.t)
+    methods = denoising.methods(generator, options.steps)
     with Progress("denoising", len(noises) * len(methods)) as bar:
         for share, relative, description in noises:
             data = denoising.add_white_noise(corpus.held.waveforms[chosen], names, share, relative, options.seed)

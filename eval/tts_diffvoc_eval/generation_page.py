@@ -3,9 +3,8 @@
     python eval/generation_page.py results/digits --model digits --data FSDD
 
 Writes index.html and the folder page/ into a run of eval/unconditional.py: its tables; samples of every digit, each
-with the classifier's verdict; spectrograms; a film of the reverse process; interpolation and denoising of held-back
-recordings (Kong et al. 2021, sections 5.2 to 5.4). The page needs no network and works from file://. The same command
-makes the same page.
+with the classifier's verdict; interpolation and denoising of held-back recordings (Kong et al. 2021, sections 5.2 to
+5.4). The page needs no network and works from file://. The same command makes the same page.
 """
 
 from __future__ import annotations
@@ -21,23 +20,21 @@ from typing import Any
 import jinja2
 import numpy as np
 import soundfile
+import torch
 
 import tts_diffvoc
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import provenance, records
 from tts_diffvoc_eval.generation import classifier as classifiers
-from tts_diffvoc_eval.generation import datasets, plots, systems, tables
-from tts_diffvoc_eval.generation.samples import Film, Sample, SampleMaker
+from tts_diffvoc_eval.generation import datasets, systems, tables
+from tts_diffvoc_eval.generation.samples import Sample, SampleMaker
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
-from tts_diffvoc_eval.progress import Progress
+from tts_diffvoc_eval.reporting import spectrograms
 from tts_diffvoc_eval.systems import digest
 from tts_diffvoc_eval.unconditional import add_common, check_classifier, check_common, check_rate
 
 TEMPLATES = Path(__file__).parent / "generation"
-TITLE = "DiffWave without a mel: spoken digits"
 MOST = 3_000_000  # bytes that a page in a repository should not exceed
-FILM_BYTES = 600_000
-PAIR, DENOISED, FILM = (4.6, 2.8), (3.1, 2.5), (6.4, 4.0)  # inches of plots
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -47,7 +44,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--model", default="digits", help="a generator with labels, by name or folder (default: digits)")
     add("--unlabelled", metavar="MODEL", help="a generator without labels, for a row of its samples")
     add("--baselines", nargs="*", default=[], metavar="DIR", help="WaveGAN or WaveNet, each for a row of its samples")
-    add("--rivals", dest="baselines", nargs="*", help=argparse.SUPPRESS)
     add("--columns", type=int, default=5, help="seeds of each digit (default: 5)")
     add("--seed", type=int, default=0, help="the first seed, which also draws the recordings (default: 0)")
     add("--t", type=int, default=60, help="step of the schedule at which voices are mixed (default: 60)")
@@ -75,16 +71,6 @@ def check(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def unlabelled_systems(options: argparse.Namespace, labels: tuple[str, ...]) -> list[GeneratorSystem]:
-    """The generator of --unlabelled, and the baselines. Raises: DiffvocError where one has labels."""
-    specs = [*([options.unlabelled] if options.unlabelled else []), *options.baselines]
-    found = systems.load_all(specs, labels, options.device)
-    for one in found:
-        if one.labelled:
-            raise DiffvocError(f"{one.label} has labels; give a generator without as --unlabelled.")
-    return found
-
-
 def build(options: argparse.Namespace) -> Path:
     """Make everything and write the page. Returns its file."""
     rows = check(options)
@@ -93,7 +79,11 @@ def build(options: argparse.Namespace) -> Path:
     if not system.labelled:
         raise DiffvocError(f"{options.model} has no labels; give it as --unlabelled, and one with labels as --model.")
     model = tts_diffvoc.load_generator(options.model, options.device)
-    others = unlabelled_systems(options, classifier.labels)
+    specs = [*([options.unlabelled] if options.unlabelled else []), *options.baselines]
+    others = systems.load_all(specs, classifier.labels, options.device)
+    for one in others:
+        if one.labelled:
+            raise DiffvocError(f"{one.label} has labels; give a generator without as --unlabelled.")
     model.entry_level(options.t)  # refuses a bad step or noise before anything takes time
     model.entry_level(noise=options.noise)
     corpus = datasets.load(options.data)
@@ -101,19 +91,11 @@ def build(options: argparse.Namespace) -> Path:
     for one in (system, *others):
         check_rate(one, corpus)
     maker = SampleMaker(corpus, classifier, system, model, options.seed)
-    steps = {
-        "grid": lambda: maker.grid(options.columns),
-        "others": lambda: [(one, maker.row(one, options.columns + 1)) for one in others],
-        "film": maker.film,
-        "interpolation": lambda: maker.interpolation(options.t, options.points),
-        "denoised": lambda: maker.denoised(options.noise),
-    }
-    content: dict[str, Any] = {}
-    with Progress("page", len(steps)) as bar:
-        for name, make in steps.items():
-            content[name] = make()
-            bar.step(name)
-    content |= {
+    content: dict[str, Any] = {
+        "grid": maker.grid(options.columns),
+        "others": [(one, maker.row(one, options.columns + 1)) for one in others],
+        "interpolation": maker.interpolation(options.t, options.points),
+        "denoised": maker.denoised(options.noise),
         "rows": rows,
         "labels": classifier.labels,
         "label": system.label,
@@ -150,7 +132,9 @@ def publish(run: Path, content: dict[str, Any]) -> None:
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir()
-        write_media(part, content)
+        rows = [*content["grid"], *(row for _, row in content["others"]), *content["denoised"]["rows"]]
+        write_samples(part, [sample for row in rows for sample in row], content["rate"])
+        write_samples(part, content["interpolation"]["samples"], content["rate"])
         text = render(run, content)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
@@ -161,55 +145,14 @@ def publish(run: Path, content: dict[str, Any]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def write_media(folder: Path, content: dict[str, Any]) -> None:
-    """The sounds and pictures that the template links to."""
-    rate, grid, film, between = (content[name] for name in ("rate", "grid", "film", "interpolation"))
-    for row in [*grid, *(samples for _, samples in content["others"])]:
-        for sample in row:
-            write_sample(folder, sample, rate)
-    points = [between.ends[0], *between.points, between.ends[1]]
-    for samples, loudest in ((film.stages, film.stages[-1:]), (points, points)):
-        top = plots.top_level([one.samples for one in loudest], rate)
-        for sample in samples:
-            write_sample(folder, sample, rate, top)
-    labels = sorted(set(np.linspace(0, len(grid) - 1, 4).round().astype(int).tolist()))
-    content["pairs"] = [[grid[label][0], grid[label][-1]] for label in labels]
-    content["pair_size"] = write_plots(folder, content["pairs"], "large", rate, PAIR)
-    content["denoised_size"] = write_plots(folder, content["denoised"].rows, "axes", rate, DENOISED)
-    content["film_size"] = write_film(folder, film, rate)
-
-
-def write_sample(folder: Path, sample: Sample, rate: int, top: float | None = None) -> None:
-    write_sound(folder, sample, rate)
-    plots.thumbnail(sample.samples, rate, folder / f"{sample.name}.webp", top)
-
-
-def write_sound(folder: Path, sample: Sample, rate: int) -> None:
-    integers = np.round(sample.samples * 32768).astype(np.int16)
-    soundfile.write(folder / f"{sample.name}.flac", integers, rate, subtype="PCM_16")
-
-
-def write_plots(
-    folder: Path, rows: list[list[Sample]], prefix: str, rate: int, inches: tuple[float, float]
-) -> tuple[int, int]:
-    """Plots with axes, those of a row alike, and their sounds; returns the size in pixels."""
-    for row in rows:
-        images = plots.with_shared_axes([sample.samples for sample in row], rate, inches)
-        for sample, image in zip(row, images):
-            image.save(folder / f"{prefix}-{sample.name}.webp", **plots.QUALITY)
-            write_sound(folder, sample, rate)
-    return images[0].size
-
-
-def write_film(folder: Path, film: Film, rate: int) -> tuple[int, int]:
-    sounds = [x for _, _, x in film.states]
-    limit = max(float(np.abs(x).max()) for x in sounds)
-    plot = plots.WaveformPlot(rate, len(sounds[0]), limit, plots.top_level(sounds[-1:], rate), FILM, heading=True)
-    headings = [f"step {step:>3} of {film.steps}   noise level {level:.3f}" for step, level, _ in film.states]
-    frames = [plot.draw(x, heading) for x, heading in zip(sounds, headings)]
-    plots.save_film(frames, folder / "film.webp", FILM_BYTES)
-    frames[-1].save(folder / "film-still.webp", **plots.QUALITY)
-    return frames[-1].size
+def write_samples(folder: Path, samples: list[Sample], rate: int) -> None:
+    """Sounds and spectrograms that the template links to; the loudest point of all is white."""
+    levels = [spectrograms.levels(torch.from_numpy(sample.samples), rate) for sample in samples]
+    top = max(float(level.max()) for level in levels)
+    for sample, level in zip(samples, levels):
+        integers = np.round(sample.samples * 32768).astype(np.int16)
+        soundfile.write(folder / f"{sample.name}.flac", integers, rate, subtype="PCM_16")
+        spectrograms.save(level, top, folder / f"{sample.name}.png")
 
 
 def render(run: Path, content: dict[str, Any]) -> str:
@@ -225,23 +168,17 @@ def render(run: Path, content: dict[str, Any]) -> str:
         raise DiffvocError(f"{run / 'denoising.json'} is not as denoising.py writes it ({error!r}).") from None
     return environment.get_template("page.html.jinja").render(
         **content,
-        title=TITLE,
         run={"options": None, **records.read(run, "manifest")},
         generation=tables.generation(rows),
         by_label=tables.generation_by_label(rows),
         denoising=frame,
         denoising_command=(denoising.get("manifest") or {}).get("command"),
         notes=tables.NOTES,
-        range=round(plots.RANGE),
+        range=round(spectrograms.RANGE),
         right=sum(bool(sample.right) for row in grid for sample in row[:-1]),
         generated=len(grid) * (len(grid[0]) - 1),
         recorded_right=sum(bool(row[-1].right) for row in grid),
     )
-
-
-def size(run: Path) -> int:
-    """Bytes of the page with its sounds and pictures."""
-    return sum(path.stat().st_size for path in [run / "index.html", *(run / "page").iterdir()])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -250,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     except DiffvocError as error:
         print(f"generation_page.py: {error}", file=sys.stderr)
         return 1
-    total = size(written.parent)
+    total = sum(path.stat().st_size for path in [written, *(written.parent / "page").iterdir()])
     print(f"Written: {written}, {total / 1e6:.2f} MB with its sounds and pictures")
     if total > MOST:
         print(f"That is more than {MOST / 1e6:.0f} MB; give fewer --columns to commit it.", file=sys.stderr)

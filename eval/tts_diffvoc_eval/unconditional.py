@@ -5,8 +5,8 @@
 Kong et al. 2021, tables 3 and 4: FID, IS, mIS, AM and NDB/K of every generator, and for those with labels accuracy,
 FID per class, IS and mIS; with the training set and the held-back set as sanity checks. FSDD is a folder of the Free
 Spoken Digit Dataset, or of Speech Commands (SC09), with a classifier trained on it by
-recipes/fsdd/train_classifier.py. Generated clips are kept in the folder ``sets`` of the output: the same command with
---resume continues where it stopped, and may add models or settings.
+recipes/fsdd/train_classifier.py. The same command with --resume continues where it stopped, and may add models or
+settings.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from tts_diffvoc_eval.generation.datasets import DigitCorpus, Digits
 from tts_diffvoc_eval.generation.metrics import Classified, Reference
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.progress import Progress
+from tts_diffvoc_eval.runner import reason
 from tts_diffvoc_eval.systems import digest
 
 TRAINING, HELD = "training-set", "held-back-set"
 SEED_STRIDE = 100_000  # batch b of seed s is drawn with seed s * SEED_STRIDE + b
-KEPT_OPTIONS = ("count", "bins", "batch", "resamples")  # which --resume cannot change
+KEPT_OPTIONS = ("count", "bins", "batch", "resamples", "classifier")  # which --resume cannot change
 
 
 # Command line, in part shared with denoising and generation_page
@@ -46,12 +47,7 @@ KEPT_OPTIONS = ("count", "bins", "batch", "resamples")  # which --resume cannot 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add(
-        "--model",
-        nargs="*",
-        default=[],
-        help="generators, folders of baselines, FILE.py:FUNCTION (default: all bundled)",
-    )
+    add("--model", nargs="*", default=[], help="generators, folders of baselines, FILE.py:FUNCTION (default: bundled)")
     add("--count", type=int, default=500, help="clips of each set (default: 500)")
     add("--steps", type=int, nargs="*", default=[], help="of our generators (default: each one's own)")
     add("--samplers", nargs="*", default=[], help="of our generators (default: each one's own)")
@@ -105,55 +101,29 @@ def check_rate(system: GeneratorSystem, corpus: DigitCorpus) -> None:
         )
 
 
-# Sets of clips
+# Measuring
 
 
 def generate_set(
-    system: GeneratorSystem,
-    seed: int,
-    run: Path,
-    options: argparse.Namespace,
-    length: int,
-    labels: np.ndarray,
-    bar: Progress,
-) -> tuple[np.ndarray, float]:
-    """Waveforms [count, length] float32, and the seconds of each, made in batches that are kept in ``sets``."""
-    waveforms, seconds = [], 0.0
-    for number, first in enumerate(range(0, options.count, options.batch)):
-        path = run / "sets" / system.name / f"{seed}-{number:03}.npz"
-        if not path.is_file():
-            given = labels[first : first + options.batch].tolist()
-            generate_batch(system, given, seed * SEED_STRIDE + number, length, path)
-        with np.load(path) as kept:
-            waveforms.append(kept["waveforms"])
-            seconds += float(kept["seconds"])
-        bar.step(system.label)
-    return np.concatenate(waveforms).astype(np.float32) / 32767, seconds / options.count
-
-
-def generate_batch(system: GeneratorSystem, labels: list[int], seed: int, length: int, path: Path) -> None:
-    """Write a batch as 16-bit samples: what is measured is what can be heard.
+    system: GeneratorSystem, seed: int, batch: int, length: int, labels: np.ndarray, bar: Progress
+) -> np.ndarray:
+    """Waveforms [count, length] float32, rounded to 16 bits: what is measured is what can be heard.
 
     Raises: DiffvocError for waveforms of another shape, or that are not finite.
     """
-    started = time.perf_counter()
-    with torch.inference_mode():
-        made = system.generate(len(labels), seed, labels if system.labelled else None)
-    waveforms = torch.as_tensor(made).float().cpu().numpy()
-    seconds = time.perf_counter() - started
-    if waveforms.ndim != 2 or len(waveforms) != len(labels):
-        raise DiffvocError(f"it made waveforms of shape {list(waveforms.shape)} for {len(labels)} clips.")
-    if not np.isfinite(waveforms).all():
-        raise DiffvocError("it made NaN or infinite samples.")
-    fitted = np.stack([datasets.fit(one, length) for one in waveforms.clip(-1, 1)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez(file, waveforms=np.round(fitted * 32767).astype(np.int16), seconds=seconds)
-    part.replace(path)
-
-
-# Measuring
+    clips = []
+    for number, first in enumerate(range(0, len(labels), batch)):
+        given = labels[first : first + batch].tolist()
+        with torch.inference_mode():
+            made = system.generate(len(given), seed * SEED_STRIDE + number, given if system.labelled else None)
+        waveforms = torch.as_tensor(made).float().cpu().numpy()
+        if waveforms.ndim != 2 or len(waveforms) != len(given):
+            raise DiffvocError(f"it made waveforms of shape {list(waveforms.shape)} for {len(given)} clips.")
+        if not np.isfinite(waveforms).all():
+            raise DiffvocError("it made NaN or infinite samples.")
+        clips += [datasets.fit(one, length) for one in waveforms.clip(-1, 1)]
+        bar.step(system.label)
+    return np.round(np.stack(clips) * 32767).astype(np.float32) / 32767
 
 
 def classify(classifier: Classifier, waveforms: Any, labels: Any) -> Classified:
@@ -162,11 +132,7 @@ def classify(classifier: Classifier, waveforms: Any, labels: Any) -> Classified:
 
 
 def measure(
-    run: Path,
-    options: argparse.Namespace,
-    corpus: DigitCorpus,
-    classifier: Classifier,
-    compared: list[GeneratorSystem],
+    run: Path, options: argparse.Namespace, corpus: DigitCorpus, classifier: Classifier, compared: list[GeneratorSystem]
 ) -> None:
     """Append the records that the run lacks."""
     done = {(one["system"], one["seed"]) for one in records.lines(run, "quality") if not one.get("error")}
@@ -191,16 +157,15 @@ def measure(
         append(HELD, 0, held[draw.permutation(len(held))[: options.count]], reference, against, None)
     todo = [(one, seed) for one in compared for seed in options.seeds if (one.name, seed) not in done]
     labels = np.arange(options.count) % len(classifier.labels)
-    batches = -(-options.count // options.batch)
-    with Progress("batches", len(todo) * batches) as bar:
+    with Progress("batches", len(todo) * -(-options.count // options.batch)) as bar:
         for system, seed in todo:
+            started = time.perf_counter()
             try:
-                waveforms, seconds = generate_set(system, seed, run, options, corpus.length, labels, bar)
+                waveforms = generate_set(system, seed, options.batch, corpus.length, labels, bar)
+                seconds = (time.perf_counter() - started) / options.count
                 sounds = classify(classifier, waveforms, labels if system.labelled else None)
             except Exception as error:  # any generator may fail in any way; the record says how
-                text = (str(error).strip() or "no message").splitlines()[0]
-                message = text if isinstance(error, DiffvocError) else f"{type(error).__name__}: {text}"
-                records.append(run, "quality", {"system": system.name, "seed": seed, "error": message})
+                records.append(run, "quality", {"system": system.name, "seed": seed, "error": reason(error)})
                 continue
             append(system.name, seed, sounds, reference, against, seconds)
 
@@ -248,7 +213,7 @@ def waveform_digest(clips: Digits) -> str:
     return hashlib.sha256(clips.waveforms.numpy().tobytes()).hexdigest()
 
 
-def merge(run: Path, manifest: dict[str, Any], resume: bool) -> dict[str, Any]:
+def continued(run: Path, manifest: dict[str, Any], resume: bool) -> dict[str, Any]:
     """The manifest to write: that of a new run, or of a resumed one with what is added.
 
     Raises: DiffvocError for a folder that has a run already, or one to resume that is missing or was made otherwise.
@@ -261,10 +226,8 @@ def merge(run: Path, manifest: dict[str, Any], resume: bool) -> dict[str, Any]:
     if not resume:
         return manifest
     after = json.loads(json.dumps(manifest))
-    changed = ["data"] if before["clips"] != after["clips"] else []
-    old, new = before["options"], after["options"]
-    changed += ["classifier"] if old["classifier"]["digest"] != new["classifier"]["digest"] else []
-    changed += [name for name in KEPT_OPTIONS if old[name] != new[name]]
+    changed = [name for name in KEPT_OPTIONS if before["options"][name] != after["options"][name]]
+    changed += ["data"] if before["clips"] != after["clips"] else []
     weights = before["checkpoints"]
     changed += [name for name, value in after["checkpoints"].items() if weights.get(name, value) != value]
     if changed:
@@ -289,9 +252,8 @@ def run(options: argparse.Namespace) -> Path:
     for one in compared:
         check_rate(one, corpus)
     folder = options.output
-    manifest = merge(folder, manifest_of(options, corpus, classifier, compared), options.resume)
-    (folder / "sets").mkdir(parents=True, exist_ok=True)
-    (folder / "sets" / ".gitignore").write_text("*\n", encoding="utf-8")
+    manifest = continued(folder, manifest_of(options, corpus, classifier, compared), options.resume)
+    folder.mkdir(parents=True, exist_ok=True)
     records.write(folder, "manifest", manifest)
     data = {"family": "data", "labelled": True, "training": "not applicable", "parameters": None}
     described = {TRAINING: {"label": "training set", **data}, HELD: {"label": "held-back set", **data}}

@@ -87,7 +87,8 @@ def test_sizes_are_those_of_the_papers():
 
 
 def test_usual_sizes():
-    assert build("wavernn").label == "WaveRNN (small)" and build("hifigan-v2").label == "HiFi-GAN V2"
+    assert build("wavernn").label == "WaveRNN (small) (untrained)"
+    assert build("hifigan-v2").label == "HiFi-GAN V2 (untrained)"
 
 
 @pytest.mark.parametrize(
@@ -173,9 +174,9 @@ def test_bad_folders(tmp_path):
         baseline = configs.find(name)
         folder.save(generator(baseline.kind, baseline.small.network), tmp_path / name, name, "small", MEL)
 
-    with pytest.raises(DiffvocError, match="is not there"):
+    with pytest.raises(DiffvocError, match="there is no folder"):
         folder.load(tmp_path / "nowhere")
-    with pytest.raises(DiffvocError, match="is not a baseline"):
+    with pytest.raises(DiffvocError, match="is not the folder of a baseline"):
         folder.load(tmp_path)
     save("melgan")
     save("hifigan-v2")

@@ -68,17 +68,15 @@ def test_spectral_subtraction_helps_a_tone():
 
 def test_the_linear_estimate_of_gaussian_data_is_the_wiener_gain():
     """Data of independent coefficients: each is scaled by its power over its power and the noise's."""
-    config = replace(CONFIGS["spectra"], scale=1.0)
+    config = replace(CONFIGS["spectra"], scale=10.0)
     generator = Generator(config).eval()
     generator.deviation.copy_(falling(HOP))
-    clean = gaussian(falling(HOP), 16, 512 // HOP)
-    data = denoising.add_white_noise(clean, ["x"] * 16, 0.1, relative=False)
+    clean = gaussian(falling(HOP), 16, 512 // HOP) / 10
+    data = denoising.add_white_noise(clean, ["x"] * 16, 0.01, relative=False)
     restored = denoising.diffusion(denoising.linear(generator)).apply(data)
     power = falling(HOP).double().square()
     expected = (power * 0.01 / (power + 0.01)).mean()
-    # The result is cut to [-1, 1]; only what was never cut is compared.
-    kept = clean.abs() < 0.5
-    got = (restored - clean)[kept].double().square().mean()
+    got = 100 * (restored - clean).double().square().mean()
     assert float(got) == pytest.approx(float(expected), rel=0.15)
     assert float(got) < 0.75 * 0.01
 
@@ -96,18 +94,13 @@ def test_a_trained_network_is_not_taken_for_its_linear_estimate():
 
 
 def test_methods_do_as_they_say():
-    """Known and estimated noise, a step, a label, and clips of one batch or one by one."""
+    """Known and estimated noise, and clips of one batch or one by one."""
     generator = random_generator("spectra with labels")
     clean = 0.1 * tones(3)[:, :512]
     data = denoising.add_white_noise(clean, ["one", "two", "2"], 0.1, relative=True)
     known = denoising.diffusion(generator).apply(data)
     for i, deviation in enumerate(data.deviations.tolist()):
         assert torch.allclose(known[i], generator.denoise(data.noisy[i], noise=deviation, steps=1)[0], atol=1e-6)
-    told = denoising.diffusion(generator, label_known=True).apply(data)
-    wanted = generator.denoise(data.noisy[1], noise=float(data.deviations[1]), steps=1, label="two")[0]
-    assert torch.allclose(told[1], wanted, atol=1e-6) and not torch.allclose(told, known)
-    at = denoising.diffusion(generator, 2, t=30).apply(data)
-    assert torch.allclose(at, generator.denoise(data.noisy, t=30, steps=2), atol=1e-6)
     estimated = denoising.diffusion(generator, noise_known=False).apply(data)
     assert torch.allclose(estimated, generator.denoise(data.noisy, steps=1), atol=1e-6)
 
@@ -129,13 +122,13 @@ def model(tmp_path_factory):
 
 
 def test_the_command_writes_what_it_measured(data, model, tmp_path, capsys):
-    words = ["--data", data, "--model", model, "--noise", "0.1", "--steps", 1, 2, "--t", 50, "--threads", 1]
+    words = ["--data", data, "--model", model, "--noise", "0.1", "--steps", 1, 2, "--threads", 1]
     assert command.main([str(word) for word in [*words, "--output", tmp_path / "run"]]) == 0
     said = capsys.readouterr().out
     found = json.loads((tmp_path / "run" / "denoising.json").read_text())
     rows = {row["name"]: row for row in found["rows"]}
     assert list(rows) == [
-        "noisy", "spectral-subtraction", "small-linear-1", "small-1", "small-2", "small-1-t50", "small-1-estimated",
+        "noisy", "spectral-subtraction", "small-linear-1", "small-1", "small-2", "small-1-estimated",
     ]  # fmt: skip
     before = rows["noisy"]["values"]["after"]["value"]
     assert before == pytest.approx(20 * math.log10(0.3 / math.sqrt(2) / 0.1 * math.sqrt(4000 / 8192)), abs=0.2)
@@ -158,7 +151,6 @@ def test_the_command_writes_what_it_measured(data, model, tmp_path, capsys):
         (["--noise", "-1"], "above 0"),
         (["--count", "0"], "--count 0"),
         (["--model", "nobody"], "nobody"),
-        (["--t", "5000"], "no step"),
     ],
 )
 def test_bad_words(change, message, data, model, tmp_path, capsys):

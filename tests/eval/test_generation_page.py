@@ -13,15 +13,15 @@ import pytest
 import soundfile
 import torch
 from digit_corpus import write_corpus
-from PIL import Image
-from small_generators import FOLDED, HOP, falling, sizes
+from small_generators import HOP, SPECTRA, falling, sizes
 
 from tts_diffvoc.checkpoint import load_generator, save_generator
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc_eval import generation_page, records, unconditional
-from tts_diffvoc_eval.generation import baselines, datasets, samples, systems, tables
+from tts_diffvoc_eval.generation import baselines, datasets, systems, tables
 from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation.datasets import LABELS
+from tts_diffvoc_eval.generation.samples import SampleMaker
 from tts_diffvoc_eval.generation.wavegan import WaveGan, WaveGanConfig
 
 COLUMNS, POINTS, NOISE, SEED = 2, 3, 0.05, 7
@@ -36,7 +36,7 @@ def data(tmp_path_factory):
 
 def generator(folder, labels=LABELS, rate=8000):
     torch.manual_seed(0)
-    config = {**FOLDED, "length": 8192, "sample_rate": rate, "defaults": {"steps": 3, "sampler": "ddim"}}
+    config = {**SPECTRA, "length": 8192, "sample_rate": rate, "defaults": {"steps": 3, "sampler": "ddim"}}
     made = Generator(GeneratorConfig(sizes(HOP, len(labels)), labels=tuple(labels), **config))
     with torch.no_grad():
         made.deviation.copy_(falling(HOP))
@@ -153,7 +153,10 @@ def test_every_link_leads_to_a_file_and_every_file_is_linked(run, text, page):
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
     assert all(image.get("alt") and image.get("width") and image.get("height") for image in page.images)
-    assert not list(run.glob(".page*")) and generation_page.size(run) < generation_page.MOST
+    assert (
+        not list(run.glob(".page*"))
+        and sum(path.stat().st_size for path in (run / "page").iterdir()) < generation_page.MOST
+    )
 
 
 def test_every_sound_decodes(run, page):
@@ -163,7 +166,6 @@ def test_every_sound_decodes(run, page):
     assert len(cards(page, "said-")) == 10 * COLUMNS and len(cards(page, "recorded-")) == 10
     assert len(cards(page, "mute-")) == len(cards(page, "wavegan-")) == COLUMNS + 1
     assert len(cards(page, "between-")) == POINTS and len(cards(page, "end-")) == 2
-    assert len(cards(page, "step-")) == samples.STAGES
     for version in ("clean", "noisy", "one", "many"):
         assert len(cards(page, f"{version}-")) == 2  # as many as there are speakers
 
@@ -184,7 +186,7 @@ def test_samples_are_the_first_of_their_seeds(run, page, models, data):
     for digit, card in enumerate(cards(page, "recorded-")):
         name = re.search(r"\d_\w+_\d", card["text"])[0]
         assert name.startswith(f"{digit}_") and "recorded" in card["classes"]
-        assert np.array_equal(heard(run, card), held.waveforms[held.names.index(name)].numpy())
+        assert np.abs(heard(run, card) - held.waveforms[held.names.index(name)].numpy()).max() <= 0.5 / 32768 + 1e-7
 
 
 def test_verdicts_are_the_classifiers(run, page, classifier):
@@ -201,7 +203,7 @@ def test_verdicts_are_the_classifiers(run, page, classifier):
         assert ("✓" in card["text"]) == fits and ("✗ wrong" in card["text"]) != fits
         assert ("wrong" in card["classes"]) != fits
     assert right and wrong  # both are on the page
-    for card in [*cards(page, "mute-"), *cards(page, "wavegan-"), *cards(page, "step-")[:-1]]:
+    for card in [*cards(page, "mute-"), *cards(page, "wavegan-")]:
         assert "classified as" in card["text"] and "wrong" not in card["classes"]
 
 
@@ -242,41 +244,15 @@ def test_a_table_of_denoising_where_there_is_one(text, tmp_path):
     assert "section 5.4)</h3>" not in text
     rows = [
         {"name": "a", "label": "a|b", "noise": "0.1", "clips": 4,
-         "values": {"gain": {"value": 9.123, "low": 8.5, "high": 9.75}, "own_thing": {"value": 1.0}}},
+         "values": {"gain": {"value": 9.123, "low": 8.5, "high": 9.75}, "accuracy": {"value": 1.0}}},
         {"name": "b", "label": "noise left on", "noise": "0.1", "clips": 4,
          "values": {"after": {"value": -8.0, "low": None, "high": None}}},
     ]  # fmt: skip
     assert tables.denoising(rows).to_dict("split")["data"] == [
-        ["a|b", "0.1", "4", "9.12 [8.50, 9.75]", "1.00", "–"],
+        ["a|b", "0.1", "4", "9.12 [8.50, 9.75]", "1.000", "–"],
         ["noise left on", "0.1", "4", "–", "–", "-8.00"],
     ]
     assert "a\\|b" in tables.markdown(tables.denoising(rows))
-
-
-# The reverse process
-
-
-def test_the_film(run, page, text, models):
-    with Image.open(run / "page" / "film.webp") as film:
-        assert film.n_frames == samples.FRAMES and film.is_animated and film.info["loop"] == 0
-        film.seek(0)
-        noise = np.asarray(film.convert("RGB"), dtype=float)
-        film.seek(samples.FRAMES - 1)
-        clean = np.asarray(film.convert("RGB"), dtype=float)
-    assert (run / "page" / "film.webp").stat().st_size < 800_000
-    with Image.open(run / "page" / "film-still.webp") as still:
-        last = np.asarray(still.convert("RGB"), dtype=float)
-    assert np.abs(clean - last).mean() < 0.2 * np.abs(noise - last).mean()
-    assert 'media="(prefers-reduced-motion: reduce)" srcset="page/film-still.webp"' in text
-    stages = cards(page, "step-")
-    levels = [float(re.search(r"noise level ([\d.]+)", card["text"])[1]) for card in stages]
-    assert levels == sorted(levels) and levels[-1] == 1 and levels[0] < 0.1
-    assert ["step 1 of 40" in stages[0]["text"], "step 40 of 40" in stages[-1]["text"]] == [True, True]
-    label = int(re.search(r"One clip of “(\d)”", text)[1])
-    made = load_generator(str(models / "spoken")).generate(1, label=label, seed=SEED, steps=40)[0].numpy()
-    assert np.abs(heard(run, stages[-1]) - made).max() <= 0.5 / 32768 + 1e-7
-    loudest = np.abs(made).max() + 1e-4
-    assert all(np.abs(heard(run, card)).max() <= loudest for card in stages)
 
 
 def test_interpolation(run, page, text, models):
@@ -329,7 +305,7 @@ def test_the_same_line_makes_the_same_page(run, data, models, text):
 def test_another_seed_draws_other_recordings(data, models, classifier):
     (system,) = systems.load_all([str(models / "spoken")], LABELS, "cpu")
     corpus, model = datasets.load(data), load_generator(str(models / "spoken"))
-    first, second = (samples.SampleMaker(corpus, classifier, system, model, seed) for seed in (0, 1))
+    first, second = (SampleMaker(corpus, classifier, system, model, seed) for seed in (0, 1))
     assert [row[-1].source for row in first.grid(1)] != [row[-1].source for row in second.grid(1)]
 
 
@@ -380,7 +356,7 @@ def test_bad_runs(run, data, models, tmp_path, capsys):
 
 @pytest.mark.skipif(browser.find() is None, reason="no Chromium is installed; on Debian: apt-get install chromium")
 def test_in_chromium(run):
-    """It plays by click and key, one sound at a time; it fits a telephone, light and dark; the film can be stopped."""
+    """It plays by click and key, one sound at a time; it fits a telephone, light and dark."""
     with browser.Browser() as opened:
         for width in (1280, 390):
             for dark in (False, True):
@@ -404,17 +380,6 @@ def test_in_chromium(run):
         opened.key("Enter", 13, "\r")
         assert opened.run("audio.paused && document.querySelectorAll('.playing').length === 0")
         assert opened.run(f"[...{links}].every(link => link.getAttribute('role') === 'button')")
-        film = "document.querySelector('img.film').currentSrc.split('/').pop()"
-        assert opened.run(film) == "film.webp"
-        opened.run("document.querySelector('#pause').click()")
-        opened.wait(f"{film} === 'film-still.webp'")
-        assert opened.run("document.querySelector('#pause').textContent") == "Play the film"
-        reduced = {"name": "prefers-reduced-motion", "value": "reduce"}
-        opened.call("Emulation.setEmulatedMedia", features=[reduced])
-        opened.open(run / "index.html")
-        assert opened.run(film) == "film-still.webp"
-        opened.run("document.querySelector('#pause').click()")
-        opened.wait(f"{film} === 'film.webp'")
         assert opened.troubles() == []
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import torch
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.naming import has_format
-from tts_diffvoc_eval.generation import folder as folders
+from tts_diffvoc_eval import folders
 from tts_diffvoc_eval.generation.unconditional_model import UnconditionalModel
 from tts_diffvoc_eval.generation.wavegan import WaveGan
 from tts_diffvoc_eval.generation.wavenet import WaveNet
 
-KINDS: dict[str, type[UnconditionalModel]] = {"wavegan": WaveGan, "wavenet": WaveNet}
+KINDS: dict[str, type[UnconditionalModel]] = {kind.kind: kind for kind in (WaveGan, WaveNet)}
 FORMAT = "diffvoc-seed/1"
 CARD = """---
 training: {training}
@@ -31,21 +30,14 @@ def save(model: UnconditionalModel, folder: str | Path, training: str, data: str
     Raises: DiffvocError when it cannot be written.
     """
     values = {"format": FORMAT, "kind": model.kind, "size": model.size, "training": training, "data": data}
-    values["network"] = asdict(model.config)
-    card = CARD.format(
-        training=training,
-        data=data,
-        label=model.label,
-        what=model.what,
-        count=model.parameters_count,
-        length=model.config.length,
-        rate=model.config.sample_rate,
-    )
-    folders.save(Path(folder), values, model, card)
+    clips = {"length": model.config.length, "rate": model.config.sample_rate}
+    about = {"label": model.label, "what": model.what, "count": model.parameters_count, **clips}
+    card = CARD.format(training=training, data=data, **about)
+    folders.save(model, Path(folder), {**values, "network": asdict(model.config)}, card)
 
 
 def is_saved(folder: str | Path) -> bool:
-    return has_format(Path(folder), FORMAT.partition("/")[0])
+    return folders.is_saved(folder, FORMAT)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> UnconditionalModel:
@@ -53,7 +45,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Unconditiona
 
     Raises: DiffvocError for a folder that is missing, damaged or no baseline's.
     """
-    values = folders.read_values(Path(folder), FORMAT, "WaveGAN or WaveNet")
+    values = folders.read(Path(folder), FORMAT, "WaveGAN or WaveNet")
     try:
         kind = KINDS[values["kind"]]
         model = kind(kind.config_type(**values["network"]), values["size"], values["training"])

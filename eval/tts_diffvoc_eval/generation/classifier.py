@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
-from tts_diffvoc_eval.generation import folder as folders
+from tts_diffvoc_eval import folders
 from tts_diffvoc_eval.generation.datasets import LABELS
 
 FORMAT = "diffvoc-classifier/1"
@@ -226,7 +226,7 @@ def mix(mel: Tensor, target: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
 def save(classifier: Classifier, folder: str | Path, card: str) -> None:
     """Write ``classifier`` to ``folder``. Raises: DiffvocError when it cannot be written."""
     values = {"format": FORMAT, "training": classifier.training_said, **classifier.config.to_dict()}
-    folders.save(Path(folder), values, classifier, card)
+    folders.save(classifier, Path(folder), values, card)
 
 
 def load(folder: str | Path = BUNDLED, device: str | torch.device = "cpu") -> Classifier:
@@ -234,8 +234,7 @@ def load(folder: str | Path = BUNDLED, device: str | torch.device = "cpu") -> Cl
 
     Raises: DiffvocError for a folder that is missing, damaged or no classifier's.
     """
-    values = folders.read_values(Path(folder), FORMAT, "classifier")
-    del values["format"]
+    values = folders.read(Path(folder), FORMAT, "classifier")
     training = values.pop("training", "not said")
     classifier = Classifier(ClassifierConfig.from_dict(values))
     folders.fill(classifier, Path(folder), device)

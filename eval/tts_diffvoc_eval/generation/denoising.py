@@ -92,7 +92,7 @@ def spectral_subtraction(data: NoisyClips) -> Tensor:
 
 
 def linear(generator: Generator) -> Generator:
-    """A copy of a folded ``generator`` without its network's correction: the best linear estimate, a Wiener filter."""
+    """A copy of a ``generator`` of spectra without its network's correction: the best linear estimate (Wiener's)."""
     if not generator.config.hop:
         raise DiffvocError(f"{generator.name} works on samples and has no linear estimate.")
     copy = Generator(generator.config, f"{generator.name}-linear").to(generator.device).eval()
@@ -100,40 +100,30 @@ def linear(generator: Generator) -> Generator:
     return copy
 
 
-def diffusion(
-    generator: Generator, steps: int = 1, noise_known: bool = True, label_known: bool = False, t: int | None = None
-) -> Method:
+def diffusion(generator: Generator, steps: int = 1, noise_known: bool = True) -> Method:
     """Zero-shot denoising by ``generator`` (:meth:`Generator.denoise`).
 
     Args:
         steps: network evaluations; 1 is the posterior mean.
         noise_known: it is given the noise's deviation; else it estimates it clip by clip.
-        label_known: it is given the label.
-        t: it enters at this step of the schedule, whatever the noise.
     """
-    start, end = ("noise known", "") if noise_known else ("noise estimated", "-estimated")
-    if t is not None:
-        start, end = f"from t = {t}", f"-t{t}"
-    name = f"{generator.name}-{steps}{end}" + ("-told" if label_known else "")
-    label = f"{generator.name}, {steps} step{'s' if steps != 1 else ''}, {start}" + (
-        ", label known" if label_known else ""
-    )
 
     def apply(data: NoisyClips) -> Tensor:
-        size = BATCH if t is not None or bool((data.deviations == data.deviations[0]).all()) else 1
+        size = BATCH if bool((data.deviations == data.deviations[0]).all()) else 1
         parts = []
         for first in range(0, len(data.noisy), size):
-            some = slice(first, first + size)
-            noise = float(data.deviations[first]) if noise_known and t is None else None
-            labels = list(data.labels[some]) if label_known else None
-            parts.append(generator.denoise(data.noisy[some], t, noise, steps=steps, seed=first, label=labels).cpu())
+            noise = float(data.deviations[first]) if noise_known else None
+            clips = data.noisy[first : first + size]
+            parts.append(generator.denoise(clips, noise=noise, steps=steps, seed=first).cpu())
         return torch.cat(parts)
 
-    return Method(name, label, apply)
+    name = f"{generator.name}-{steps}" + "-estimated" * (not noise_known)
+    known = "known" if noise_known else "estimated"
+    return Method(name, f"{generator.name}, {steps} step{'s' if steps != 1 else ''}, noise {known}", apply)
 
 
-def methods(generator: Generator, steps: Sequence[int], entries: Sequence[int]) -> list[Method]:
-    """All that is compared: ``entries`` are steps of the schedule to enter at."""
+def methods(generator: Generator, steps: Sequence[int]) -> list[Method]:
+    """All that is compared."""
     found = [
         Method("noisy", "noise left on", lambda data: data.noisy),
         Method("spectral-subtraction", "spectral subtraction, noise known", spectral_subtraction),
@@ -142,9 +132,7 @@ def methods(generator: Generator, steps: Sequence[int], entries: Sequence[int]) 
         control = diffusion(linear(generator))
         found.append(Method(control.name, "linear estimate, noise known", control.apply))
     found += [diffusion(generator, number) for number in steps]
-    found += [diffusion(generator, min(steps), t=t) for t in entries]
-    found.append(diffusion(generator, min(steps), noise_known=False))
-    return [*found, diffusion(generator, min(steps), label_known=True)] if generator.labels else found
+    return [*found, diffusion(generator, min(steps), noise_known=False)]
 
 
 def measure(method: Method, data: NoisyClips, classifier: Classifier | None = None) -> dict[str, Estimate]:

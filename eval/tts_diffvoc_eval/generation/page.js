@@ -43,17 +43,3 @@ for (const link of document.querySelectorAll("a.sound")) {
     play(link);
   });
 }
-
-// The film can be stopped and started; at first the <picture> decides by what the system prefers.
-const film = document.querySelector("img.film");
-const pause = document.querySelector("#pause");
-let rolling = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-const label = () => (pause.textContent = rolling ? "Stop the film" : "Play the film");
-pause.hidden = false;
-label();
-pause.addEventListener("click", () => {
-  document.querySelector("#film source")?.remove();
-  rolling = !rolling;
-  film.src = rolling ? film.dataset.film : film.dataset.still;
-  label();
-});

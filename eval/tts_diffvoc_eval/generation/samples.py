@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
@@ -21,8 +20,6 @@ from tts_diffvoc_eval.generation.datasets import DigitCorpus, fit
 from tts_diffvoc_eval.generation.denoising import add_white_noise, si_sdr
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 
-FRAMES = 40  # of the film
-STAGES = 6  # of the film that can be played
 DENOISED = 4  # recordings with noise
 
 
@@ -63,47 +60,10 @@ class Sample:
         return None if self.asked is None else self.label == self.asked
 
 
-@dataclass(frozen=True)
-class Film:
-    """The reverse process of one clip: (steps done, noise level, waveform [T]) of each frame, some of them samples."""
-
-    label: int
-    steps: int
-    states: list[tuple[int, float, np.ndarray]]
-    stages: list[Sample]
-
-
-@dataclass(frozen=True)
-class Interpolation:
-    """Two recordings of one digit, and points between them."""
-
-    label: int
-    t: int
-    level: float
-    steps: int
-    ends: tuple[Sample, Sample]
-    points: list[Sample]
-
-
-@dataclass(frozen=True)
-class Denoised:
-    """Rows of clean, noisy, denoised in one step, denoised in many."""
-
-    noise: float
-    level: float
-    steps: int
-    rows: list[list[Sample]]
-
-
 def quantised(samples: Any) -> np.ndarray:
     """``samples`` clipped and rounded as in a 16-bit file, float32."""
     integers = np.round(np.asarray(samples, dtype=np.float64) * 32768)
     return (integers.clip(-32768, 32767) / 32768).astype(np.float32)
-
-
-def spread(count: int, most: int) -> list[int]:
-    """At most ``most`` of the places 0 to ``count - 1``, evenly spread, the first and the last among them."""
-    return sorted({round(place) for place in np.linspace(0, count - 1, most)})
 
 
 class SampleMaker:
@@ -171,39 +131,9 @@ class SampleMaker:
         titles = [f"clip {number + 1}" for number in range(count)]
         return self._samples(names, system.generate(count, self.seed, None), titles, [None] * count)
 
-    def film(self) -> Film:
-        """The reverse process of one sample, with a label that the seed draws and at least as many steps as frames.
-
-        No state is louder than the last one.
-        """
-        steps = max(self.system.steps or 1, min(FRAMES, self.model.config.schedule.num_steps))
-        levels = [1.0, *self.model.inference_schedule(steps).noise_levels.tolist()]
-        label, states = int(self._draw(2).integers(len(self.labels))), {}
-        shown = set(spread(steps, FRAMES))
-
-        def keep(step: int, x: Tensor, x0: Tensor) -> None:
-            if step in shown:
-                states[step] = fit(self.model.decode(x)[0].float().cpu().numpy(), self.corpus.length)
-
-        options = {"steps": steps, "sampler": self.system.sampler, "guidance": self.system.guidance, "seed": self.seed}
-        self.model.generate(1, label=label, callback=keep, **options)
-        loudest = float(np.abs(states[max(states)]).max())
-        gains = {step: min(1.0, loudest / max(float(np.abs(x).max()), 1e-9)) for step, x in states.items()}
-        frames = [
-            (step + 1, levels[steps - step - 1], quantised(gains[step] * states[step])) for step in sorted(states)
-        ]
-        chosen = [frames[place] for place in spread(len(frames), STAGES)]
-        stages = self._samples(
-            [f"step-{step:03}" for step, _, _ in chosen],
-            np.stack([x for _, _, x in chosen]),
-            [f"step {step} of {steps}" for step, _, _ in chosen],
-            [*[None] * (len(chosen) - 1), label],
-        )
-        notes = [f"noise level {level:.3f}" for _, level, _ in chosen]
-        return Film(label, steps, frames, [replace(one, note=note) for one, note in zip(stages, notes)])
-
-    def interpolation(self, t: int, points: int) -> Interpolation:
-        """Between two speakers of one digit, mixed at step ``t``; the seed draws all three.
+    def interpolation(self, t: int, points: int) -> dict[str, Any]:
+        """Between two speakers of one digit, mixed at step ``t``; the seed draws all three: ``samples``, the two
+        recordings at both ends, with ``label``, ``t``, noise ``level`` and ``steps``.
 
         Raises: DiffvocError where no digit has two speakers, or for a step that the schedule does not have.
         """
@@ -220,13 +150,17 @@ class SampleMaker:
         made = self.model.interpolate(a, b, t, points, seed=self.seed, label=label)
         names = [f"between-{number:02}" for number in range(points)]
         titles = [f"{round(100 * number / (points - 1))}\xa0%" for number in range(points)]
-        steps = self.model.schedule_from(level).num_steps
-        return Interpolation(
-            label, t, level, steps, (first, last), self._samples(names, made, titles, [label] * points)
-        )
+        samples = [first, *self._samples(names, made, titles, [label] * points), last]
+        return {
+            "label": label,
+            "t": t,
+            "level": level,
+            "steps": self.model.schedule_from(level).num_steps,
+            "samples": samples,
+        }
 
-    def denoised(self, noise: float) -> Denoised:
-        """Recordings of different speakers with noise, denoised in one step and in many, and their SI-SDR.
+    def denoised(self, noise: float) -> dict[str, Any]:
+        """``rows`` of clean, noisy, denoised in one step and in ``steps``, of recordings of different speakers.
 
         Noisy sounds are clipped to full scale first, as in a file.
 
@@ -236,7 +170,6 @@ class SampleMaker:
         steps = self.model.schedule_from(level).num_steps
         clean = [self._recording(index, "clean") for index in self._of_different_speakers(DENOISED)]
         target = torch.from_numpy(np.stack([one.samples for one in clean]))
-        asked = [one.asked for one in clean]
         noisy = quantised(add_white_noise(target, [""] * len(clean), noise, relative=False, seed=self.seed).noisy)
         given = torch.from_numpy(noisy)
         versions = {
@@ -244,19 +177,21 @@ class SampleMaker:
             "one": ("1 step", self.model.denoise(given, noise=noise, steps=1)),
             "many": (f"{steps} step{'s' if steps > 1 else ''}", self.model.denoise(given, noise=noise, seed=self.seed)),
         }
-        rows = [[replace(one, note="clean: SI-SDR has no limit")] for one in clean]
+        rows = [[one] for one in clean]
         for version, (title, sounds) in versions.items():
             names = [one.name.replace("clean", version) for one in clean]
-            made = self._samples(names, sounds, [title] * len(clean), asked)
+            made = self._samples(names, sounds, [title] * len(clean), [one.asked for one in clean])
             ratios = si_sdr(torch.from_numpy(np.stack([one.samples for one in made])), target).tolist()
             for row, sample, ratio in zip(rows, made, ratios):
                 decibels = f"{ratio:.1f}".replace("-", "−")
                 row.append(replace(sample, note=f"SI-SDR {decibels} dB"))
-        return Denoised(noise, level, steps, rows)
+        return {"noise": noise, "level": level, "steps": steps, "rows": rows}
 
     def _of_different_speakers(self, count: int) -> list[int]:
         """Places of held-back clips, each of another speaker and, if possible, another digit."""
-        held, draw, digits, found = self.corpus.held, self._draw(5), set(), []
+        held, draw = self.corpus.held, self._draw(5)
+        digits: set[int] = set()
+        found: list[int] = []
         for speaker in draw.permutation(sorted(set(held.speakers)))[:count].tolist():
             own = self._held(speaker=speaker)
             found.append(int(draw.choice([i for i in own if int(held.labels[i]) not in digits] or own)))

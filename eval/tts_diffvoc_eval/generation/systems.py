@@ -7,11 +7,11 @@ returns waveforms [count, T]; the file may have LABEL, FAMILY, TRAINING and SAMP
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,10 @@ def load_all(
     """
     found: dict[str, GeneratorSystem] = {}
     for spec in specs:
-        folder = Path(spec).expanduser()
         if re.fullmatch(r".+\.py:\w+", spec):
             systems = [from_file(spec)]
-        elif baselines.is_saved(folder):
-            systems = [from_baseline(folder, device)]
+        elif baselines.is_saved(Path(spec).expanduser()):
+            systems = [from_baseline(Path(spec).expanduser(), device)]
         else:
             systems = from_generator(spec, labels, device, choices or {})
         for one in systems:
@@ -93,16 +92,15 @@ def from_file(spec: str) -> GeneratorSystem:
     module, call = functions.load(spec, "makes waveforms of (count, seed)")
     path, _, function = spec.rpartition(":")
     labelled = "labels" in inspect.signature(call).parameters
-    stem = Path(path).stem
     return GeneratorSystem(
-        safe(f"{stem}-{function}"),
-        getattr(module, "LABEL", f"{stem}:{function}"),
+        safe(f"{Path(path).stem}-{function}"),
+        getattr(module, "LABEL", f"{Path(path).stem}:{function}"),
         getattr(module, "FAMILY", "own"),
         lambda count, seed, labels: call(count, seed, **({"labels": labels} if labelled else {})),
         labelled,
         getattr(module, "SAMPLE_RATE", None),
         getattr(module, "TRAINING", "not said"),
-        digest=hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest(),
+        digest=digest(Path(path).expanduser()),
     )
 
 
@@ -126,7 +124,7 @@ def from_generator(
 ) -> list[GeneratorSystem]:
     """A generator of this package in every combination of ``choices``; guidance only where it has labels.
 
-    Raises: DiffvocError for an unknown name, or a generator with other labels than the corpus.
+    Raises: DiffvocError for an unknown name, a bad option, or a generator with other labels than the corpus.
     """
     name = generators.parse(spec)[0]
     folder = generators.resolve(name)
@@ -136,7 +134,7 @@ def from_generator(
             f"{spec} has the labels {', '.join(model.labels)}; the corpus has {', '.join(labels)}. Choose another."
         )
     base = "-".join([folder_name(name, folder), *filter(None, spec.partition("?")[2].split("&"))])
-    training, weights = naming.card(folder).get("training", "see its model card"), digest(folder / naming.WEIGHTS)
+    training = naming.card(folder).get("training", "see its model card")
     found = []
     for options in combinations(model, choices):
         steps, sampler, guidance = options["steps"], options["sampler"], options.get("guidance")
@@ -145,9 +143,7 @@ def from_generator(
             safe(f"{base}-{steps}-{sampler}" + ("" if guidance is None else f"-g{guidance:g}")),
             label + ("" if guidance is None else f", guidance {guidance:g}"),
             "diffusion",
-            lambda count, seed, labels, options=options: model.generate(
-                count, label=labels if model.labels else None, seed=seed, **options
-            ),
+            partial(generate, model, options),
             bool(model.labels),
             model.sample_rate,
             training,
@@ -155,10 +151,14 @@ def from_generator(
             steps,
             sampler,
             guidance,
-            weights,
+            digest(folder / naming.WEIGHTS),
         )
         found.append(system)
     return found
+
+
+def generate(model: Generator, options: dict[str, Any], count: int, seed: int, labels: list[int] | None) -> Any:
+    return model.generate(count, label=labels if model.labels else None, seed=seed, **options)
 
 
 def combinations(model: Generator, choices: dict[str, Sequence[Any]]) -> list[dict[str, Any]]:

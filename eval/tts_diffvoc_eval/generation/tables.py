@@ -21,8 +21,8 @@ NOTES = (
     "The training set's row is a sample of it against the rest of it, and stands for what a perfect generator would "
     "get; the held-back set's is of clips that neither the generators nor the classifier have heard.",
 )
-# Of each metric: its heading and decimals.
-METRICS = {
+# Of each value: its heading and decimals.
+HEADINGS = {
     "fid": ("FID ↓", 3),
     "is": ("IS ↑", 2),
     "mis": ("mIS ↑", 1),
@@ -30,12 +30,9 @@ METRICS = {
     "ndb": ("NDB/K ↓", 2),
     "accuracy": ("accuracy ↑", 3),
     "fid_class": ("FID per class, mean ± deviation ↓", 3),
-}
-DENOISING = {
     "before": ("SI-SDR before, dB ↑", 2),
     "gain": ("SI-SDR gain, dB ↑", 2),
     "after": ("SI-SDR, dB ↑", 2),
-    "accuracy": ("accuracy ↑", 3),
 }
 
 
@@ -66,33 +63,35 @@ def _row(name: str, facts: dict[str, Any], found: list[dict[str, Any]]) -> dict[
 
 def estimate_of(values: dict[str, float | None]) -> Estimate:
     """What a record holds; JSON has null for a value without bounds."""
-    return Estimate(*(math.nan if values.get(name) is None else float(values[name] or 0) for name in Estimate._fields))
+    return Estimate(*(math.nan if (value := values.get(name)) is None else float(value) for name in Estimate._fields))
 
 
-def cell(values: dict[str, dict[str, float | None]], key: str, decimals: int) -> str:
-    """ "1.23 [1.20, 1.26]", or what of it there is."""
-    found = estimate_of(values.get(key, {}))
-    if math.isnan(found.value):
-        return NONE
-    text = f"{found.value:.{decimals}f}"
-    if f"{key}_deviation" in values:
-        text += f" ± {values[f'{key}_deviation']['value']:.{decimals}f}"
-    return text if math.isnan(found.low) else f"{text} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+def cells(row: dict[str, Any], keys: list[str]) -> dict[str, str]:
+    """ "1.23 [1.20, 1.26]", or what of it there is, by heading."""
+    found = {}
+    for key in keys:
+        heading, decimals = HEADINGS[key]
+        value, low, high = estimate_of(row["values"].get(key, {}))
+        text = NONE if math.isnan(value) else f"{value:.{decimals}f}"
+        if f"{key}_deviation" in row["values"]:
+            text += f" ± {row['values'][f'{key}_deviation']['value']:.{decimals}f}"
+        found[heading] = text if math.isnan(low) else f"{text} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return found
 
 
 def generation(found: list[dict[str, Any]]) -> pd.DataFrame:
     """DiffWave's table 3."""
-    lines = []
-    for row in found:
-        line = {"system": row["label"] + (" (untrained)" if row.get("training") == "untrained" else "")}
-        line |= {
-            METRICS[key][0]: cell(row["values"], key, METRICS[key][1]) for key in ("fid", "is", "mis", "am", "ndb")
+    return pd.DataFrame(
+        {
+            "system": row["label"] + (" (untrained)" if row.get("training") == "untrained" else ""),
+            **cells(row, ["fid", "is", "mis", "am", "ndb"]),
+            "clips": clips(row),
+            "against": row["against"] or NONE,
+            "parameters": NONE if row.get("parameters") is None else f"{row['parameters']:,}",
+            "s per clip": NONE if row["seconds_per_clip"] is None else f"{row['seconds_per_clip']:.3g}",
         }
-        line |= {"clips": clips(row), "against": row["against"] or NONE}
-        line["parameters"] = NONE if row.get("parameters") is None else f"{row['parameters']:,}"
-        line["s per clip"] = NONE if row["seconds_per_clip"] is None else f"{row['seconds_per_clip']:.3g}"
-        lines.append(line)
-    return pd.DataFrame(lines)
+        for row in found
+    )
 
 
 def generation_by_label(found: list[dict[str, Any]]) -> pd.DataFrame:
@@ -100,13 +99,8 @@ def generation_by_label(found: list[dict[str, Any]]) -> pd.DataFrame:
     labelled = [row for row in found if "accuracy" in row["values"]]
     if all(row["family"] == "data" for row in labelled):
         return pd.DataFrame()
-    keys = ("accuracy", "fid_class", "is", "mis")
     return pd.DataFrame(
-        {
-            "system": row["label"],
-            **{METRICS[k][0]: cell(row["values"], k, METRICS[k][1]) for k in keys},
-            "clips": clips(row),
-        }
+        {"system": row["label"], **cells(row, ["accuracy", "fid_class", "is", "mis"]), "clips": clips(row)}
         for row in labelled
     )
 
@@ -114,15 +108,8 @@ def generation_by_label(found: list[dict[str, Any]]) -> pd.DataFrame:
 def denoising(found: list[dict[str, Any]]) -> pd.DataFrame:
     """DiffWave's section 5.4, of the rows of ``denoising.json``."""
     keys = list(dict.fromkeys(key for row in found for key in row["values"]))
-    headings = {key: DENOISING.get(key, (key.replace("_", " "), 2)) for key in keys}
     return pd.DataFrame(
-        {
-            "method": row["label"],
-            "noise": row["noise"],
-            "clips": str(row["clips"]),
-            **{heading: cell(row["values"], key, decimals) for key, (heading, decimals) in headings.items()},
-        }
-        for row in found
+        {"method": row["label"], "noise": row["noise"], "clips": str(row["clips"]), **cells(row, keys)} for row in found
     )
 
 
@@ -171,11 +158,9 @@ def summary(manifest: dict[str, Any], found: list[dict[str, Any]]) -> str:
 
 def write_csv(path: Path, found: list[dict[str, Any]], drop: tuple[str, ...] = ()) -> None:
     """One line a row, each value with its bounds in columns of their own."""
+    ends = {"value": "", "low": "_low", "high": "_high"}
     lines = []
     for row in found:
-        flat = {f"{key}{end}": one[part] for key, one in row["values"].items() for part, end in ENDS.items()}
+        flat = {f"{key}{end}": one[part] for key, one in row["values"].items() for part, end in ends.items()}
         lines.append({**{k: v for k, v in row.items() if k not in ("values", *drop)}, **flat})
     pd.DataFrame(lines).to_csv(path, index=False, lineterminator="\n")
-
-
-ENDS = {"value": "", "low": "_low", "high": "_high"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +25,11 @@ class UnconditionalModel(nn.Module):
         what: a sentence for its card.
     """
 
-    kind: str
-    title: str
-    family: str
-    what: str
-    config_type: type
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    family: ClassVar[str]
+    what: ClassVar[str]
+    config_type: ClassVar[type]
 
     def __init__(self, config: Any, size: str = "small", training: str = "untrained") -> None:
         super().__init__()

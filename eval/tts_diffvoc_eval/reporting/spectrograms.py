@@ -18,10 +18,10 @@ RANGE = 80.0  # dB from black to white
 
 
 def levels(samples: torch.Tensor, rate: int) -> np.ndarray:
-    """Mel levels in dB [128, frames] of ``samples`` [T], up to half the sample rate."""
-    config = MelConfig(sample_rate=rate, n_fft=2048, win_length=1024, hop_length=256, n_mels=128, fmax=rate / 2)
-    shortest = config.n_fft // 2 + 1
-    padded = torch.nn.functional.pad(samples, (0, max(0, shortest - len(samples))))
+    """Mel levels in dB [128, frames] of ``samples`` [T], windows of 46 ms, up to half the sample rate."""
+    window = 4 * round(0.0116 * rate)
+    config = MelConfig(rate, 2 * window, window, window // 4, n_mels=128, fmax=rate / 2)
+    padded = torch.nn.functional.pad(samples, (0, max(0, window + 1 - len(samples))))
     return DECIBEL * log_mel(padded[None], config)[0].numpy()
 
 
