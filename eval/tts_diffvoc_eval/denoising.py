@@ -11,21 +11,149 @@ generator of spectra, its best linear estimate. Writes denoising.md, denoising.c
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 import tts_diffvoc
 from tts_diffvoc import generators
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.generator import Generator
 from tts_diffvoc_eval import provenance, records
 from tts_diffvoc_eval.generation import classifier as classifiers
-from tts_diffvoc_eval.generation import datasets, denoising, tables
+from tts_diffvoc_eval.generation import datasets, tables
+from tts_diffvoc_eval.generation.classifier import Classifier
+from tts_diffvoc_eval.generation.metrics import Estimate, accuracy
+from tts_diffvoc_eval.intervals import interval
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
-from tts_diffvoc_eval.unconditional import add_common, check_common, waveform_digest
+from tts_diffvoc_eval.unconditional import add_common, check_classifier, check_common, waveform_digest
+
+WINDOW = 256  # samples of a frame of spectral subtraction, 32 ms at 8 kHz
+FLOOR = 0.02  # of a bin's power that spectral subtraction leaves at least
+BATCH = 16
+
+
+# Noise, and its measure
+
+
+def add_white_noise(clean: Tensor, share: float, relative: bool, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """``clean`` [N, T] with Gaussian noise, clip i's from a seed of its own, and the deviations [N], float64.
+
+    Args:
+        share: deviation of the noise, of full scale; if ``relative``, of the clip's root mean square without digital
+            silence at its ends, so that all clips have one signal-to-noise ratio.
+
+    Raises: DiffvocError for a share that is not positive.
+    """
+    if not 0 < share < math.inf:
+        raise DiffvocError(f"noise of {share} was asked for; give a share above 0, 0.1 for 10 %.")
+    loudness = torch.stack([rms(clip) for clip in clean]) if relative else torch.ones(len(clean), dtype=torch.float64)
+    draws = [torch.Generator().manual_seed(seed * 1_000_003 + i) for i in range(len(clean))]
+    white = torch.stack([torch.randn(clean.shape[1], generator=one) for one in draws])
+    deviations = share * loudness
+    return clean + deviations[:, None].float() * white, deviations
+
+
+def rms(clip: Tensor) -> Tensor:
+    """Root mean square of ``clip`` [T] from its first sample that is not 0 to its last, float64; 0 for silence."""
+    sounding = clip.nonzero()
+    if not len(sounding):
+        return torch.zeros((), dtype=torch.float64)
+    return clip[int(sounding[0]) : int(sounding[-1]) + 1].double().square().mean().sqrt()
+
+
+def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
+    """Scale-invariant signal-to-distortion ratio [N] in dB (Le Roux et al. 2019, eq. 3), means removed."""
+    return scale_invariant_signal_distortion_ratio(estimate.double(), target.double(), zero_mean=True)
+
+
+def measure(
+    denoised: Tensor, noisy: Tensor, clean: Tensor, labels: Tensor, classifier: Classifier
+) -> dict[str, Estimate]:
+    """SI-SDR after denoising, its gain, and the classifier's accuracy, each with its interval over clips [N, T]."""
+    if not bool(torch.isfinite(denoised).all()):
+        raise DiffvocError("it made NaN or infinite samples.")
+    after, before = si_sdr(denoised, clean).numpy(), si_sdr(noisy, clean).numpy()
+    found = {"after": _mean(after)}
+    if denoised is not noisy:
+        found["gain"] = _mean(after - before)
+    p, _ = classifier.classify(denoised.clamp(-1, 1))
+    return {**found, "accuracy": accuracy(p, labels.numpy())}
+
+
+def _mean(values: np.ndarray) -> Estimate:
+    low, high = interval(values.tolist()) or (math.nan, math.nan)
+    return Estimate(float(np.mean(values)), low, high)
+
+
+# Methods
+
+
+class Method(NamedTuple):
+    """A way to remove noise: its name for files, its label for people, and what it makes of noisy clips [N, T] whose
+    noise has these deviations [N]."""
+
+    name: str
+    label: str
+    apply: Callable[[Tensor, Tensor], Tensor]
+
+
+def spectral_subtraction(noisy: Tensor, deviations: Tensor) -> Tensor:
+    """Each bin's power less the noise's expected power, phases kept (Boll 1979, with powers): [N, T]."""
+    window = torch.hann_window(WINDOW)
+    spectrum = torch.stft(noisy, WINDOW, WINDOW // 4, window=window, return_complex=True)
+    power = spectrum.abs().square()
+    expected = (deviations.float().square() * window.square().sum()).reshape(-1, 1, 1)
+    gain = ((power - expected) / power.clamp_min(1e-12)).clamp_min(FLOOR).sqrt()
+    return torch.istft(spectrum * gain, WINDOW, WINDOW // 4, window=window, length=noisy.shape[1])
+
+
+def linear(generator: Generator) -> Generator:
+    """A copy of a ``generator`` of spectra without its network's correction: the best linear estimate (Wiener's)."""
+    if not generator.config.hop:
+        raise DiffvocError(f"{generator.name} works on samples and has no linear estimate.")
+    copy = Generator(generator.config, f"{generator.name}-linear").to(generator.device).eval()
+    copy.deviation.copy_(generator.deviation)
+    return copy
+
+
+def diffusion(generator: Generator, steps: int, noise_known: bool, noisy: Tensor, deviations: Tensor) -> Tensor:
+    """Zero-shot denoising by ``generator`` (:meth:`Generator.denoise`), told the noise's deviation or not."""
+    size = BATCH if bool((deviations == deviations[0]).all()) else 1
+    parts = []
+    for first in range(0, len(noisy), size):
+        noise = float(deviations[first]) if noise_known else None
+        parts.append(generator.denoise(noisy[first : first + size], noise=noise, steps=steps, seed=first).cpu())
+    return torch.cat(parts)
+
+
+def methods(generator: Generator, steps: Sequence[int]) -> list[Method]:
+    """All that is compared."""
+    name = generator.name
+    found = [
+        Method("noisy", "noise left on", lambda noisy, deviations: noisy),
+        Method("spectral-subtraction", "spectral subtraction, noise known", spectral_subtraction),
+    ]
+    if generator.config.hop:
+        apply = partial(diffusion, linear(generator), 1, True)
+        found.append(Method(f"{name}-linear-1", "linear estimate, noise known", apply))
+    for count, known in [*((count, True) for count in steps), (min(steps), False)]:
+        said = f"{name}, {count} step{'s' if count != 1 else ''}, noise {'known' if known else 'estimated'}"
+        apply = partial(diffusion, generator, count, known)
+        found.append(Method(f"{name}-{count}" + "-estimated" * (not known), said, apply))
+    return found
+
+
+# The command
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -55,27 +183,27 @@ def run(options: argparse.Namespace) -> Path:
     check_common(options, {"count": 1})
     noises = [parse_noise(text) for text in options.noise]
     corpus = datasets.load(options.data)
-    folder = generators.resolve(generators.parse(options.model)[0])
     generator = tts_diffvoc.load_generator(options.model, options.device)
     if generator.sample_rate != corpus.sample_rate:
         raise DiffvocError(
             f"{generator.name} makes {generator.sample_rate:,} Hz, {corpus.name} has {corpus.sample_rate:,}."
         )
     classifier = classifiers.load(options.classifier, options.device)
-    usable = (classifier.sample_rate, classifier.length) == (corpus.sample_rate, corpus.length)
+    check_classifier(classifier, corpus)
     chosen = torch.linspace(0, len(corpus.held) - 1, min(options.count, len(corpus.held))).round().long()
-    names = [classifier.labels[number] for number in corpus.held.labels[chosen].tolist()]
+    clean, labels = corpus.held.waveforms[chosen], corpus.held.labels[chosen]
     rows: list[dict[str, Any]] = []
-    methods = denoising.methods(generator, options.steps)
-    with Progress("denoising", len(noises) * len(methods)) as bar:
+    compared = methods(generator, options.steps)
+    with Progress("denoising", len(noises) * len(compared)) as bar:
         for share, relative, description in noises:
-            data = denoising.add_white_noise(corpus.held.waveforms[chosen], names, share, relative, options.seed)
-            for method in methods:
-                found = denoising.measure(method, data, classifier if usable else None)
+            noisy, deviations = add_white_noise(clean, share, relative, options.seed)
+            for method in compared:
+                found = measure(method.apply(noisy, deviations), noisy, clean, labels, classifier)
                 values = {key: one._asdict() for key, one in found.items()}
-                row = {"name": method.name, "label": method.label, "noise": description, "clips": len(chosen)}
-                rows.append({**row, "values": values})
+                facts = {"name": method.name, "label": method.label, "noise": description, "clips": len(chosen)}
+                rows.append({**facts, "values": values})
                 bar.step(method.label)
+    weights = generators.resolve(generators.parse(options.model)[0]) / "model.safetensors"
     manifest = provenance.manifest(
         provenance.command_line("python eval/denoising.py", options.typed),
         options.device,
@@ -83,28 +211,19 @@ def run(options: argparse.Namespace) -> Path:
         [options.seed],
         corpus.sample_rate,
         {"held": waveform_digest(corpus.held)},
-        {generator.name: digest(folder / "model.safetensors")},
+        {generator.name: digest(weights)},
         {"corpus": corpus.name, "credit": corpus.credit, "clips": len(chosen), "noise": options.noise},
     )
     options.output.mkdir(parents=True, exist_ok=True)
     records.write(options.output, "denoising", {"manifest": manifest, "rows": rows})
-    (options.output / "denoising.md").write_text(page(manifest, rows), encoding="utf-8")
+    text = (
+        f"# Zero-shot denoising: {corpus.name}\n\n`{manifest['command']}`\n\n"
+        f"{len(chosen)} held-back clips ({corpus.credit}); in brackets 95 % intervals over clips. One step is the "
+        f"posterior mean, the estimate of least mean squared error.\n\n{tables.markdown(tables.denoising(rows))}\n"
+    )
+    (options.output / "denoising.md").write_text(text, encoding="utf-8")
     tables.write_csv(options.output / "denoising.csv", rows)
     return options.output
-
-
-def page(manifest: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """The text of ``denoising.md``."""
-    facts = manifest["options"]
-    return "\n\n".join(
-        [
-            f"# Zero-shot denoising: {facts['corpus']}",
-            f"`{manifest['command']}`",
-            f"{facts['clips']} held-back clips ({facts['credit']}); in brackets 95 % intervals over clips. One step is "
-            "the posterior mean, the estimate of least mean squared error.",
-            tables.markdown(tables.denoising(rows)) + "\n",
-        ]
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

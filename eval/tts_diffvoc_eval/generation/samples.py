@@ -15,9 +15,9 @@ import torch
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
+from tts_diffvoc_eval.denoising import add_white_noise, si_sdr
 from tts_diffvoc_eval.generation.classifier import Classifier
 from tts_diffvoc_eval.generation.datasets import DigitCorpus, fit
-from tts_diffvoc_eval.generation.denoising import add_white_noise, si_sdr
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 
 DENOISED = 4  # recordings with noise
@@ -170,7 +170,7 @@ class SampleMaker:
         steps = self.model.schedule_from(level).num_steps
         clean = [self._recording(index, "clean") for index in self._of_different_speakers(DENOISED)]
         target = torch.from_numpy(np.stack([one.samples for one in clean]))
-        noisy = quantised(add_white_noise(target, [""] * len(clean), noise, relative=False, seed=self.seed).noisy)
+        noisy = quantised(add_white_noise(target, noise, relative=False, seed=self.seed)[0])
         given = torch.from_numpy(noisy)
         versions = {
             "noisy": ("with noise", noisy),
