@@ -21,14 +21,13 @@ from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.base import AudioModel, parse_choice, parse_seed, parse_steps
 from tts_diffvoc.diffusion.objectives import (
     LABEL_DROPOUT,
-    Denoiser,
     DrawLevels,
     discrete_levels,
     draw_noise,
     drop_labels,
     noise_prediction_loss,
 )
-from tts_diffvoc.diffusion.process import q_sample
+from tts_diffvoc.diffusion.process import Denoiser, denoiser_from, q_sample
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
@@ -248,7 +247,7 @@ class Generator(AudioModel):
         )
 
     def denoiser(self, labels: Tensor | None = None, guidance: float = 0) -> Denoiser:
-        """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
+        """The function (x [B, T], noise_level [B]) -> x0 [B, T] that samplers see.
 
         A network on spectra is preconditioned with ``deviation`` (:mod:`tts_diffvoc.preconditioning`).
 
@@ -257,6 +256,15 @@ class Generator(AudioModel):
             guidance: weight w of classifier-free guidance, eps = (1 + w) eps(label) - w eps(no label), both from one
                 call of the network (Ho and Salimans 2022, equation 6).
         """
+        predict = self._prediction(labels, guidance)
+        if self.mdct is None or self.stft is None:
+            return denoiser_from(predict)
+        network = with_gains(predict) if self.config.gains else predict
+        # Guidance is linear, and the linear estimate the same with a label and without: so it guides eps as well.
+        return precondition(network, self.deviation.square().reshape(1, -1, 1), self.mdct, self.stft)
+
+    def _prediction(self, labels: Tensor | None, guidance: float = 0) -> Denoiser:
+        """What the network itself answers to (x, noise_level): the noise, or a correction of spectra."""
         if guidance and labels is None:
             raise DiffvocError(f"guidance={guidance} leads away from no label towards one; give {self.name} a label.")
         if guidance and labels is not None:
@@ -265,6 +273,7 @@ class Generator(AudioModel):
             conditioning = self.network.condition(labels=labels)
 
         def predict(x: Tensor, noise_level: Tensor) -> Tensor:
+            noise_level = noise_level.to(x.dtype)
             with self._mixed():
                 if not guidance:
                     return self.network(x, noise_level, conditioning).to(x.dtype)
@@ -272,12 +281,7 @@ class Generator(AudioModel):
             with_label, without = both.to(x.dtype).chunk(2)
             return (1 + guidance) * with_label - guidance * without
 
-        if self.mdct is None or self.stft is None:
-            return predict
-        power = self.deviation.square().reshape(1, -1, 1)
-        network: Denoiser = with_gains(predict) if self.config.gains else predict
-        # Guidance is linear, and the linear estimate the same with a label and without: so it guides eps as well.
-        return precondition(network, power, self.mdct, self.stft)
+        return predict
 
     def loss(
         self,
@@ -288,8 +292,8 @@ class Generator(AudioModel):
     ) -> Tensor:
         """Mean squared error of the predicted noise at discrete levels (Kong et al. 2021, algorithm 1), one scalar.
 
-        On spectra the errors are divided by what the best linear estimate leaves at that level, so that no level drowns
-        the others: 1 before training, and below is what the network has learnt.
+        On spectra it is the error of clean data, which is as much, divided by what the best linear estimate leaves at
+        that level, so that no level drowns the others: 1 before training, and below is what the network has learnt.
 
         Args:
             waveform: [B, T]; T is a multiple of the hop.
@@ -302,10 +306,10 @@ class Generator(AudioModel):
         indices = self.indices(labels, x0.shape[0])
         if labels is not None and indices is not None and self.training:
             indices = drop_labels(indices, self.network.no_label, LABEL_DROPOUT, seeds=seeds)
-        error = noise_prediction_loss(self.denoiser(indices), x0, noise_level, eps=eps)
-        if self.config.hop:
-            error = error / remaining_error(self.deviation.square(), noise_level)
-        return error.mean()
+        if not self.config.hop:
+            return noise_prediction_loss(self._prediction(indices), x0, noise_level, eps=eps).mean()
+        error = self.denoiser(indices)(q_sample(x0, noise_level, eps), noise_level) - x0
+        return (error.square().mean(1) / remaining_error(self.deviation.square(), noise_level)).mean()
 
     @torch.inference_mode()
     def generate(
@@ -400,7 +404,7 @@ class Generator(AudioModel):
 
         Returns: [B, T] in [-1, 1].
         """
-        waveform = self._checked(waveform)
+        waveform = self.check_waveform(waveform)
         if t is not None and noise is not None:
             raise DiffvocError(f"both t={t} and noise={noise} were given; each alone says where to begin.")
         if t is None and noise is None and len(waveform) > 1:
@@ -470,7 +474,7 @@ class Generator(AudioModel):
             same_noise: both ends get the same noise, so that mixtures hold as much noise as step t has. Two noises of
                 their own cancel in part: half and half is left with 0.71 of the deviation.
         """
-        a, b = self._checked(a), self._checked(b)
+        a, b = self.check_waveform(a), self.check_waveform(b)
         if a.shape != b.shape or len(a) != 1:
             raise DiffvocError(f"clips of shape {list(a.shape)} and {list(b.shape)} were given; give [T] both, alike.")
         if points < 2:
@@ -519,16 +523,6 @@ class Generator(AudioModel):
 
     def _name(self, index: int) -> Label:
         return None if index == self.network.no_label else index
-
-    def _checked(self, waveform: Tensor) -> Tensor:
-        """``waveform`` [B, T] or [T] as [B, T] on this device."""
-        waveform = waveform.to(self.device, torch.float32)
-        waveform = waveform.unsqueeze(0) if waveform.dim() == 1 else waveform
-        if waveform.dim() != 2 or not waveform.numel() or not bool(torch.isfinite(waveform).all()):
-            raise DiffvocError(
-                f"a waveform of shape {list(waveform.shape)} was given; give [B, T] without NaN, T at least 1."
-            )
-        return waveform
 
     def _padded(self, waveform: Tensor) -> Tensor:
         """``waveform`` [B, T] with T made a multiple of the hop; what is added is the end mirrored, its noise too."""

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.diffusion.objectives import Denoiser
+from tts_diffvoc.diffusion.process import Denoiser
 from tts_diffvoc.errors import DiffvocError
 
 # Of a bin, whose power is about 1 for what is seen on average.
@@ -102,7 +102,7 @@ class STFT(nn.Module):
 
 
 def precondition(network: Denoiser, power: Tensor, mdct: MDCT, stft: STFT) -> Denoiser:
-    """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
+    """The denoiser (x [B, T], noise_level [B]) -> x0 [B, T] of a network on spectra.
 
     What the network is shown is the linear estimate divided by r, and all of it by the deviation that is then left on
     average, so that its level depends neither on the data's spectrum nor on the noise.
@@ -121,8 +121,7 @@ def precondition(network: Denoiser, power: Tensor, mdct: MDCT, stft: STFT) -> De
         left = (level.square() * power / total).mean((1, 2), keepdim=True)
         shown = mdct.inverse(coefficients * (level * power.sqrt() / total / left.sqrt()))
         correction = mdct(stft.inverse(network(stft(shown), noise_level).to(x.dtype)))
-        x0 = linear + mdct.inverse(correction * (variance * power / total).sqrt())
-        return (x - level[:, 0] * x0) / variance[:, 0].sqrt()
+        return linear + mdct.inverse(correction * (variance * power / total).sqrt())
 
     return denoise
 
@@ -150,7 +149,7 @@ def with_gains(network: Denoiser) -> Denoiser:
 
 
 def remaining_error(power: Tensor, noise_level: Tensor) -> Tensor:
-    """The squared error a^2 r^2 / d^2 of the noise that the best linear estimate leaves, mean over ``power``, [B].
+    """The squared error s^2 r^2 / d^2 that the best linear estimate of clean data leaves, mean over ``power``, [B].
 
     Divided by it, no level's errors drown the others', and below 1 is what a network has learnt.
 
@@ -158,5 +157,5 @@ def remaining_error(power: Tensor, noise_level: Tensor) -> Tensor:
         power: r^2 of any shape.
         noise_level: [B].
     """
-    signal = noise_level.square().reshape(-1, 1) * power.reshape(1, -1)
-    return (signal / (signal + 1 - noise_level.square().reshape(-1, 1))).mean(1)
+    signal, power = noise_level.square().unsqueeze(1), power.reshape(1, -1)
+    return ((1 - signal) * power / (signal * power + 1 - signal)).mean(1)

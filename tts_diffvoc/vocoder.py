@@ -20,6 +20,7 @@ from tts_diffvoc.diffusion.objectives import (
     hierarchical_levels,
     noise_prediction_loss,
 )
+from tts_diffvoc.diffusion.process import Denoiser, NoisePredictor, denoiser_from
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
@@ -138,8 +139,12 @@ class Vocoder(MelVocoder):
         # Of the training loss; a benchmark of the two sets it.
         self.norm = "l2" if config.network == "diffwave" else "l1"
 
-    def denoiser(self, mel: Tensor, labels: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
-        """The function (x [B, T], noise_level [B]) -> eps [B, T] that samplers and losses see.
+    def denoiser(self, mel: Tensor, labels: Tensor | None = None) -> Denoiser:
+        """The function (x [B, T], noise_level [B]) -> x0 [B, T] that samplers see; as :meth:`noise_predictor`."""
+        return denoiser_from(self.noise_predictor(mel, labels))
+
+    def noise_predictor(self, mel: Tensor, labels: Tensor | None = None) -> NoisePredictor:
+        """The function (x [B, T], noise_level [B]) -> eps [B, T] that the network is, for one mel.
 
         A DiffWave takes its fast path on a CPU, for inference or for training.
 
@@ -156,7 +161,7 @@ class Vocoder(MelVocoder):
 
         def predict(x: Tensor, noise_level: Tensor) -> Tensor:
             with self._mixed():
-                return network(x, noise_level, conditioning).to(x.dtype)
+                return network(x, noise_level.to(x.dtype), conditioning).to(x.dtype)
 
         return predict
 
@@ -189,8 +194,8 @@ class Vocoder(MelVocoder):
             labels = labels.to(self.device)
             if self.training:
                 labels = drop_labels(labels, self.config.speakers, LABEL_DROPOUT, generator, seeds)
-        denoiser = self.denoiser(mel, labels)
-        return noise_prediction_loss(denoiser, waveform, noise_level, norm=self.norm, eps=eps).mean()
+        predict = self.noise_predictor(mel, labels)
+        return noise_prediction_loss(predict, waveform, noise_level, norm=self.norm, eps=eps).mean()
 
     def inference_schedule(self, steps: int) -> NoiseSchedule:
         """The schedule that ``generate`` walks in ``steps`` network evaluations, a tuned one if there is one."""

@@ -24,7 +24,7 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
 from tts_diffvoc.diffusion.objectives import discrete_levels, noise_prediction_loss
-from tts_diffvoc.diffusion.process import q_sample, score_from_eps
+from tts_diffvoc.diffusion.process import denoiser_from, q_sample, score_from_x0
 from tts_diffvoc.diffusion.samplers import ddim, ddpm, langevin
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 
@@ -44,7 +44,7 @@ def swiss_roll(count: int, generator: torch.Generator) -> Tensor:
     return (roll + 0.3 * torch.randn(count, 2, generator=generator)) / 6.8
 
 
-class Denoiser(nn.Module):
+class Network(nn.Module):
     """eps(x [B, 2], noise_level [B]) -> [B, 2]: three dense layers, told the level by sines of its half-log-SNR."""
 
     def __init__(self, width: int = 128, waves: int = 8) -> None:
@@ -61,13 +61,14 @@ class Denoiser(nn.Module):
         )
 
     def forward(self, x: Tensor, noise_level: Tensor) -> Tensor:
+        noise_level = noise_level.to(x.dtype)
         place = (noise_level / (1 - noise_level.square()).sqrt()).log().unsqueeze(1) * self.frequencies
         return self.layers(torch.cat([x, place.sin(), place.cos()], dim=1))
 
 
-def train(steps: int, generator: torch.Generator) -> Denoiser:
-    """A denoiser after ``steps`` batches of fresh points, by Adam with a rate that falls along a cosine."""
-    network = Denoiser()
+def train(steps: int, generator: torch.Generator) -> Network:
+    """A network after ``steps`` batches of fresh points, by Adam with a rate that falls along a cosine."""
+    network = Network()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1), 1e-5)
     for step in range(1, steps + 1):
@@ -96,7 +97,7 @@ def draw_points(axes: Axes, points: Tensor, title: str, colour: str) -> None:
     axes.set(xlim=(-2.4, 2.4), ylim=(-2.4, 2.4), xticks=(), yticks=(), aspect="equal")
 
 
-def draw_score(axes: Axes, network: Denoiser, level: float, data: Tensor, generator: torch.Generator) -> None:
+def draw_score(axes: Axes, network: Network, level: float, data: Tensor, generator: torch.Generator) -> None:
     """The direction of the learnt score at one level, longer where it is stronger, over the data noised so."""
     sigma = math.sqrt(1 - level * level)
     levels = torch.full((len(data),), level)
@@ -106,13 +107,13 @@ def draw_score(axes: Axes, network: Denoiser, level: float, data: Tensor, genera
     grid = torch.cartesian_prod(side, side)
     same = torch.full((len(grid),), level)
     with torch.no_grad():
-        score = score_from_eps(network(grid, same), same)
+        score = score_from_x0(grid, same, denoiser_from(network)(grid, same))
     size = score.norm(dim=1, keepdim=True).clamp_min(1e-9)
     arrows = score / size * (size * sigma).clamp_max(3).sqrt()
     axes.quiver(*grid.T.numpy(), *arrows.T.numpy(), color=GREY, scale=36, width=0.004, headwidth=4)
 
 
-def plot(network: Denoiser, data: Tensor, found: dict[str, Tensor], path: Path, generator: torch.Generator) -> None:
+def plot(network: Network, data: Tensor, found: dict[str, Tensor], path: Path, generator: torch.Generator) -> None:
     """Data and the score at two levels above, the samples of each way below."""
     figure, axes = plt.subplots(2, 3, figsize=(9, 6.3), layout="constrained")
     draw_points(axes[0, 0], data, "data", BLUE)
@@ -135,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     data, fresh = swiss_roll(COUNT, generator), swiss_roll(COUNT, generator)
     noise = torch.randn(COUNT, 2, generator=generator)
     with torch.no_grad():
-        found = {name: way(network, noise, SCHEDULE, generator=generator) for name, way in WAYS.items()}
+        found = {name: way(denoiser_from(network), noise, SCHEDULE, generator=generator) for name, way in WAYS.items()}
     print("sliced Wasserstein distance from the data:")
     for name, points in {**found, "other data": fresh, "noise": noise}.items():
         print(f"  {name}: {sliced_wasserstein(points, data):.4f}")

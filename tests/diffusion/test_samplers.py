@@ -28,19 +28,19 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def gaussian_denoiser(mean, covariance):
-    """The best noise predictor of N(mean, covariance): eps = s C^-1 (x - a mean), C = a^2 covariance + s^2."""
+    """The best denoiser of N(mean, covariance): x0 = mean + a Q C^-1 (x - a mean), C = a^2 Q + s^2, Q covariance."""
 
     def denoise(x, noise_level):
         a = float(noise_level[0])
         s = math.sqrt(1 - a * a)
         total = a * a * covariance + s * s * torch.eye(len(mean))
-        return s * torch.linalg.solve(total, (x - a * mean).T).T
+        return mean + a * (covariance @ torch.linalg.solve(total, (x - a * mean).T)).T
 
     return denoise
 
 
 def points_denoiser(points, spread, weights=None):
-    """The best noise predictor of a mixture of Gaussians of deviation ``spread`` at ``points`` [K, D]."""
+    """The best denoiser of a mixture of Gaussians of deviation ``spread`` at ``points`` [K, D]."""
     logits = torch.zeros(len(points)) if weights is None else weights.log()
 
     def denoise(x, noise_level):
@@ -48,7 +48,7 @@ def points_denoiser(points, spread, weights=None):
         variance = a * a * spread**2 + 1 - a * a
         distance = torch.cdist(x, a * points).square()
         responsibility = (logits - distance / (2 * variance)).softmax(dim=1)
-        return math.sqrt(1 - a * a) / variance * (x - a * responsibility @ points)
+        return a * spread**2 / variance * x + (1 - a * a) / variance * responsibility @ points
 
     return denoise
 

@@ -36,9 +36,9 @@ TRAININGS = {
 
 
 def denoise(x, noise_level):
-    """The best noise predictor of data N(0, VARIANCE)."""
+    """The best denoiser of data N(0, VARIANCE)."""
     a = noise_level.reshape(-1, 1).to(x)
-    return (1 - a * a).sqrt() * x / (a * a * VARIANCE + 1 - a * a)
+    return a * VARIANCE * x / (a * a * VARIANCE + 1 - a * a)
 
 
 def known_errors(levels):

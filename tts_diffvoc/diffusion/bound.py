@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tts_diffvoc.diffusion.objectives import Denoiser
-from tts_diffvoc.diffusion.process import q_sample, x0_from_eps
+from tts_diffvoc.diffusion.process import Denoiser, q_sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
@@ -95,7 +94,7 @@ def variational_bound(
     """Estimate the bound of -log p(waveform), where x0 = ``scale`` * waveform is what the network sees.
 
     Args:
-        denoiser: (x, noise_level [B]) -> eps of the shape of x.
+        denoiser: (x, noise_level [B]) -> x0 of the shape of x.
         x0: clean data [B, ...] in the network's units.
         schedule: the steps of the reverse process, T in all.
         bits: the waveform is discrete, 2^bits values from -1 on, as PCM has them; it is rounded to the nearest. The
@@ -139,8 +138,8 @@ def step_term(
 ) -> Tensor:
     """L_{t-1} [B], the divergence of q(x_{t-1} | x_t, x0) from p(x_{t-1} | x_t), for one noise.
 
-    Both are Gaussian, of variances beta_tilde_t and ``variance``. Their means differ by beta_t / (sqrt(alpha_t) s_t)
-    times the error of the predicted noise (Ho et al. 2020, equations 7, 8, 11 and 12).
+    Both are Gaussian, of variances beta_tilde_t and ``variance``. Their means differ by a_{t-1} beta_t / s_t^2 times
+    the error of the predicted x0 (Ho et al. 2020, equations 7 and 8).
 
     Args:
         step: t [B] from 2 to T.
@@ -148,13 +147,11 @@ def step_term(
     """
     clean_variance = 1 - schedule.alphas_cumprod[step - 2]
     noisy_variance = 1 - schedule.alphas_cumprod[step - 1]
-    alpha = schedule.alphas[step - 1]
-    beta = 1 - alpha
+    beta = 1 - schedule.alphas[step - 1]
     posterior = clean_variance / noisy_variance * beta
     chosen = posterior if variance == "beta_tilde" else beta
-    predicted = _predict(denoiser, x0, schedule.noise_levels[step - 1], eps)[1]
-    error = (predicted - eps.double()).flatten(1).square().sum(1).cpu()
-    apart = beta.square() / (alpha * noisy_variance) * error
+    error = (_denoise(denoiser, x0, schedule.noise_levels[step - 1], eps) - x0).flatten(1).square().sum(1).cpu()
+    apart = (schedule.noise_levels[step - 2] * beta / noisy_variance).square() * error
     ratio = posterior / chosen
     return 0.5 * (x0[0].numel() * (ratio - 1 - ratio.log()) + apart / chosen)
 
@@ -174,9 +171,7 @@ def decoder_term(
     of x0 in each dimension; a discrete one's bins are 2 / 2^bits wide before scaling. See :func:`variational_bound`.
     """
     deviation = math.sqrt(schedule.betas[0] if variance is None else variance)
-    level = schedule.noise_levels[:1].expand(len(x0))
-    x, predicted = _predict(denoiser, x0, level, eps)
-    mean = x0_from_eps(x, level.to(x.device), predicted)
+    mean = _denoise(denoiser, x0, schedule.noise_levels[:1].expand(len(x0)), eps)
     if bits is None:
         off = (x0.double() - mean) / deviation
         log_p = -0.5 * off.square() - math.log(deviation * math.sqrt(2 * math.pi)) + math.log(scale)
@@ -193,9 +188,8 @@ def fitted_variance(
 
     The mean squared error of what the denoiser sees in x_1. To be measured on other data than the bound's.
     """
-    level = schedule.noise_levels[:1].expand(len(x0))
-    x, predicted = _predict(denoiser, x0, level, _noise(x0, generator))
-    return float((x0_from_eps(x, level.to(x.device), predicted) - x0).square().mean())
+    mean = _denoise(denoiser, x0, schedule.noise_levels[:1].expand(len(x0)), _noise(x0, generator))
+    return float((mean - x0).square().mean())
 
 
 def quantise(waveform: Tensor, bits: int) -> Tensor:
@@ -223,13 +217,13 @@ def discretised_log_prob(waveform: Tensor, mean: Tensor, deviation: float, bits:
     return log_high + torch.log(-torch.expm1(torch.special.log_ndtr(low) - log_high))
 
 
-def _predict(denoiser: Denoiser, x0: Tensor, level: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-    """x_t and the noise that the denoiser sees in it, float64; float32 would blur s_t of the cleanest levels."""
-    x = q_sample(x0.double(), level.to(x0.device), eps.double())
-    predicted = denoiser(x.to(x0.dtype), level.to(x0))
+def _denoise(denoiser: Denoiser, x0: Tensor, level: Tensor, eps: Tensor) -> Tensor:
+    """The clean data that the denoiser sees in x_t, float64 as x_t is: float32 blurs s_t of the cleanest levels."""
+    level = level.to(x0.device)
+    predicted = denoiser(q_sample(x0.double(), level, eps.double()).to(x0.dtype), level)
     if predicted.shape != x0.shape:
         raise DiffvocError(f"the denoiser made {list(predicted.shape)} of {list(x0.shape)}; the shapes must be equal.")
-    return x, predicted.double()
+    return predicted.double()
 
 
 def _shares(terms: int, wanted: int | None) -> list[tuple[int, int]]:

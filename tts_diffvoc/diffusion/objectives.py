@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tts_diffvoc.diffusion.process import q_sample
+from tts_diffvoc.diffusion.process import NoisePredictor, q_sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
 # Share of training rows that go without their label (Ho and Salimans 2022 compare 0.1, 0.2 and 0.5).
 LABEL_DROPOUT = 0.1
 DrawLevels = Callable[[NoiseSchedule, int, torch.Generator | None], Tensor]
@@ -65,31 +64,27 @@ def focused_levels(centre: float, spread: float, share: float = 0.75) -> DrawLev
 
 
 def noise_prediction_loss(
-    denoiser: Denoiser,
+    predict_noise: NoisePredictor,
     x0: Tensor,
     noise_level: Tensor,
     generator: torch.Generator | None = None,
     norm: str = "l2",
-    limit: float | None = None,
     eps: Tensor | None = None,
 ) -> Tensor:
     """Mean error of the predicted noise, [B].
 
     Args:
-        denoiser: (x, noise_level [B]) -> eps of the shape of x.
+        predict_noise: (x, noise_level [B]) -> eps of the shape of x.
         x0: clean data [B, ...].
         noise_level: [B].
         norm: "l2", squared (Ho et al. 2020, equation 14), or "l1", absolute (Chen et al. 2021, section 3).
-        limit: errors beyond it, in deviations of the noise, count as this much and have no gradient.
         eps: the noise, of the shape of ``x0``; None draws it from ``generator``.
     """
     if norm not in ("l1", "l2"):
         raise DiffvocError(f"norm {norm!r} is unknown; use 'l1' or 'l2'.")
     if eps is None:
         eps = torch.randn(x0.shape, generator=generator).to(x0)
-    error = denoiser(q_sample(x0, noise_level, eps), noise_level) - eps
-    if limit is not None:
-        error = error.clamp(-limit, limit)
+    error = predict_noise(q_sample(x0, noise_level, eps), noise_level) - eps
     error = error.abs() if norm == "l1" else error.square()
     return error.flatten(1).mean(1)
 

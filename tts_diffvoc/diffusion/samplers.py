@@ -1,10 +1,10 @@
 """Samplers: from noise, or a noised start, to data.
 
 Each takes ``(denoiser, noise, schedule, *, generator, callback)`` and options of its own. ``denoiser(x, noise_level)``
-predicts the noise in ``x`` [B, ...] at ``noise_level`` [B]; ``noise`` is the state at the schedule's noisiest level;
-``callback(step, x, x0)`` is called after each step with the state and the estimate of clean data. With a = noise
-level and s = sqrt(1 - a^2), the index t is the level that a step starts from and u the cleaner one that it ends at;
-the last step ends at a = 1, s = 0.
+predicts the clean data x0 in ``x`` [B, ...] at ``noise_level`` [B], float64; ``noise`` is the state at the schedule's
+noisiest level; ``callback(step, x, x0)`` is called after each step with the state and the prediction. With a = noise
+level and s = sqrt(1 - a^2), the index t is the level that a step starts from and u the cleaner one that it ends at; the
+last step ends at a = 1, s = 0.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from tts_diffvoc.diffusion.process import Denoiser
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
 Callback = Callable[[int, Tensor, Tensor], None]
 
 
@@ -33,10 +33,8 @@ def _sigma(level: float) -> float:
     return math.sqrt(max(1 - level * level, 0.0))
 
 
-def _predict(denoiser: Denoiser, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """The noise that the denoiser sees in x, and the clean data that this implies."""
-    eps = denoiser(x, torch.full((x.shape[0],), level, device=x.device, dtype=torch.float64).to(x.dtype))
-    return eps, (x - _sigma(level) * eps) / level
+def _denoise(denoiser: Denoiser, x: Tensor, level: float) -> Tensor:
+    return denoiser(x, torch.full((x.shape[0],), level, device=x.device, dtype=torch.float64))
 
 
 def _randn(x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -55,7 +53,7 @@ def ddpm(
     variance: str = "beta_tilde",
     clip: float | None = None,
 ) -> Tensor:
-    """Ancestral sampling (Ho et al. 2020, algorithm 2 and equation 11).
+    """Ancestral sampling: the posterior q(x_u | x_t, x0) at the predicted x0 (Ho et al. 2020, equations 6 and 7).
 
     Args:
         variance: of the noise added in a step: "beta_tilde", (1 - a_u^2) / (1 - a_t^2) beta_t, right for data that
@@ -67,13 +65,12 @@ def ddpm(
         raise DiffvocError(f"variance {variance!r} is unknown; use 'beta_tilde' or 'beta'.")
     x = noise
     for step, a_t, a_u in _steps(schedule):
-        eps, x0 = _predict(denoiser, x, a_t)
-        alpha = (a_t / a_u) ** 2
-        beta = 1 - alpha
-        x = (x - beta / _sigma(a_t) * eps) / math.sqrt(alpha)
-        if a_u < 1:
-            share = (1 - a_u * a_u) / (1 - a_t * a_t) if variance == "beta_tilde" else 1.0
-            x = x + math.sqrt(share * beta) * _randn(x, generator)
+        x0 = _denoise(denoiser, x, a_t)
+        alpha, left_t, left_u = (a_t / a_u) ** 2, 1 - a_t * a_t, 1 - a_u * a_u
+        x = a_u * (1 - alpha) / left_t * x0 + math.sqrt(alpha) * left_u / left_t * x
+        if left_u > 0:
+            spread = (1 - alpha) * (left_u / left_t if variance == "beta_tilde" else 1.0)
+            x = x + math.sqrt(spread) * _randn(x, generator)
         if clip is not None:
             x = x.clamp(-clip, clip)
         if callback:
@@ -99,8 +96,9 @@ def ddim(
         raise DiffvocError(f"eta={eta} was given; it must lie between 0 and 1.")
     x = noise
     for step, a_t, a_u in _steps(schedule):
-        eps, x0 = _predict(denoiser, x, a_t)
+        x0 = _denoise(denoiser, x, a_t)
         s_t, s_u = _sigma(a_t), _sigma(a_u)
+        eps = (x - a_t * x0) / s_t
         spread = eta * s_u / s_t * math.sqrt(max(1 - (a_t / a_u) ** 2, 0.0))
         x = a_u * x0 + math.sqrt(max(s_u * s_u - spread * spread, 0.0)) * eps
         if spread > 0:
@@ -124,7 +122,7 @@ def dpm_solver_pp_2m(
     """
     x, previous, previous_span = noise, None, 0.0
     for step, a_t, a_u in _steps(schedule):
-        _, x0 = _predict(denoiser, x, a_t)
+        x0 = _denoise(denoiser, x, a_t)
         s_t, s_u = _sigma(a_t), _sigma(a_u)
         if s_u == 0:
             x = x0
@@ -154,9 +152,9 @@ def langevin(
 ) -> Tensor:
     """Annealed Langevin dynamics (Song and Ermon 2019, algorithm 1), ended by Tweedie's estimate of clean data.
 
-    In the variance-exploding view y = x / a has noise of deviation sigma = s / a and score -eps / sigma. At each
-    level y moves by (c2 sigma^2) score + c1 sqrt(2 c2) sigma z; with the defaults that is sigma^2 / 2 along the
-    score and sigma of fresh noise.
+    In the variance-exploding view y = x / a has noise of deviation sigma = s / a and the score (x0 - y) / sigma^2. At
+    each level y moves by (c2 sigma^2) score + c1 sqrt(2 c2) sigma z; with the defaults that is half of the way to x0,
+    and sigma of fresh noise.
 
     Args:
         steps_per_level: network evaluations at each level.
@@ -172,11 +170,11 @@ def langevin(
     for step, level in enumerate(reversed(levels)):
         sigma = _sigma(level) / level
         for _ in range(steps_per_level):
-            eps, x0 = _predict(denoiser, y * level, level)
-            y = y - c2 * sigma * eps + c1 * math.sqrt(2 * c2) * sigma * _randn(y, generator)
+            x0 = _denoise(denoiser, y * level, level)
+            y = y + c2 * (x0 - y) + c1 * math.sqrt(2 * c2) * sigma * _randn(y, generator)
         if callback:
             callback(step, y * level, x0)
-    return _predict(denoiser, y * levels[0], levels[0])[1]
+    return _denoise(denoiser, y * levels[0], levels[0])
 
 
 SAMPLERS: dict[str, Callable[..., Tensor]] = {

@@ -23,11 +23,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tts_diffvoc.diffusion.process import q_sample, x0_from_eps
+from tts_diffvoc.diffusion.process import Denoiser, q_sample
 from tts_diffvoc.diffusion.schedules import PUBLISHED_BETAS, WARN_ABOVE, NoiseSchedule, published_schedule
 from tts_diffvoc.errors import DiffvocError
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
 Objective = Callable[[NoiseSchedule], float]
 
 METHODS = ("grid", "dp", "both")
@@ -123,16 +122,15 @@ def denoising_errors(
     """Mean squared error of the clean data that ``denoiser`` sees at each level: float64 [T].
 
     Args:
-        denoiser: (x, noise_level [B]) -> eps of the shape of x.
+        denoiser: (x, noise_level [B]) -> x0 of the shape of x.
         x0: clean data [B, ...], of any deviation. All levels get the same noise.
         noise_levels: [T].
     """
     eps = torch.randn(x0.shape, generator=generator).to(x0)
     errors = []
     for value in noise_levels.tolist():
-        level = torch.full((x0.shape[0],), value, dtype=torch.float64, device=x0.device).to(x0.dtype)
-        x = q_sample(x0, level, eps)
-        errors.append((x0_from_eps(x, level, denoiser(x, level)) - x0).square().mean().double().cpu())
+        level = torch.full((x0.shape[0],), value, dtype=torch.float64, device=x0.device)
+        errors.append((denoiser(q_sample(x0, level, eps), level) - x0).square().mean().double().cpu())
     return torch.stack(errors)
 
 
