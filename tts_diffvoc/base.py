@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS
+from tts_diffvoc.audio import LOUDEST
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
 
@@ -54,6 +56,10 @@ def check_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         raise DiffvocError(f"there is no device {str(device)!r} here; give cpu, cuda or cuda:N.") from None
 
+
+# OpenMP's threads do not live on in a fork, where the next sum would wait for them without end.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -101,6 +107,21 @@ class AudioModel(nn.Module):
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise DiffvocError for options, each valid by itself, that this model cannot take."""
 
+    def check_waveform(self, waveform: Tensor) -> Tensor:
+        """``waveform`` [B, T] or [T] in [-1, 1] as [B, T], float32, on this device; a row a clip, so no channels.
+
+        Raises: DiffvocError for what is no tensor of floats, of another shape, empty, not finite or far too loud.
+        """
+        if not isinstance(waveform, Tensor) or not waveform.is_floating_point():
+            given = waveform.dtype if isinstance(waveform, Tensor) else type(waveform).__name__
+            raise DiffvocError(f"a waveform of {given} was given; give a tensor of floats in [-1, 1].")
+        if waveform.dim() not in (1, 2) or not waveform.numel():
+            raise DiffvocError(f"a waveform of shape {list(waveform.shape)} was given; give [B, T] or [T], not empty.")
+        peak = float(waveform.abs().max())
+        if not peak <= LOUDEST:
+            raise DiffvocError(f"a waveform with a peak of {peak:.3g} was given; samples must lie in [-1, 1].")
+        return waveform.reshape(-1, waveform.shape[-1]).to(self.device, torch.float32)
+
     def _option(self, name: str, given: Any, fallback: Any) -> Any:
         """What the caller gave, else this model's default; checked like the same option in text."""
         value = given if given is not None else self.defaults.get(name, fallback)
@@ -135,6 +156,4 @@ class MelVocoder(AudioModel):
 
     def mel(self, waveform: Tensor) -> Tensor:
         """Log-mel [B, M, T // hop + 1] of ``waveform`` [B, T] or [T] in [-1, 1], as this vocoder takes it."""
-        if waveform.dim() == 1:
-            waveform = waveform.unsqueeze(0)
-        return log_mel(waveform.to(self.device, torch.float32), self.config.mel)
+        return log_mel(self.check_waveform(waveform), self.config.mel)

@@ -48,8 +48,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield beside
         os.replace(beside, path)
-    except OSError as error:
-        raise Failure(f"{path} cannot be written ({reason(error)}); make room or give another place.") from None
+    except (OSError, RuntimeError) as error:
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save ends with one of its own
+        if not isinstance(cause, OSError):
+            raise
+        raise Failure(f"{path} cannot be written ({reason(cause)}); make room or give another place.") from None
     finally:
         if os.path.lexists(beside):
             os.unlink(beside)

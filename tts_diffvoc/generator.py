@@ -127,8 +127,9 @@ class GeneratorConfig(FromJson):
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> GeneratorConfig:
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
-        schedule = NoiseSchedule.from_dict(values.get("schedule"))
-        return super().from_dict({**values, "schedule": {"betas": schedule.betas}})
+        if "schedule" in values:
+            values = {**values, "schedule": {"betas": NoiseSchedule.from_dict(values["schedule"]).betas}}
+        return super().from_dict(values)
 
 
 def is_one(label: Any) -> bool:

@@ -24,6 +24,7 @@ from tts_diffvoc.audio import resample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.diffusion.search import METHODS, Trials, denoising_errors, search_schedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import log_mel
 from tts_diffvoc.training.corpus import Corpus, Recording
 from tts_diffvoc.training.crops import read_waveform
 from tts_diffvoc.vocoder import Vocoder, parse_steps
@@ -117,7 +118,8 @@ def log_mel_l1(vocoder: Vocoder) -> Measure:
     """The measure of the search: mean absolute difference of log-mels, in the unit of the vocoder's mel contract."""
 
     def measure(generated: Tensor, clean: Tensor, mel: Tensor) -> float:
-        return float((vocoder.mel(generated)[..., : mel.shape[-1]] - mel).abs().mean())
+        made = log_mel(generated, vocoder.mel_config)[..., : mel.shape[-1]]
+        return float((made - mel).abs().mean())
 
     return measure
 

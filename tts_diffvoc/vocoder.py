@@ -114,8 +114,9 @@ class VocoderConfig(FromJson):
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
         sizes = {name: config for name, (_, config) in NETWORKS.items()}
         check_part(values, "sizes", sizes, values.get("network"))
-        schedule = NoiseSchedule.from_dict(values.get("schedule"))
-        return super().from_dict({**values, "schedule": {"betas": schedule.betas}})
+        if "schedule" in values:
+            values = {**values, "schedule": {"betas": NoiseSchedule.from_dict(values["schedule"]).betas}}
+        return super().from_dict(values)
 
 
 class Vocoder(MelVocoder):

@@ -1,8 +1,12 @@
 """What is not finite, or no audio, never leaves: mels, weights, samples (kinds 1 and 9)."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from small_generators import random_generator
 from small_vocoders import CONFIGS, SPECTRAL, random_vocoder
 
 import tts_diffvoc
@@ -171,3 +176,50 @@ def test_what_inference_keeps_serves_training():
     waveform = torch.zeros(1, 2048).requires_grad_()
     log_mel(waveform, config).sum().backward()
     assert waveform.grad is not None
+
+
+FORKED = """
+import os, signal, sys, torch
+from small_vocoders import random_vocoder
+
+torch.set_num_threads(2)
+vocoder, mel = random_vocoder("spectral diffwave"), torch.full((1, 80, 100), -4.0)
+expected = vocoder.generate(mel, seed=1)
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit(0 if torch.allclose(vocoder.generate(mel, seed=1), expected, atol=1e-5) else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_fork_does_not_hang():
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "2"}
+    result = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True)
+    assert (result.stdout.strip(), result.returncode) == ("0", 0), result.stderr
+
+
+@pytest.mark.parametrize(
+    "waveform, says",
+    [
+        (np.zeros(9000), "ndarray"),
+        ([0.0] * 9000, "list"),
+        (torch.zeros(9000, dtype=torch.int16), "int16"),
+        (torch.zeros(9000, dtype=torch.complex64), "complex64"),
+        (torch.zeros(1, 2, 9000), r"\[1, 2, 9000\]"),
+        (torch.zeros(0), r"\[0\]"),
+        (torch.full((9000,), 3e4), "peak of 3e"),
+        (torch.full((9000,), torch.nan), "peak of nan"),
+    ],
+)
+def test_what_is_no_waveform(vocoder, waveform, says):
+    with pytest.raises(DiffvocError, match=says):
+        vocoder.mel(waveform)
+    with pytest.raises(DiffvocError, match=says):
+        random_generator("plain").denoise(waveform, t=3)
+
+
+def test_rows_are_clips():
+    waveform = torch.rand(2, 600) - 0.5
+    assert random_generator("plain").denoise(waveform, t=3, steps=1).shape == (2, 600)
+    assert random_generator("plain").denoise(waveform[0].double(), t=3, steps=1).shape == (1, 600)

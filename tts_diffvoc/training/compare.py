@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,8 +60,8 @@ def pesq_wb(reference: Tensor, degraded: Tensor, rate: int) -> float | None:
 
 
 def mean(scores: Sequence[ClipScore], field: str) -> float | None:
-    """The mean of one field over the clips that have it; None when none has."""
-    values = [value for score in scores if (value := getattr(score, field)) is not None]
+    """The mean of one field over the clips that have it, as a finite number; None when none has."""
+    values = [value for score in scores if (value := getattr(score, field)) is not None and math.isfinite(value)]
     return sum(values) / len(values) if values else None
 
 

@@ -117,13 +117,12 @@ class Loop:
         try:
             state = torch.load(path, map_location=self.config.device, weights_only=True)
             self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
         except Exception as error:  # a damaged file, or one of another model, raises many kinds
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
-            raise DiffvocError(f"{path} cannot be read ({reason}); delete it to begin again.") from None
-        self.average.load_state_dict(state["average"])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        self.step, self.seconds = state["step"], state["seconds"]
+            raise DiffvocError(f"{path} cannot be read ({type(error).__name__}); delete it to begin again.") from None
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
