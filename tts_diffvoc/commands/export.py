@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output", type=file_path, help="folder for a graph a part, or a name in .onnx for one graph, steps fixed"
     )
+    parser.add_argument("--int8", action="store_true", help="hold the denoiser of a spectral vocoder in bytes")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -22,5 +23,5 @@ def run(options: argparse.Namespace) -> None:
     from tts_diffvoc.checkpoint import load_vocoder
     from tts_diffvoc.onnx.export import export
 
-    for path in export(load_vocoder(options.vocoder), options.output):
+    for path in export(load_vocoder(options.vocoder), options.output, options.int8):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

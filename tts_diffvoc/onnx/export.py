@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,15 +31,17 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 OPSET = 18
+WEIGHTS = 2**28  # numbers in one weight, at most
 LEVELS = 8  # of the first steps of a spectral vocoder that are told apart
 
 
-def export(vocoder: AnyVocoder, output: str | Path) -> list[Path]:
+def export(vocoder: AnyVocoder, output: str | Path, int8: bool = False) -> list[Path]:
     """Write ``vocoder`` to ``output``; its defaults, from "NAME?steps=6&quality=best", become those of the export.
 
     Args:
         output: a folder for a graph a part, with config.json and README.md, whose host runs the sampler's loop; or a
             file that ends in .onnx for one graph of everything, in as many steps as the vocoder's default.
+        int8: hold the matrices of a spectral vocoder's denoiser in bytes, see :func:`to_int8`; for a folder.
 
     Returns: what was written.
     Raises: DiffvocError for a vocoder or sampler that is no loop of evaluations, for a place that cannot be written,
@@ -47,14 +50,19 @@ def export(vocoder: AnyVocoder, output: str | Path) -> list[Path]:
     output = Path(output)
     if not isinstance(vocoder, SpectralVocoder | Vocoder):
         raise DiffvocError(f"{vocoder.name} is a {vocoder.config.network}, which cannot be exported; give a diffusion.")
+    whole = output.suffix == ".onnx"
+    if int8 and (whole or isinstance(vocoder, Vocoder)):
+        raise DiffvocError(f"{output} cannot be in int8, which is for the folder of a spectral vocoder; leave it out.")
     _check_installed()
     settings = _settings(vocoder)
     traced = _traceable(vocoder)
-    if output.suffix == ".onnx":
+    if whole:
         check_writable(output)
         return [_write_whole(traced, settings, output)]
     make_folder(output)
     models = _parts(traced)
+    if int8:
+        models["denoise"] = to_int8(models["denoise"])
     settings["graphs"] = list(models)
     for name, model in models.items():
         _write(model, output / f"{name}.onnx")
@@ -63,11 +71,25 @@ def export(vocoder: AnyVocoder, output: str | Path) -> list[Path]:
     return [*(output / f"{name}.onnx" for name in models), output / "README.md", output / CONFIG]
 
 
-def plan(schedule: NoiseSchedule, sampler: str) -> list[list[float]]:
-    """A sampler that is linear in x, eps and fresh noise, as numbers: x <- keep x - remove eps + renew noise.
+def to_int8(denoiser: ModelProto) -> ModelProto:
+    """The graph of a spectral denoiser with its matrices in int8, a scale a column; activations are quantised as they
+    come (ONNX Runtime's dynamic quantisation). The transforms stay float32, and so does what is no matrix product."""
+    import onnx
+    from onnxruntime.quantization import quantize_dynamic
 
-    Returns: for each step, noisiest first, noise level, keep, remove and renew: of ancestral sampling (Ho et al. 2020,
-        equation 11) or of implicit sampling (Song, Meng and Ermon 2021, equation 12, eta 0).
+    exact = [node.name for node in denoiser.graph.node if any("transform" in name for name in node.input)]
+    with TemporaryDirectory() as folder, _quiet():
+        path = Path(folder, "denoise.onnx")
+        options = {"MatMulConstBOnly": True}
+        quantize_dynamic(denoiser, path, ["MatMul"], per_channel=True, nodes_to_exclude=exact, extra_options=options)
+        return onnx.load(path)
+
+
+def plan(schedule: NoiseSchedule, sampler: str) -> list[list[float]]:
+    """A sampler that is linear in x, x0 and fresh noise, as numbers: x <- keep x + take x0 + renew noise.
+
+    Returns: for each step, noisiest first, noise level, keep, take and renew: of ancestral sampling (Ho et al. 2020,
+        equation 7) or of implicit sampling (Song, Meng and Ermon 2021, equation 12, eta 0).
     Raises: DiffvocError for another sampler.
     """
     if sampler not in ("ddpm", "ddim"):
@@ -75,14 +97,15 @@ def plan(schedule: NoiseSchedule, sampler: str) -> list[list[float]]:
     levels = [1.0, *schedule.noise_levels.tolist()]
     steps = []
     for level, cleaner in zip(levels[:0:-1], levels[-2::-1]):
-        variance, left = 1 - level**2, 1 - cleaner**2
-        keep = cleaner / level
+        left, after = 1 - level**2, 1 - cleaner**2
         if sampler == "ddpm":
-            beta = 1 - keep**-2
-            remove, renew = keep * beta / math.sqrt(variance), math.sqrt(left / variance * beta)
+            alpha = (level / cleaner) ** 2
+            keep, renew = math.sqrt(alpha) * after / left, math.sqrt((1 - alpha) * after / left)
+            take = cleaner * (1 - alpha) / left
         else:
-            remove, renew = keep * math.sqrt(variance) - math.sqrt(left), 0.0
-        steps.append([level, keep, remove, renew])
+            keep, renew = math.sqrt(after / left), 0.0
+            take = cleaner - keep * level
+        steps.append([level, keep, take, renew])
     return steps
 
 
@@ -128,7 +151,7 @@ def _parts(vocoder: SpectralVocoder | Vocoder) -> dict[str, ModelProto]:
     """The graphs of a folder by name."""
     example = _Example(vocoder)
     if isinstance(vocoder, Vocoder):
-        return {"denoise": example.trace(graphs.Published(vocoder), ["x", "noise_level", "mel"], ["eps"])}
+        return {"denoise": example.trace(graphs.Published(vocoder), ["x", "noise_level", "mel"], ["x0"])}
     told = ["magnitude", "spectrum", "hidden"]
     return {
         "prior": example.trace(graphs.Prior(vocoder), ["mel", "noise"], ["x0", "z", *told]),
@@ -177,6 +200,8 @@ class _Example:
     def trace(self, part: nn.Module, inputs: list[str], outputs: list[str]) -> ModelProto:
         """The graph of ``part``, checked, without the tracer's notes on its own source files."""
         import onnx
+        from onnx_ir import to_proto
+        from onnxscript.optimizer import optimize
 
         shapes = [self.shapes[name] for name in inputs]
         given = tuple(torch.full([self.sizes.get(size, size) for size in shape], 0.5) for shape in shapes)
@@ -193,7 +218,8 @@ class _Example:
                 verbose=False,
             )
         assert program is not None
-        model = program.model_proto
+        # The exporter's own limits leave it to each run to transpose the larger weights.
+        model = to_proto(optimize(program.model, input_size_limit=WEIGHTS, output_size_limit=WEIGHTS))
         _strip(model.graph)
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -230,6 +256,7 @@ def _write(model: ModelProto, path: Path) -> None:
 def _check_installed() -> None:
     try:
         import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise DiffvocError(f"to export needs {error.name}; install it with pip install tts-diffvoc[onnx].") from None
@@ -243,12 +270,12 @@ for step in range(steps):
 waveform = decode(x0, magnitude)
 for _ in range(consistency):
     waveform = consistency(waveform, mel)
-waveform = clip(waveform, -1, 1)"""
+waveform = waveform / max(1, peak of each row)"""
 PUBLISHED_LOOP = """\
 x = noise()                                                # unit Gaussian
-for level, keep, remove, renew in plans[steps]:            # of config.json
-    x = keep * x - remove * denoise(x, level, mel) + renew * noise()
-waveform = clip(x, -1, 1)"""
+for level, keep, take, renew in plans[steps]:              # of config.json
+    x = keep * x + take * denoise(x, level, mel) + renew * noise()
+waveform = x / max(1, peak of each row)"""
 
 
 def _readme(name: str, settings: dict[str, Any], models: dict[str, ModelProto]) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
 from tts_diffvoc.diffusion.bridge import restart_levels, restarts
+from tts_diffvoc.diffusion.process import x0_from_eps
 from tts_diffvoc.spectral.magnitude import make_consistent
 from tts_diffvoc.spectral.source import Source
 from tts_diffvoc.spectral.transform import Transform
@@ -151,8 +152,7 @@ class WholeSpectral(nn.Module):
             levels = restart_levels(self.steps)
             x0 = restarts(lambda z, level: vocoder.denoise(z, level, conditions), z, levels, vocoder.degrade)
         waveform = vocoder.decode(x0, conditions.magnitude)
-        made = make_consistent(waveform, mel, vocoder.config.mel, vocoder.transform, self.consistency)
-        return made.clamp(-1.0, 1.0)
+        return _scaled(make_consistent(waveform, mel, vocoder.config.mel, vocoder.transform, self.consistency))
 
 
 class Published(nn.Module):
@@ -166,8 +166,12 @@ class Published(nn.Module):
         self.speaker = None if speaker is None else vocoder.speaker_number(speaker)
 
     def forward(self, x: Tensor, noise_level: Tensor, mel: Tensor) -> Tensor:
-        """x [B, F * hop] at ``noise_level`` [B], and log-mel [B, M, F], to the noise in x."""
-        return self.network(x, noise_level, self.condition(mel))
+        """x [B, F * hop] at ``noise_level`` [B], and log-mel [B, M, F], to the estimate x0 [B, F * hop]."""
+        return self.denoise(x, noise_level, self.condition(mel))
+
+    def denoise(self, x: Tensor, noise_level: Tensor, conditioning: Any) -> Tensor:
+        """The estimate x0."""
+        return x0_from_eps(x, noise_level, self.network(x, noise_level, conditioning))
 
     def condition(self, mel: Tensor) -> Any:
         """What depends on the mel, and on the speaker that was exported."""
@@ -186,12 +190,17 @@ class WholePublished(nn.Module):
         """Log-mel [B, M, F] and noise [B, F, hop * draws] to [B, F * hop]."""
         draws = noise.chunk(sum(1 for *_, renew in self.plan if renew) + 1, 2)
         conditioning, x = self.published.condition(mel), draws[0].flatten(1)
-        for step, (level, keep, remove, renew) in enumerate(self.plan, 1):
-            eps = self.published.network(x, mel.new_full((mel.shape[0],), level), conditioning)
-            x = keep * x - remove * eps
+        for step, (level, keep, take, renew) in enumerate(self.plan, 1):
+            x0 = self.published.denoise(x, mel.new_full((mel.shape[0],), level), conditioning)
+            x = keep * x + take * x0
             if renew:
                 x = x + renew * draws[step].flatten(1)
-        return x.clamp(-1.0, 1.0)
+        return _scaled(x)
+
+
+def _scaled(waveform: Tensor) -> Tensor:
+    """Each row of [B, T] whose peak is above 1 scaled to 1."""
+    return waveform / waveform.abs().amax(1, keepdim=True).clamp_min(1.0)
 
 
 def draws(vocoder: SpectralVocoder) -> list[int]:

@@ -6,6 +6,7 @@ Letters in shapes: B batch, T samples, F frames (T = F * hop), M mel bands.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import randbits
@@ -15,7 +16,7 @@ import numpy as np
 
 from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS
 from tts_diffvoc.diffusion.noise import FrameNoise
-from tts_diffvoc.errors import DiffvocError, shown
+from tts_diffvoc.errors import DiffvocError, Failure, shown
 
 FORMAT = "tts-diffvoc-onnx/1"
 CONFIG = "config.json"
@@ -66,6 +67,7 @@ class OnnxVocoder:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1], float32.
 
         Options are those of the vocoder that was exported, with its defaults; what a graph has fixed cannot be chosen.
+        A row whose peak is above 1 is scaled down to 1, with a warning. However long, a mel is made in one piece.
 
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
         """
@@ -83,16 +85,16 @@ class OnnxVocoder:
             waveform = self._walk(mel, noise, self._plan(steps))
         else:
             waveform = self._restart(mel, noise, **self._settle(options))
-        return np.clip(waveform, -1.0, 1.0)
+        return _scale_peaks(waveform, self.settings["name"])
 
     def _walk(self, mel: np.ndarray, noise: FrameNoise, plan: list[list[float]]) -> np.ndarray:
-        """From noise to data: each step keeps a share of x, takes a share of the noise out and puts fresh noise in."""
+        """From noise to data: each step keeps a share of x, takes one of the estimate and adds fresh noise."""
         frames, hop = mel.shape[2], self.settings["mel"]["hop_length"]
         x = noise.array(0, 0, frames, hop).reshape(len(mel), -1)
         for step, (level, *shares) in enumerate(plan, 1):
-            keep, remove, renew = np.array(shares, np.float32)
-            (eps,) = self._run("denoise", x=x, noise_level=np.full(len(mel), level, np.float32), mel=mel)
-            x = keep * x - remove * eps
+            keep, take, renew = np.array(shares, np.float32)
+            (x0,) = self._run("denoise", x=x, noise_level=np.full(len(mel), level, np.float32), mel=mel)
+            x = keep * x + take * x0
             if renew:
                 x += renew * noise.array(step, 0, frames, hop).reshape(x.shape)
         return x
@@ -176,6 +178,15 @@ def _opener(providers: Sequence[str], threads: int) -> Any:
             raise DiffvocError(f"{path} cannot be opened as a graph ({said}); export the vocoder again.") from None
 
     return open_graph
+
+
+def _scale_peaks(waveform: np.ndarray, name: str) -> np.ndarray:
+    peaks = np.abs(waveform).max(1, keepdims=True)
+    if not np.isfinite(peaks).all():
+        raise Failure(f"{name} made NaN or infinite samples; give another mel, other options or weights.")
+    if peaks.max() > 1:
+        warnings.warn(f"{name} made a peak of {peaks.max():.3g}, and the clip was scaled down to 1.", stacklevel=3)
+    return waveform / np.maximum(peaks, 1)
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
