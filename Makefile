@@ -16,7 +16,7 @@ test: $(VENV)/.tested
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
-	$(BIN)/mypy tts_diffvoc
+	$(BIN)/mypy tts_diffvoc eval
 	$(BIN)/lint-imports --no-cache
 
 install: $(VENV)/.installed

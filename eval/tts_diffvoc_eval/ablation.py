@@ -60,7 +60,7 @@ def ladder(vocoder: SpectralVocoder, steps: Sequence[int] = STEPS, seed: int = 0
     rungs: list[Rung] = []
     for consistency in (0, CONSISTENCY):
         after = f", consistency {consistency}" if consistency else ""
-        options = {"consistency": consistency, "seed": seed}
+        options: dict[str, Any] = {"consistency": consistency, "seed": seed}
         control = PRIOR + after
         rungs.append(Rung(control, None, partial(vocoder.generate, steps=0, **options)))
         for count in steps:
@@ -92,7 +92,7 @@ def score(rungs: Sequence[Rung], clips: Sequence[speech.Clip], rate: int) -> lis
     made, progress = [], Progress("clips", len(clips))
     for clip in clips:
         assert clip.samples is not None
-        waveforms = [(RECORDING, clip.samples, None)]
+        waveforms: list[tuple[str, Any, float | None]] = [(RECORDING, clip.samples, None)]
         for rung in rungs:
             begin = time.process_time()
             waveform = rung.make(clip.mel)[0].numpy()

@@ -81,7 +81,7 @@ def spread(samples: np.ndarray, sample_rate: int) -> dict[str, float | None]:
 
 
 def record(
-    system: str, clip: str, made: Mapping[int, np.ndarray | str], original: np.ndarray, sample_rate: int
+    system: str, clip: str, made: Mapping[int, np.ndarray | str], original: np.ndarray | None, sample_rate: int
 ) -> dict[str, Any]:
     """One line of ``diversity.jsonl``.
 
@@ -92,7 +92,7 @@ def record(
     samples = [one for one in made.values() if not isinstance(one, str)]
     if failed:
         return {**line, "error": "; ".join(failed)}
-    if system == "original":
+    if system == "original" and original is not None:
         samples = [original[:-1], original[1:]]
     if len(samples) < 2:
         raise DiffvocError(f"{system} has one sample of {clip}; diversity takes at least two seeds.")

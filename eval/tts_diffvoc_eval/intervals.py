@@ -52,7 +52,7 @@ def by_clip(records: pd.DataFrame, column: str) -> pd.DataFrame:
     return values.groupby([records["clip"], records["system"]], sort=False).mean().unstack("system")
 
 
-def interval(values: Sequence[float]) -> tuple[float, float] | None:
+def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float] | None:
     """(low, high) of the mean of one value a clip; NaN left out, None with fewer than two clips.
 
     Bias-corrected and accelerated bootstrap (Efron 1987, "Better bootstrap confidence intervals"). Its level is raised

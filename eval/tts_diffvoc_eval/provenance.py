@@ -8,7 +8,7 @@ import platform
 import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ def manifest(
     threads: int,
     seeds: Sequence[int],
     sample_rate: int,
-    clips: dict[str, str],
-    checkpoints: dict[str, str | None],
+    clips: Mapping[str, str | None],
+    checkpoints: Mapping[str, str | None],
     options: dict[str, Any],
 ) -> dict[str, Any]:
     """What ``manifest.json`` holds; only ``date`` and ``commit`` change when the same run is made again here."""

@@ -242,5 +242,13 @@ class Benchmark:
             progress.step(record["system"])
 
         mel = torch.cat([clip.mel for clip in self.clips], dim=-1)
-        how = {"device": config.device, "repeats": config.repeats, "cap": config.cap, "threads": config.threads}
-        speed.measure(calls, mel, settings, **how, write=write)
+        speed.measure(
+            calls,
+            mel,
+            settings,
+            device=config.device,
+            repeats=config.repeats,
+            cap=config.cap,
+            threads=config.threads,
+            write=write,
+        )

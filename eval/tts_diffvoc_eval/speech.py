@@ -58,7 +58,7 @@ def transcripts(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*.txt")):
         text = path.read_text(encoding="utf-8", errors="replace").strip()
         if path.name.endswith(".trans.txt"):
-            found.update(line.split(" ", 1) for line in text.splitlines() if " " in line)
+            found |= {name: said for name, _, said in (line.partition(" ") for line in text.splitlines()) if said}
         elif any(path.with_suffix(suffix).is_file() for suffix in (".wav", ".flac")):
             found[path.stem] = text
     return found

@@ -150,8 +150,8 @@ def griffin_lim(iterations: int = 60) -> System:
             )
         return waveform.clamp(-1, 1)
 
-    about = {"deterministic": False, "training": "not applicable"}
-    return System("griffin-lim", f"Griffin-Lim, {iterations} iterations", "signal", synthesise, **about)
+    label = f"Griffin-Lim, {iterations} iterations"
+    return System("griffin-lim", label, "signal", synthesise, deterministic=False, training="not applicable")
 
 
 # Vocoders of this package, and users' functions
@@ -161,8 +161,8 @@ def our_vocoder(spec: str, device: str, steps: Iterable[int] = (), samplers: Ite
     """A vocoder of this package: as ``spec`` says, and at each of ``steps`` by each of ``samplers``."""
     name, given = voices.parse(spec)
     vocoder = load_vocoder(name, device)
-    choices = {"steps": [*map(str, steps)], "sampler": [*samplers]}
-    choices = {key: values or [None] for key, values in choices.items() if key in vocoder.GENERATE_OPTIONS}
+    asked: dict[str, list[str | None]] = {"steps": [*map(str, steps)], "sampler": [*samplers]}
+    choices = {key: values or [None] for key, values in asked.items() if key in vocoder.GENERATE_OPTIONS}
     options = [given]
     for values in product(*choices.values()):
         changed = {key: value for key, value in zip(choices, values) if value is not None}

@@ -150,7 +150,8 @@ def measure(task: Task) -> dict[str, Any]:
         if teacher:
             utterance, sound = teacher[index]
             row |= compared(predicted(model.network, sentence.text), utterance)
-            scores = scored(*soundfile.read(sound, dtype="float32"), sentence.spoken)
+            samples, at = soundfile.read(sound, dtype="float32")
+            scores = scored(samples, at, sentence.spoken)
             row |= {f"teacher_{key}": value for key, value in scores.items()}
         if task.audio:
             soundfile.write(task.audio / f"{task.name}-{index:02d}.wav", sounds[-1], rate)

@@ -14,6 +14,7 @@ from TTS.vocoder import configs as coqui
 from tts_diffvoc.coqui.configs import published
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc_eval.mels import MEL
@@ -207,61 +208,37 @@ COQUI = {
 
 
 def _vocoder(
-    label: str, config: Any, small: Any, training: tuple[SizeConfig, SizeConfig], family: str, *short: str
+    label: str, network: str, small: Any, training: tuple[SizeConfig, SizeConfig], *short: str
 ) -> BaselineConfig:
     """A vocoder of this package; ``short``: published schedules of few steps to sample by."""
+    config: Any = published(network, MEL)
     schedules = [published_schedule(name) for name in short]
     inference = {"inference": {schedule.num_steps: schedule.betas for schedule in schedules}} if short else {}
-    networks = [{**one.to_dict(), **inference} for one in (config, replace(config, sizes=small))]
-    sizes = [replace(size, network=network) for size, network in zip(training, networks)]
-    return BaselineConfig(label, "vocoder", *sizes, None, family, deterministic=False, normalised=False)
-
-
-def _narrow_wavegrad(by: int) -> WaveGradConfig:
-    """WaveGrad's Base with channels divided by ``by``."""
-    base = published("wavegrad", MEL).sizes
-    return replace(
-        base,
-        channels=tuple(width // by for width in base.channels),
-        first_channels=base.first_channels // by,
-        down_channels=tuple(width // by for width in base.down_channels),
+    large, little = (
+        replace(size, network={**one.to_dict(), **inference})
+        for size, one in zip(training, (config, replace(config, sizes=small)))
     )
+    family = "diffusion" if short else "flow"
+    return BaselineConfig(label, "vocoder", large, little, None, family, deterministic=False, normalised=False)
 
 
-DIFFUSION = (
-    SizeConfig({}, 64, 16, 2e-4, ema_decay=0.999),
-    SizeConfig({}, 32, 4, 1e-3, ema_decay=0.998),
+SMALL_DIFFWAVE = DiffWaveConfig(residual_channels=32, residual_layers=20)
+SMALL_WAVEGRAD = WaveGradConfig(
+    (4, 4, 4, 2, 2), (128, 128, 64, 32, 32), first_channels=192, down_channels=(8, 32, 32, 64, 128), n_mels=80
 )
-FLOW = (
-    SizeConfig({}, 64, 16, 1e-4, ema_decay=0.999),
-    SizeConfig({}, 16, 4, 6e-4, ema_decay=0.995),
-)
+SMALL_WAVEGLOW = WaveGlowConfig(flows=6, early_every=3, layers=4, channels=96, upsample_window=512)
+DIFFUSION = SizeConfig({}, 64, 16, 2e-4, ema_decay=0.999), SizeConfig({}, 32, 4, 1e-3, ema_decay=0.998)
+FLOW = SizeConfig({}, 64, 16, 1e-4, ema_decay=0.999), SizeConfig({}, 16, 4, 6e-4, ema_decay=0.995)
 VOCODERS = {
-    "diffwave-waveform": _vocoder(
-        "DiffWave on waveforms",
-        published("diffwave", MEL),
-        replace(published("diffwave", MEL).sizes, residual_channels=32, residual_layers=20),
-        DIFFUSION,
-        "diffusion",
-        "diffwave-fast-6",
-    ),
+    "diffwave-waveform": _vocoder("DiffWave on waveforms", "diffwave", SMALL_DIFFWAVE, DIFFUSION, "diffwave-fast-6"),
     "wavegrad-waveform": _vocoder(
         "WaveGrad on waveforms",
-        published("wavegrad", MEL),
-        _narrow_wavegrad(4),
+        "wavegrad",
+        SMALL_WAVEGRAD,
         DIFFUSION,
-        "diffusion",
-        "wavegrad-6",
-        "wavegrad-25",
-        "wavegrad-50",
+        *("wavegrad-6", "wavegrad-25", "wavegrad-50"),
     ),
-    "waveglow": _vocoder(
-        "WaveGlow",
-        published("waveglow", MEL),
-        WaveGlowConfig(flows=6, early_every=3, layers=4, channels=96, upsample_window=512),
-        FLOW,
-        "flow",
-    ),
+    "waveglow": _vocoder("WaveGlow", "waveglow", SMALL_WAVEGLOW, FLOW),
 }
 BASELINES = {**VOCODERS, **COQUI}
 

@@ -155,7 +155,8 @@ def _mel(config: Path, values: dict[str, Any]) -> MelConfig:
     if stats is None:
         raise DiffvocError(f"{config} normalises mels with {stem}.npy, which is not there; put it beside config.json.")
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder) / f"{stem}.npz", **read_statistics(stats))
+        found = read_statistics(stats)
+        np.savez(Path(folder) / f"{stem}.npz", mel_mean=found["mel_mean"], mel_std=found["mel_std"])
         return mel_config(replace(settings, folder=Path(folder)))
 
 

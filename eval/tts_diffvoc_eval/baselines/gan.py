@@ -119,7 +119,7 @@ def make_discriminator(name: str, narrower: int = 1, **settings: Any) -> nn.Modu
     return discriminator
 
 
-def _narrower(layer: nn.Module, by: int) -> nn.Module:
+def _narrower(layer: Any, by: int) -> nn.Module:
     """A convolution with ``by`` times fewer channels; inputs and scores stay single."""
     inputs, outputs = (max(1, c // by) if c > 1 else 1 for c in (layer.in_channels, layer.out_channels))
     small = (nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Conv1d)(

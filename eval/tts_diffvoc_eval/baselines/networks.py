@@ -60,8 +60,15 @@ def build(name: str, size: str | None = None, device: str | torch.device = "cpu"
     size = size or baseline.usual
     network = generator(baseline.kind, baseline.size(size).network)
     mel = MelConfig(scale=1 / DEVIATION, shift=-MEAN / DEVIATION) if baseline.normalised else MEL
-    about = {"family": baseline.family, "deterministic": baseline.deterministic}
-    return as_system(network, mel, device, name=name, label=f"{baseline.label_of(size)} (untrained)", **about)
+    return as_system(
+        network,
+        mel,
+        device,
+        name=name,
+        label=f"{baseline.label_of(size)} (untrained)",
+        family=baseline.family,
+        deterministic=baseline.deterministic,
+    )
 
 
 def as_system(
@@ -117,7 +124,7 @@ def synthesise(network: nn.Module, target: MelConfig, fold: tuple[int, int] | No
     return waveform.clamp(-1, 1)
 
 
-def _forward(network: nn.Module, mel: Tensor, fold: tuple[int, int] | None, hop: int) -> Tensor:
+def _forward(network: Any, mel: Tensor, fold: tuple[int, int] | None, hop: int) -> Tensor:
     if isinstance(network, Wavernn):
         return wavernn.generate(network, mel, fold)
     # Coqui's `inference` repeats the outer frames, so that a clip's ends do not sound cut, and keeps the audio of

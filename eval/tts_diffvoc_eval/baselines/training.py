@@ -122,7 +122,7 @@ class Training:
             raise DiffvocError(f"the run in {self.output} has {', '.join(other)}; give another output folder.")
         return result
 
-    def _network(self) -> nn.Module:
+    def _network(self) -> Any:
         if self.baseline.kind != "vocoder":
             return generator(self.baseline.kind, self.size.network, self.config.seed)
         network = vocoder.untrained(self.size, self.config.name, self.config.seed)
@@ -220,7 +220,7 @@ class Training:
         write_beside(self.output / RESULT, json.dumps(self.result, indent=1) + "\n")
         return scores
 
-    def export(self, model: nn.Module, path: Path) -> None:
+    def export(self, model: Any, path: Path) -> None:
         """Write the folder of a vocoder of this package, or of a baseline."""
         words, config = self._words(), self.config
         if isinstance(model, vocoder.VocoderTraining):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from tts_diffvoc.building import AnyVocoder, build, config_from_dict
 from tts_diffvoc.checkpoint import save_checkpoint
+from tts_diffvoc.flow import FlowVocoder
+from tts_diffvoc.vocoder import Vocoder
 from tts_diffvoc_eval.baselines.configs import SizeConfig
 
 COMPILE_MODE = "max-autotune-no-cudagraphs"  # on a GPU; cudagraphs would keep the weights' averages from being taken
@@ -28,7 +30,7 @@ hop 256, 80 bands).
 class VocoderTraining(nn.Module):
     """A vocoder's own loss; levels and noise of a row come from its own seed."""
 
-    def __init__(self, vocoder: AnyVocoder) -> None:
+    def __init__(self, vocoder: Vocoder | FlowVocoder) -> None:
         super().__init__()
         self.vocoder = vocoder
 
@@ -36,11 +38,11 @@ class VocoderTraining(nn.Module):
         return {"loss": self.vocoder.loss(batch["waveform"], batch["mel"], seeds=batch["seed"].tolist())}
 
 
-def untrained(size: SizeConfig, name: str, seed: int) -> AnyVocoder:
+def untrained(size: SizeConfig, name: str, seed: int) -> Vocoder | FlowVocoder:
     """The vocoder of a size, its weights drawn with ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(config_from_dict(size.network), name)
+        return cast(Vocoder | FlowVocoder, build(config_from_dict(size.network), name))
 
 
 def save(vocoder: AnyVocoder, folder: Path, label: str, training: str, data: str) -> None:
@@ -49,7 +51,7 @@ def save(vocoder: AnyVocoder, folder: Path, label: str, training: str, data: str
     save_checkpoint(vocoder, folder, CARD.format(training=training, data=data, label=label, parameters=parameters))
 
 
-def compile_training(model: nn.Module, batch: dict[str, Any]) -> None:
+def compile_training(model: Any, batch: dict[str, Any]) -> None:
     """Compile the network of a :class:`VocoderTraining` in place, by one loss and its gradient on ``batch``.
 
     What the compiler cannot take runs as it is. Do not copy the vocoder afterwards: the copy would share its weights.

@@ -7,6 +7,8 @@ and draws the same random numbers, for batches and to the last sample; a test co
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
@@ -40,7 +42,7 @@ def draw(logits: Tensor, mode: str | int) -> Tensor:
     return sample(parameters).reshape(-1, 1)
 
 
-def generate(model: nn.Module, mel: Tensor, fold: tuple[int, int] | None = None) -> Tensor:
+def generate(model: Any, mel: Tensor, fold: tuple[int, int] | None = None) -> Tensor:
     """Waveforms [B, F * hop] of ``mel`` [B, M, F] in the network's own scale; random numbers are torch's global ones.
 
     Args:
@@ -61,14 +63,14 @@ def generate(model: nn.Module, mel: Tensor, fold: tuple[int, int] | None = None)
     return _join(waveform, run_up * hop)[:, : frames * hop]
 
 
-def _decoded(model: nn.Module, padded: Tensor) -> Tensor:
+def _decoded(model: Any, padded: Tensor) -> Tensor:
     levels, mode = sample(model, *model.upsample(padded)), model.args.mode
     if not (model.args.mulaw and isinstance(mode, int)):
         return levels
     return mu_law_decoding((levels + 1) / 2 * (2**mode - 1), 2**mode)
 
 
-def sample(model: nn.Module, features: Tensor, aux: Tensor | None) -> Tensor:
+def sample(model: Any, features: Tensor, aux: Tensor | None) -> Tensor:
     """Levels [B, T], drawn one after the other, from conditioning [B, T, M] and, where it has them, aux [B, T, A]."""
     args, batch = model.args, features.shape[0]
     first, second = (
@@ -76,7 +78,7 @@ def sample(model: nn.Module, features: Tensor, aux: Tensor | None) -> Tensor:
     )
     h1 = h2 = features.new_zeros(batch, args.rnn_dims)
     x, levels = features.new_zeros(batch, 1), []
-    parts = aux.split(model.aux_dims, dim=2) if args.use_aux_net else None
+    parts = aux.split(model.aux_dims, dim=2) if aux is not None else None
     for t in range(features.shape[1]):
         a1, a2, a3, a4 = ([part[:, t]] for part in parts[:4]) if parts else ([], [], [], [])
         x = model.I(torch.cat([x, features[:, t], *a1], dim=1))
@@ -108,7 +110,7 @@ def _join(pieces: Tensor, run_up: int) -> Tensor:
 class WaveRNNTraining(nn.Module):
     """The cross-entropy of each sample's mu-law class, given those before it; the crops have margins."""
 
-    def __init__(self, generator: nn.Module) -> None:
+    def __init__(self, generator: Any) -> None:
         super().__init__()
         self.generator = generator
         self.criterion = WaveRNNLoss(generator.args.mode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +90,7 @@ def train(options: argparse.Namespace, config: GeneratorConfig, loop: LoopConfig
     generator.autocast = torch.bfloat16 if options.bf16 or (options.bf16 is None and on_gpu) else None
     loop = replace(loop, minutes=options.minutes, steps=options.steps, device=options.device)
 
-    def finish(average: nn.Module, trained: str) -> dict[str, float]:
+    def finish(average: Any, trained: str) -> dict[str, float]:
         card = CARD.format(
             training=trained,
             data=f"{corpus.credit}; {len(corpus.train)} clips",

@@ -53,7 +53,7 @@ class WaveGanConfig:
         return [1] + [self.width * 2**i for i in range(LAYERS)]
 
 
-def _initialise(layer: nn.Module, fan_in: float, gain: float = 1.0) -> None:
+def _initialise(layer: Any, fan_in: float, gain: float = 1.0) -> None:
     """Uniform weights that keep the variance (He et al. 2015, equation 10)."""
     bound = gain * math.sqrt(3 / fan_in)
     nn.init.uniform_(layer.weight, -bound, bound)
@@ -77,7 +77,7 @@ class WaveGan(UnconditionalModel):
         _initialise(self.dense, config.latent / 3)  # the variance of a number between -1 and 1 is 1/3
         for i, layer in enumerate(self.layers):
             # An output sees a fourth of the kernel, and half of what it sees is cut by the ReLU before.
-            _initialise(layer, layer.in_channels * KERNEL / STRIDE / 2, 1.0 if i + 1 < LAYERS else 0.1)
+            _initialise(layer, widths[i] * KERNEL / STRIDE / 2, 1.0 if i + 1 < LAYERS else 0.1)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.rand(count, self.config.latent, generator=generator) * 2 - 1
@@ -102,8 +102,8 @@ class Critic(nn.Module):
             nn.Conv1d(a, b, KERNEL, STRIDE, padding=KERNEL // 2 - 1) for a, b in zip(widths, widths[1:])
         )
         self.dense = nn.Linear(config.positions * widths[-1], 1)
-        for layer in self.layers:
-            _initialise(layer, layer.in_channels * KERNEL / 2)
+        for layer, width in zip(self.layers, widths):
+            _initialise(layer, width * KERNEL / 2)
         _initialise(self.dense, self.dense.in_features / 2)
 
     def forward(self, waveform: Tensor) -> Tensor:

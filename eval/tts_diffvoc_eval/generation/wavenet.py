@@ -103,7 +103,7 @@ class WaveNet(UnconditionalModel):
     def _skips(self, before: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The sum of the skips [B, T, S], and the input of each layer, [B, T, C]."""
         x = self.latest(before) + earlier(self.second(before), 1)
-        skips: Tensor | float = 0.0
+        skips = x.new_zeros(())
         inputs = []
         for layer in self.layers:
             inputs.append(x)
@@ -168,7 +168,8 @@ class Stepper:
         halves = latest.new_ones(2 * channels)
         halves[channels:] = 0.5
         offset = latest.new_zeros(channels + skip)  # of output biases so far
-        for layer, silent in zip(network.layers, network.inputs_in_silence()):
+        layers: Any = network.layers
+        for layer, silent in zip(layers, network.inputs_in_silence()):
             new, old = (layer.gates.weight * halves.unsqueeze(1)).t().split(channels)
             bias = layer.gates.bias * halves + offset[:channels] @ (new + old)
             added = (silent - offset[:channels]) @ old + bias

@@ -82,9 +82,9 @@ def _data(run: Path, leaderboard: Leaderboard, drawn: set[str]) -> dict[str, Any
 
 
 def _sound(run: Path, leaderboard: Leaderboard, record: dict[str, Any], drawn: set[str]) -> dict[str, Any]:
-    audio = record.get("audio")
-    there = bool(audio) and (run / audio).is_file()
-    picture = spectrograms.where(audio) if there else None
+    audio = record.get("audio") or ""
+    there = audio != "" and (run / audio).is_file()
+    picture = spectrograms.where(audio) if there else ""
     scores = [
         f"{column.label} {tables.shown(record[column.name], column)}"
         for column in leaderboard.main_metrics()

@@ -75,9 +75,9 @@ def _curves(
         color, marker, _ = family(line[0].family)
         dashes = DASHES[families.count(line[0].family) % len(DASHES)]
         families.append(line[0].family)
-        x, y = [place(row) for row in line], [row.value(column.name) for row in line]
+        x, y = [place(row) for row in line], [row.value(column.name) or 0.0 for row in line]
         axes.errorbar(x, y, error_bars(line, column.name), color=color, ls=dashes, marker=marker, ms=5, elinewidth=0.8)
-        ends.append((line[0].title, x[-1], float(y[-1] or 0.0), color))
+        ends.append((line[0].title, x[-1], y[-1], color))
     places = sorted({place(row) for line in lines for row in line})
     kept = [at for i, at in enumerate(places) if i == 0 or at / places[i - 1] >= 1.18]
     axes.set_xticks(kept, [f"{tick:g}" for tick in kept])

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -31,7 +32,7 @@ FAMILIES = {
     "signal": ("#E69F00", "X", "signal processing"),
 }
 OTHER = ("#56B4E9", "P", "other")
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.color": "#e3e3e3", "grid.linewidth": 0.7, "axes.axisbelow": True,
     "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.edgecolor": "#555555",
@@ -63,7 +64,8 @@ class Plot:
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"}):
+    settings: Any = {**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"}
+    with matplotlib.rc_context(settings):
         yield
 
 
@@ -90,8 +92,10 @@ def axis_label(column: Column) -> str:
 
 def error_bars(rows: Sequence[Row], column: str) -> np.ndarray:
     """Lengths [2, systems] of the 95 % intervals below and above the values; zero where there is none."""
-    cells = [row.cell(column) for row in rows]
-    pairs = [(0.0, 0.0) if c.low is None else (c.value - c.low, c.high - c.value) for c in cells]
+    pairs = []
+    for cell in (row.cell(column) for row in rows):
+        known = cell.value is not None and cell.low is not None and cell.high is not None
+        pairs.append((cell.value - cell.low, cell.high - cell.value) if known else (0.0, 0.0))  # type: ignore[operator]
     return np.maximum(np.array(pairs).T, 0.0)
 
 
@@ -109,7 +113,7 @@ def draw_original(axes: Axes, leaderboard: Leaderboard, column: Column, upright:
     value = row.value(column.name) if row else None
     if value is None:
         return
-    line = {"color": "#000000", "lw": 0.9, "ls": (0, (1, 2)), "zorder": 1}
+    line: dict[str, Any] = {"color": "#000000", "lw": 0.9, "ls": (0, (1, 2)), "zorder": 1}
     if upright:
         axes.axvline(value, **line)
         return
@@ -134,8 +138,9 @@ def limits(rows: Sequence[Row], column: str, leaderboard: Leaderboard, room: flo
 
 def name_points(axes: Axes, names: Sequence[tuple[str, float, float, str]]) -> None:
     """Write (text, x, y, colour) beside each point, moved until names cover neither points nor each other."""
-    axes.figure.draw_without_rendering()
-    axes.figure.set_layout_engine("none")  # what was measured in pixels stays where it is
+    figure: Any = axes.figure
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # what was measured in pixels stays where it is
     texts = [axes.text(x, y, text, fontsize=7.5, color=color) for text, x, y, color in names]
     line = {"arrowstyle": "-", "color": "#999999", "lw": 0.6}
     adjust_text(texts, [x for _, x, _, _ in names], [y for _, _, y, _ in names], ax=axes, arrowprops=line,
