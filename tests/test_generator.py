@@ -9,7 +9,7 @@ import torch
 from small_generators import CONFIGS, HOP, PLAIN, SPECTRA, falling, gaussian, random_generator, sizes
 
 from tts_diffvoc.diffusion.process import q_sample
-from tts_diffvoc.diffusion.schedules import NoiseSchedule
+from tts_diffvoc.diffusion.schedules import NoiseSchedule, linear_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator, GeneratorConfig, estimate_noise
 
@@ -436,7 +436,7 @@ def test_an_unconditional_generator_takes_no_label():
         (lambda g, clip: g.denoise(clip, 5, sampler="euler"), "ddpm"),
         (lambda g, clip: g.denoise(clip[:, :0], 5), "shape"),
         (lambda g, clip: g.denoise(clip[None], 5), "shape"),
-        (lambda g, clip: g.denoise(clip * math.nan, 5), "NaN"),
+        (lambda g, clip: g.denoise(clip * math.nan, 5), "peak of nan"),
         (lambda g, clip: g.entry_level(), "where to begin"),
         (lambda g, clip: g.interpolate(clip[0], clip[0, :9], 5), "alike"),
         (lambda g, clip: g.interpolate(clip.expand(2, -1), clip.expand(2, -1), 5), "alike"),
@@ -463,6 +463,7 @@ def test_bad_calls_are_refused(call, says):
         ({"length": 500}, "even divisor"),
         ({"scale": 0.0}, "positive"),
         ({"sample_rate": 0}, "positive"),
+        ({"schedule": linear_schedule(1e-6, 1e-3, 50)}, "far from pure noise"),
     ],
 )
 def test_bad_configurations_are_refused(change, says):

@@ -17,25 +17,36 @@ from torch.nn import functional as F
 from tts_diffvoc.english.symbols import GAP, SYMBOL_IDS, SYMBOLS
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, mel_filters
+from tts_diffvoc.schema import Depth, FromJson, Width
 
 F0_MIN, F0_MAX, F0_REFERENCE = 50.0, 600.0, 150.0
 ENERGY_MEAN, ENERGY_STD = -5.0, 2.0
 WORD_PLACES = 8
+MOST_WEIGHTS = 1 << 30
 LAST = 14.0  # frames of silence that end an utterance at most; the teachers leave 40
 
 
 @dataclass(frozen=True)
-class AcousticConfig:
+class AcousticConfig(FromJson):
     """Sizes of the acoustic model; the defaults are those of the bundled voices."""
 
-    channels: int = 256
-    encoder_blocks: int = 5
-    prosody_channels: int = 160
-    prosody_blocks: int = 4
-    decoder_blocks: int = 6
-    kernel_size: int = 7
-    widening: int = 3
+    channels: Width = 256
+    encoder_blocks: Depth = 5
+    prosody_channels: Width = 160
+    prosody_blocks: Depth = 4
+    decoder_blocks: Depth = 6
+    kernel_size: Depth = 7
+    widening: Depth = 3
     mel: MelConfig = field(default_factory=MelConfig)
+
+    def __post_init__(self) -> None:
+        dense = (self.encoder_blocks + self.decoder_blocks) * self.channels**2
+        weights = 2 * self.widening * (dense + self.prosody_blocks * self.prosody_channels**2)
+        if weights > MOST_WEIGHTS or self.kernel_size % 2 == 0:
+            raise DiffvocError(
+                f"{self} has about {weights:,} weights and kernels of {self.kernel_size}; give up to "
+                f"{MOST_WEIGHTS:,}, and an odd kernel."
+            )
 
 
 class ConvNeXt(nn.Module):

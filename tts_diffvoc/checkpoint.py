@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,21 +78,22 @@ def _load(folder: Path, device: str | torch.device, kind: str, made: Callable[[d
     """The model that ``made`` builds of the configuration of ``folder``, with its weights."""
     device = check_device(device)
     values, weights = read_config(folder, kind), read_weights(folder)
-    with AtMost(max(1 << 24, 4 * sum(value.numel() for value in weights.values())), folder / WEIGHTS):
+    with at_most(weights, folder / WEIGHTS):
         model = made(values)
     load_weights(model, weights, folder / WEIGHTS)
     return model.to(device).eval()
 
 
-class AtMost(TorchFunctionMode):
-    """While on, parameters of no more than ``count`` numbers can be made, lest a configuration fill the memory.
+class at_most(TorchFunctionMode):
+    """While on, no more parameters can be made than would suit ``weights``, lest a configuration fill the memory.
 
-    Raises: DiffvocError for more; ``source`` is the file that has so many.
+    Raises: DiffvocError for more; ``source`` is the file of the weights.
     """
 
-    def __init__(self, count: int, source: Path) -> None:
+    def __init__(self, weights: Mapping[str, torch.Tensor], source: Path) -> None:
         super().__init__()
-        self.left, self.source = count, source
+        self.left = max(1 << 24, 4 * sum(value.numel() for value in weights.values()))
+        self.source = source
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.empty:

@@ -25,7 +25,7 @@ from tts_diffvoc.networks.waveglow import WaveGlowConfig
 
 FLOW = FlowConfig(sizes=WaveGlowConfig(80, 2, 8, 4, 2, 2, 8, 3, 16, 16), mel=MelConfig(hop_length=16))
 KINDS = (*CONFIGS, *SPECTRAL, "flow", *GENERATORS)
-QUICK = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

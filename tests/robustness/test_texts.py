@@ -40,7 +40,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(PIECES, max_size=4).map(" ".join))
 def test_any_text_is_spoken_or_refused_in_a_sentence(text):
     spoken = 0

@@ -57,7 +57,7 @@ class DiffvocAcousticArgs(Coqpit):
     def sizes(self) -> AcousticConfig:
         """The sizes alone."""
         names = {one.name for one in fields(AcousticConfig)} - {"mel"}
-        return AcousticConfig(**{name: self[name] for name in names})
+        return AcousticConfig.from_dict({name: self[name] for name in names})
 
 
 @dataclass

@@ -21,6 +21,7 @@ from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import make_folder, replacing
 
 logger = logging.getLogger("TTS.diffvoc")
+OURS = ("diffvoc_acoustic", "diffvoc_forward_tts")  # what our voices call themselves in their configurations
 
 
 def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
@@ -117,6 +118,7 @@ def _download_acoustic(manager: Any, name: str) -> tuple[Path, Path]:
 def change_synthesizer(module: ModuleType) -> None:
     """Load our vocoders, convert mels for them, and refuse what cannot be spoken or written."""
     cls = module.Synthesizer
+    wrap(cls, "_load_tts", _load_tts)
     wrap(cls, "_load_vocoder", _load_vocoder)
     wrap(cls, "_run_vocoder", _run_vocoder)
     wrap(cls, "split_into_sentences", _split_into_sentences)
@@ -127,6 +129,21 @@ def change_synthesizer(module: ModuleType) -> None:
 def _uses_ours(synthesizer: Any) -> bool:
     models = (getattr(synthesizer, "vocoder_model", None), getattr(synthesizer, "tts_model", None))
     return any(type(model).__module__.startswith("tts_diffvoc.") for model in models)
+
+
+def _load_tts(original: Callable[..., None], self: Any, checkpoint: Path, config: Any = None, **kwargs: Any) -> None:
+    """As Coqui's; whatever a damaged configuration of one of our voices makes it raise is said in a sentence."""
+    path = Path(config or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "config.json")
+    if voices.read_json(path).get("model") not in OURS:
+        return original(self, checkpoint, config, **kwargs)
+    try:
+        return original(self, checkpoint, config, **kwargs)
+    except DiffvocError:
+        raise
+    except Exception as error:
+        raise DiffvocError(
+            f"{path} is no configuration of a voice ({type(error).__name__}); give the one beside its weights."
+        ) from None
 
 
 def _load_vocoder(

@@ -100,6 +100,8 @@ def import_checkpoint(
     Returns: the kind.
     Raises: DiffvocError for what cannot be read, is of another kind, misses weights or cannot be written.
     """
+    from tts_diffvoc.building import config_from_dict
+    from tts_diffvoc.checkpoint import at_most
     from tts_diffvoc.importers import reading, writing
 
     path, output = Path(path), Path(output)
@@ -117,7 +119,10 @@ def import_checkpoint(
         raise DiffvocError(f"{path} is no checkpoint of the kind {kind}; it looks like {found}: give --kind {found}.")
     facts = KINDS[found]
     settings = reading.read_settings(checkpoint, Path(config) if config else None)
-    converted = getattr(import_module(f"{__name__}.{facts.module}"), facts.function)(checkpoint, settings)
+    convert = getattr(import_module(f"{__name__}.{facts.module}"), facts.function)
+    with at_most(checkpoint.weights, path):
+        converted = convert(checkpoint, settings)
+    config_from_dict(converted.config)  # what is written can be read
     card = writing.card(found, facts, checkpoint, converted, settings, output.resolve().name)
     writing.write_folder(output, converted, card, force)
     return found

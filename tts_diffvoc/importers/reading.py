@@ -257,6 +257,8 @@ def collect(
                 f"{several[0]} in {checkpoint.path} gives the shape {list(weight.shape)}; "
                 f"its settings ask for {list(own[name].shape)}: check the settings."
             )
+        if not all(part.is_floating_point() for part in parts):
+            raise DiffvocError(f"{several[0]} in {checkpoint.path} is of {parts[0].dtype}; weights are floats.")
         if not torch.isfinite(weight).all():
             raise DiffvocError(f"{several[0]} in {checkpoint.path} holds NaN or infinite values; download it again.")
         collected[name] = weight
