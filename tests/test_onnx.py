@@ -128,7 +128,7 @@ def walk(denoiser, steps, noise):
     """Along a plan, with noise of each step."""
     x = noise(0)
     for step, (level, keep, take, renew) in enumerate(steps, 1):
-        x = keep * x + take * denoiser(x, torch.full((len(x),), level))
+        x = keep * x + take * denoiser(x, torch.full((len(x),), level, dtype=torch.float64))
         x = x + renew * noise(step) if renew else x
     return x
 
@@ -146,7 +146,7 @@ def test_a_published_whole_equals_torch(published_whole):
 @pytest.mark.parametrize("sampler", [ddpm, ddim])
 def test_a_plan_is_its_sampler(sampler):
     def denoiser(x, level):
-        return torch.tanh(x) * level.unsqueeze(1)
+        return torch.tanh(x) * level.unsqueeze(1).float()
 
     schedule = published_schedule("diffwave-fast-6")
     generator, again = (torch.Generator().manual_seed(0) for _ in range(2))

@@ -195,6 +195,8 @@ class _Example:
             **dict.fromkeys(("x", "waveform"), (batch, samples)),
             **dict.fromkeys(("z", "x0", "spectrum"), (batch, frames, 2, bins)),
         }
+        # An s of sqrt(1 - a^2) is worth float64; a bridge's levels are plain shares.
+        self.types = {"noise_level": torch.float64} if isinstance(vocoder, Vocoder) else {}
         self.sizes = {batch: 2, frames: 11, samples: 11 * mel.hop_length}
 
     def trace(self, part: nn.Module, inputs: list[str], outputs: list[str]) -> ModelProto:
@@ -204,7 +206,10 @@ class _Example:
         from onnxscript.optimizer import optimize
 
         shapes = [self.shapes[name] for name in inputs]
-        given = tuple(torch.full([self.sizes.get(size, size) for size in shape], 0.5) for shape in shapes)
+        given = tuple(
+            torch.full([self.sizes.get(size, size) for size in shape], 0.5, dtype=self.types.get(name))
+            for name, shape in zip(inputs, shapes)
+        )
         symbols = tuple({i: size for i, size in enumerate(shape) if size in self.sizes} for shape in shapes)
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
@@ -307,7 +312,13 @@ waveform = vocoder.generate(mel, seed=0)                   # [B, {mel["n_mels"]}
 
 
 def _signature(values: Any) -> str:
-    shapes = ((value.name, value.type.tensor_type.shape.dim) for value in values)
-    return ", ".join(f"`{name}` [{', '.join(d.dim_param or str(d.dim_value) for d in dims)}]" for name, dims in shapes)
+    from onnx import TensorProto
+
+    told = []
+    for value in values:
+        kind = value.type.tensor_type
+        shape = ", ".join(size.dim_param or str(size.dim_value) for size in kind.shape.dim)
+        told.append(f"`{value.name}` [{shape}]" + (" float64" if kind.elem_type == TensorProto.DOUBLE else ""))
+    return ", ".join(told)
 
 

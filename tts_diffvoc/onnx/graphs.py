@@ -166,12 +166,12 @@ class Published(nn.Module):
         self.speaker = None if speaker is None else vocoder.speaker_number(speaker)
 
     def forward(self, x: Tensor, noise_level: Tensor, mel: Tensor) -> Tensor:
-        """x [B, F * hop] at ``noise_level`` [B], and log-mel [B, M, F], to the estimate x0 [B, F * hop]."""
+        """x [B, F * hop] at ``noise_level`` [B], float64, and log-mel [B, M, F], to the estimate x0 [B, F * hop]."""
         return self.denoise(x, noise_level, self.condition(mel))
 
     def denoise(self, x: Tensor, noise_level: Tensor, conditioning: Any) -> Tensor:
         """The estimate x0."""
-        return x0_from_eps(x, noise_level, self.network(x, noise_level, conditioning))
+        return x0_from_eps(x, noise_level, self.network(x, noise_level.to(x.dtype), conditioning))
 
     def condition(self, mel: Tensor) -> Any:
         """What depends on the mel, and on the speaker that was exported."""
@@ -182,16 +182,20 @@ class Published(nn.Module):
 class WholePublished(nn.Module):
     """Everything, from a mel to the waveform, along a ``plan``: see :func:`tts_diffvoc.onnx.export.plan`."""
 
+    levels: Tensor
+
     def __init__(self, vocoder: Vocoder, plan: list[list[float]]) -> None:
         super().__init__()
         self.published, self.plan = Published(vocoder), plan
+        # A tensor, since an exporter keeps float32 of a constant.
+        self.register_buffer("levels", torch.tensor([level for level, *_ in plan], dtype=torch.float64))
 
     def forward(self, mel: Tensor, noise: Tensor) -> Tensor:
         """Log-mel [B, M, F] and noise [B, F, hop * draws] to [B, F * hop]."""
         draws = noise.chunk(sum(1 for *_, renew in self.plan if renew) + 1, 2)
         conditioning, x = self.published.condition(mel), draws[0].flatten(1)
-        for step, (level, keep, take, renew) in enumerate(self.plan, 1):
-            x0 = self.published.denoise(x, mel.new_full((mel.shape[0],), level), conditioning)
+        for step, (level, (_, keep, take, renew)) in enumerate(zip(self.levels, self.plan), 1):
+            x0 = self.published.denoise(x, level.expand(mel.shape[0]), conditioning)
             x = keep * x + take * x0
             if renew:
                 x = x + renew * draws[step].flatten(1)

@@ -93,7 +93,7 @@ class OnnxVocoder:
         x = noise.array(0, 0, frames, hop).reshape(len(mel), -1)
         for step, (level, *shares) in enumerate(plan, 1):
             keep, take, renew = np.array(shares, np.float32)
-            (x0,) = self._run("denoise", x=x, noise_level=np.full(len(mel), level, np.float32), mel=mel)
+            (x0,) = self._run("denoise", x=x, noise_level=np.full(len(mel), level), mel=mel)
             x = keep * x + take * x0
             if renew:
                 x += renew * noise.array(step, 0, frames, hop).reshape(x.shape)
