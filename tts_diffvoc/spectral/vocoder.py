@@ -251,7 +251,7 @@ class SpectralVocoder(MelVocoder):
         hop, rate = self.config.mel.hop_length, self.config.mel.sample_rate
         longest = round(LONGEST * rate / hop)
         if mel.shape[-1] > longest and callback is None:
-            return scale_peaks(torch.cat(list(self._stream(mel, longest // 2, plan)), 1), self.name)
+            return scale_peaks(torch.cat(list(self._stream(mel, longest // 8, plan)), 1), self.name)
         return scale_peaks(self._synthesise(mel, self._f0(mel), plan, 0, None, callback), self.name)
 
     def stream(
