@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_vocoders import CONFIGS
 
-from tts_diffvoc.diffusion.schedules import published_schedule
+from tts_diffvoc.diffusion.schedules import linear_schedule, published_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
@@ -101,6 +101,7 @@ def test_configurations_survive_json(kind):
         ({"sizes": DiffWaveConfig(n_mels=100)}, "100 bands"),
         ({"sizes": DiffWaveConfig(upsample_factors=(16, 15))}, "240 positions"),
         ({"mel": MelConfig(hop_length=300)}, "300"),
+        ({"schedule": linear_schedule(1e-6, 1e-3, 50)}, "far from pure noise"),
         ({"sizes": DiffWaveConfig(in_channels=2)}, "2 channels"),
     ],
 )

@@ -14,7 +14,7 @@ from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.base import MelVocoder, parse_seed
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, check_mel
-from tts_diffvoc.networks.waveglow import WaveGlow, WaveGlowConfig, bias_spectrum, denoise
+from tts_diffvoc.networks.waveglow import WaveGlow, WaveGlowConfig, bias_spectrum, denoise, log_likelihood
 from tts_diffvoc.schema import FromJson
 
 
@@ -99,10 +99,8 @@ class FlowVocoder(MelVocoder):
             generator, seeds: taken as other vocoders take them, and not used.
         """
         with self._mixed():
-            z, log_s, log_det = self.network(waveform, mel)
-        energy = z.float().square().sum((1, 2)) / 2
-        likelihood = log_s.float() + log_det.float() - energy - 0.5 * waveform.shape[1] * math.log(2 * math.pi)
-        return -likelihood.mean() / waveform.shape[1]
+            found = self.network(waveform, mel)
+        return -log_likelihood(*(one.float() for one in found)).mean() / waveform.shape[1]
 
     @torch.inference_mode()
     def generate(

@@ -90,6 +90,7 @@ class GeneratorConfig(FromJson):
                 f"a sample rate of {self.sample_rate}, clips of {self.length} samples and a scale of {self.scale} were "
                 "given; all must be positive."
             )
+        self.schedule.check_terminal()
         if self.sizes.n_mels:
             raise DiffvocError(f"a generator has no mel, and its network {self.sizes.n_mels} mel bands; give n_mels=0.")
         if len(set(self.labels)) != len(self.labels) or self.sizes.labels != len(self.labels):

@@ -81,6 +81,7 @@ class VocoderConfig(FromJson):
                 f"the network has {self.sizes.positions_per_frame} positions a mel frame; a hop of {hop} samples needs "
                 f"as many: {fitting(self.network, hop)}."
             )
+        self.schedule.check_terminal()
         names = self.speaker_names
         if names and (len(names) != self.speakers or len(set(names)) != len(names) or not all(names)):
             raise DiffvocError(

@@ -86,10 +86,8 @@ def test_respaced_schedules_start_at_the_training_noise(steps):
     fractional_step(training, schedule.noise_levels)  # every level lies within training
 
 
-def test_truncate_and_between_start_midway():
+def test_between_starts_midway():
     training = published_schedule("diffwave-50")
-    level = float(training.noise_levels[24])
-    assert training.truncate(level) == NoiseSchedule(training.betas[:25])
     midway = training.between(0.9, 4)
     assert midway.num_steps == 4
     assert float(midway.noise_levels[-1]) == pytest.approx(0.9)
@@ -120,7 +118,6 @@ def test_fractional_step_interpolates_levels():
         lambda: published_schedule("diffwave-50").respace(51),
         lambda: published_schedule("diffwave-50").between(0.01, 4),
         lambda: published_schedule("diffwave-50").between(0.9, 0),
-        lambda: published_schedule("diffwave-50").truncate(0.999999),
         lambda: fractional_step(published_schedule("diffwave-50"), torch.tensor([0.9, 0.3])),
         lambda: fractional_step(published_schedule("diffwave-50"), torch.tensor([1.0])),
     ],

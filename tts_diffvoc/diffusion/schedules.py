@@ -109,14 +109,6 @@ class NoiseSchedule:
         if last > WARN_ABOVE:
             warnings.warn(f"{says}: samples will be wrong; use larger betas or more steps.", stacklevel=2)
 
-    def truncate(self, noise_level: float) -> NoiseSchedule:
-        """The steps no noisier than ``noise_level``, for a reverse process that starts midway."""
-        kept = int((self.noise_levels >= noise_level - 1e-9).sum())
-        if kept == 0:
-            top = float(self.noise_levels[0])
-            raise DiffvocError(f"the noise level {noise_level} is cleaner than the schedule's first step, {top:.6f}.")
-        return NoiseSchedule(self.betas[:kept])
-
     @classmethod
     def log_snr(cls, cleanest: float, noisiest: float, steps: int) -> NoiseSchedule:
         """``steps`` noise levels from ``cleanest`` to ``noisiest``, evenly spaced in log-SNR.

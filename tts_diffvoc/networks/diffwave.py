@@ -7,6 +7,7 @@ The state-dict layout is that of the public ``diffwave`` package, so its checkpo
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -97,14 +98,11 @@ class DiffusionEmbedding(nn.Module):
         return F.silu(self.projection2(F.silu(self.projection1(x))))
 
 
-class SpectrogramUpsampler(nn.Module):
+class SpectrogramUpsampler(nn.Sequential):
     """Mel [B, M, F] to [B, M, F * product of factors] by transposed 2-d convolutions, leaky ReLU 0.4."""
 
     def __init__(self, factors: tuple[int, ...]) -> None:
-        super().__init__()
-        self.names = [f"conv{i + 1}" for i in range(len(factors))]
-        for name, factor in zip(self.names, factors):
-            self.add_module(name, self._upsample_by(factor))
+        super().__init__(OrderedDict((f"conv{i}", self._upsample_by(factor)) for i, factor in enumerate(factors, 1)))
 
     @staticmethod
     def _upsample_by(factor: int) -> nn.ConvTranspose2d:
@@ -121,8 +119,8 @@ class SpectrogramUpsampler(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         x = mel.unsqueeze(1)
-        for name in self.names:
-            x = F.leaky_relu(getattr(self, name)(x), 0.4)
+        for convolution in self:
+            x = F.leaky_relu(convolution(x), 0.4)
         return x.squeeze(1)
 
 
@@ -177,7 +175,6 @@ class DiffWave(nn.Module):
             up among its levels as a fractional step (section 3.2, fast sampling).
     """
 
-    noise_levels: Tensor
     spectrogram_upsampler: SpectrogramUpsampler
     label_embedding: nn.Embedding
 

@@ -184,15 +184,6 @@ class WaveGlow(nn.Module):
             log_s = log_s + log_scale.sum((1, 2))
         return torch.cat([*left, x], dim=1), log_s, log_det
 
-    def log_likelihood(self, waveform: Tensor, mel: Tensor, sigma: float = 1.0) -> Tensor:
-        """Exact log-density of ``waveform`` [B, T] given ``mel`` [B, M, F]: one number for each clip, [B], in nats.
-
-        Equation 12 with its constant: -z.z / (2 sigma^2) - T / 2 log(2 pi sigma^2) + sum log s + sum log |det W|.
-        """
-        z, log_s, log_det = self(waveform, mel)
-        constant = 0.5 * waveform.shape[1] * math.log(2 * math.pi * sigma**2)
-        return -z.square().sum((1, 2)) / (2 * sigma**2) - constant + log_s + log_det
-
     def inverse(
         self, mel: Tensor, sigma: float = 0.6, generator: torch.Generator | None = None, z: Tensor | None = None
     ) -> Tensor:
@@ -224,6 +215,15 @@ class WaveGlow(nn.Module):
                 x = torch.cat([left[:, -self.config.early_size :], x], dim=1)
                 left = left[:, : -self.config.early_size]
         return x.transpose(1, 2).flatten(1)
+
+
+def log_likelihood(z: Tensor, log_s: Tensor, log_det: Tensor, sigma: float = 1.0) -> Tensor:
+    """Exact log-density [B], in nats, of the waveforms of which :meth:`WaveGlow.forward` makes z, log_s and log_det.
+
+    Equation 12 with its constant: -z.z / (2 sigma^2) - T / 2 log(2 pi sigma^2) + sum log s + sum log |det W|.
+    """
+    constant = 0.5 * z[0].numel() * math.log(2 * math.pi * sigma**2)
+    return log_s + log_det - z.square().sum((1, 2)) / (2 * sigma**2) - constant
 
 
 def fold_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
