@@ -193,12 +193,12 @@ def table(output: Path) -> str:
     """What was trained so far, in Markdown."""
     rows = []
     for result in filter(None, (read_json(output / name / RESULT) for name in BASELINES)):
-        first, last = result["scores"][0], result["scores"][-1]
+        last = result["scores"][-1]
         row = {"system": result["label"], "size": result["settings"]["size"]}
         row |= {"parameters": f"{result['parameters']:,}", "steps": f"{result['steps']:,}"}
         row["minutes"] = f"{result['minutes']:.1f}"
         for key, title in (("mel_l1", "log-mel L1"), ("stft_l1", "log-STFT L1")):
-            row |= {f"{title}: start": f"{first[key]:.3f}", f"{title}: end": f"{last[key]:.3f}"}
+            row[title] = "–" if last[key] is None else f"{last[key]:.3f}"
         rows.append(row)
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) + "\n" if rows else ""
 

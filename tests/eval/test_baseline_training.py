@@ -81,10 +81,10 @@ def test_every_part_learns(name, clips, tmp_path):
     assert sum(changed.values()) > 0.8 * len(changed)
 
 
-def test_training_beats_the_first_weights(clips, tmp_path):
+def test_training_goes_down(clips, tmp_path):
     result = train("melgan", clips, tmp_path, 60, data="clips")
     first, last = result["scores"][0], result["scores"][-1]
-    assert (result["steps"], first["steps"], last["steps"]) == (60, 0, 60) and result["finished"]
+    assert (result["steps"], first["steps"], last["steps"]) == (60, 15, 60) and result["finished"]
     assert last["mel_l1"] < first["mel_l1"]
     assert folder.load(tmp_path / "vocoder").training.startswith(f"{result['minutes']:.3g} CPU minutes")
 
@@ -92,7 +92,7 @@ def test_training_beats_the_first_weights(clips, tmp_path):
 @pytest.mark.parametrize("name", TINY)
 def test_a_vocoder_of_this_package_is_written_after_each_quarter(name, clips, tmp_path):
     result = train(name, clips, tmp_path, 8, batch=2, gain_db=6.0, bf16=True, data="somebody")
-    assert [score["steps"] for score in result["scores"]] == [0, 2, 4, 6, 8]
+    assert [score["steps"] for score in result["scores"]] == [2, 4, 6, 8]
     assert {"checkpoint.pt", "quarter-1", "quarter-3", "vocoder"} <= {path.name for path in tmp_path.iterdir()}
     facts = voices.card(tmp_path / "vocoder")
     assert "8 steps of 2 crops of 8 frames" in facts["training"] and facts["data"] == "somebody"
@@ -121,7 +121,7 @@ def test_a_resumed_run_ends_where_it_would_have(clips, tmp_path, monkeypatch):
             train("melgan", clips, tmp_path / "parts", 8, gain_db=6.0)
     assert stop.value.code == 130 and not (tmp_path / "parts" / "vocoder").exists()
     parts = train("melgan", clips, tmp_path / "parts", 8, gain_db=6.0)
-    assert [score["steps"] for score in parts["scores"]] == [0, 2, 4, 6, 8]
+    assert [score["steps"] for score in parts["scores"]] == [2, 4, 6, 8]
     assert parts["scores"][-1]["mel_l1"] == whole["scores"][-1]["mel_l1"]
     assert train("melgan", clips, tmp_path / "parts", 9, gain_db=6.0)["steps"] == 9
     with pytest.raises(DiffvocError, match="seed 0 and not 1"):

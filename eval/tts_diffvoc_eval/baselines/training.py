@@ -6,7 +6,6 @@ The loop is ``tts_diffvoc.training.loop``; what differs are the losses, of ``gan
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,13 +173,11 @@ class Training:
 
     def run(self) -> dict[str, Any]:
         """Train until the budget is spent; returns what ``result.json`` then holds."""
-        if not self.result["scores"]:
-            self.validate(self.loop.average.module)
         if self.config.compiled and self.baseline.kind == "vocoder" and self.loop.progress < 1:
             example = collate([self.clips[CropKey(0, 0, 0)]] * self.size.batch)
             vocoder.compile_training(self.loop.model, example)
         self.loop.run(self.batches(), self.check)
-        if self.result["scores"][-1]["steps"] != self.loop.step:
+        if not self.result.get("finished") or self.result["steps"] != self.loop.step:
             self.validate(self.loop.average.module.eval(), VOCODER)
         return self.result
 
@@ -204,15 +201,14 @@ class Training:
         if quarter == self.quarter:
             return {}
         self.quarter = quarter
-        return self.validate(model, VOCODER if quarter == 4 else f"quarter-{quarter}")
+        scores = self.validate(model, VOCODER if quarter == 4 else f"quarter-{quarter}")
+        return {name: score for name, score in scores.items() if score is not None}
 
-    def validate(self, model: nn.Module, part: str | None = None) -> dict[str, float]:
-        """Score the generator on the held-back clips as it is written to the folder ``part``, or to none."""
-        with tempfile.TemporaryDirectory() as scratch:
-            path = self.output / part if part else Path(scratch) / VOCODER
-            self.export(model, path)
-            system = self.load(path)
-            scores = self.score(system)
+    def validate(self, model: nn.Module, part: str) -> dict[str, float | None]:
+        """Write the generator to the folder ``part``, and score it on the held-back clips as it is read from there."""
+        self.export(model, self.output / part)
+        system = self.load(self.output / part)
+        scores = self.score(system)
         spent = {"steps": self.loop.step, "minutes": self.loop.seconds / 60}
         self.result["scores"].append({**spent, **scores})
         facts = {"label": self.baseline.label, "parameters": system.parameters, "finished": part == VOCODER}
@@ -235,8 +231,6 @@ class Training:
         return folder.load(path, self.config.device, SHORT_PIECES)
 
     def _words(self) -> str:
-        if not self.loop.step:
-            return "untrained"
         where, count = "CPU", torch.get_num_threads()
         if self.config.device.startswith("cuda"):
             where, count = torch.cuda.get_device_name(self.config.device), 1
@@ -245,13 +239,16 @@ class Training:
         return f"{self.loop.seconds / 60:.3g} {where} minutes{threads}, {crops}"
 
     @torch.inference_mode()
-    def score(self, system: System) -> dict[str, float]:
-        """Mean absolute differences on the held-back clips, in nepers.
+    def score(self, system: System) -> dict[str, float | None]:
+        """Mean absolute differences on the held-back clips, in nepers; None where the system makes no sound yet.
 
         ``mel_l1``: of log-mels. ``stft_l1``: of log magnitudes of the short-time spectrum, those below 1e-3 as that.
         """
         waveform, mel = self.held["waveform"], self.held["mel"]
-        made = system.synthesise(mel, 0)
+        try:
+            made = system.synthesise(mel, 0)
+        except DiffvocError:  # an untrained diffusion can overflow
+            return {"mel_l1": None, "stft_l1": None}
         distance = (log_mel(made, MEL)[..., : mel.shape[-1]] - mel).abs().mean()
         found, wanted = (stft(x, MEL).abs().clamp_min(1e-3).log() for x in (made, waveform))
         return {"mel_l1": float(distance), "stft_l1": float((found - wanted).abs().mean())}
