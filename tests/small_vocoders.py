@@ -2,8 +2,8 @@
 
 import torch
 
-from tts_diffvoc.building import AnyVocoder, build
 from tts_diffvoc.diffusion.schedules import published_schedule
+from tts_diffvoc.factory import AnyVocoder, build
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig

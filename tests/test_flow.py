@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tts_diffvoc import DiffvocError
-from tts_diffvoc.building import build, config_from_dict
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
+from tts_diffvoc.factory import build, config_from_dict
 from tts_diffvoc.flow import FlowConfig, FlowVocoder
 from tts_diffvoc.networks.waveglow import WaveGlowConfig, log_likelihood
 

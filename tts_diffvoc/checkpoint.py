@@ -21,9 +21,9 @@ from torch.overrides import TorchFunctionMode
 
 from tts_diffvoc import generators, voices
 from tts_diffvoc.base import AudioModel, MelVocoder, check_device
-from tts_diffvoc.building import AnyVocoder, build, config_from_dict
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyVocoder, build, config_from_dict
 from tts_diffvoc.files import check_readable, make_folder, reason, replacing, write_beside
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.naming import WEIGHTS, has_format, read_text

@@ -26,7 +26,7 @@ from tts_diffvoc.files import check_readable, check_writable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tts_diffvoc.building import AnyVocoder
+    from tts_diffvoc.factory import AnyVocoder
 
 # Of any vocoder; which ones a vocoder takes is its own affair.
 ALL_OPTIONS = ("quality", "steps", "seed", "sampler", "consistency", "speaker", "sigma", "denoise")

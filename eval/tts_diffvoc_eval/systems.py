@@ -20,9 +20,9 @@ import torchaudio
 from torch import Tensor, nn
 
 from tts_diffvoc import voices
-from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.checkpoint import load_vocoder
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.flow import FlowVocoder
 from tts_diffvoc.mel import MelConfig, expand, mel_filters
 from tts_diffvoc.spectral.vocoder import SpectralVocoder

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tts_diffvoc.diffusion.objectives import discrete_levels, hierarchical_levels, noise_prediction_loss
-from tts_diffvoc.diffusion.process import denoiser_from, eps_from_x0, q_sample, score_from_x0, x0_from_eps
+from tts_diffvoc.diffusion.process import denoiser_from, q_sample, score_from_x0, x0_from_eps
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
 
@@ -14,13 +14,12 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (3, 2, 5), (3,)])
-def test_noise_and_data_determine_each_other(shape):
+def test_noise_determines_the_data(shape):
     x0 = torch.randn(shape, generator=seeded(1), dtype=torch.float64)
     eps = torch.randn(shape, generator=seeded(2), dtype=torch.float64)
     level = torch.tensor([0.99, 0.5, 0.1], dtype=torch.float64)
     x = q_sample(x0, level, eps)
     torch.testing.assert_close(x0_from_eps(x, level, eps), x0)
-    torch.testing.assert_close(eps_from_x0(x, level, x0), eps)
     torch.testing.assert_close(denoiser_from(lambda x, level: eps)(x, level), x0)
 
 

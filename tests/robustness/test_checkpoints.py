@@ -16,9 +16,9 @@ from small_generators import random_generator
 from small_vocoders import CONFIGS, SPECTRAL, random_vocoder
 
 from tts_diffvoc import voices
-from tts_diffvoc.building import build
 from tts_diffvoc.checkpoint import load_generator, load_vocoder, save_checkpoint, save_generator
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import build
 from tts_diffvoc.flow import FlowConfig
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig

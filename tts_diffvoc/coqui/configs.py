@@ -10,15 +10,10 @@ import torch
 from TTS.config import BaseAudioConfig
 from TTS.vocoder.configs.shared_configs import BaseVocoderConfig
 
-from tts_diffvoc.building import AnyConfig, config_from_dict
-from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.flow import FlowConfig
+from tts_diffvoc.factory import AnyConfig, config_from_dict, published
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
-from tts_diffvoc.networks.factors import upsample_factors
-from tts_diffvoc.networks.waveglow import WaveGlowConfig
-from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.spectral.vocoder import SpectralConfig
 from tts_diffvoc.training.conditions import expression, names_of, numbered, shown
 from tts_diffvoc.training.corpus import Recording
@@ -191,23 +186,6 @@ def mel_config(config: DiffvocConfig) -> MelConfig:
         values["fmax"] = audio.sample_rate / 2
     base = next(base for base, name in LOGS.items() if name == audio.log_func)
     return MelConfig.from_dict({**values, "log_base": base, **config.mel_extra})
-
-
-def published(network: str, mel: MelConfig) -> AnyConfig:
-    """The sizes and the training schedule of the papers' Base models, for any mel whose hop splits into factors.
-
-    WaveGlow has NVIDIA's sizes, with groups of 4 samples where a hop does not hold 8.
-    """
-    if network == "waveglow":
-        group, hop = (8 if mel.hop_length % 8 == 0 else 4), mel.hop_length
-        sizes = WaveGlowConfig(n_mels=mel.n_mels, group=group, hop_length=hop, upsample_window=4 * hop)
-        return FlowConfig("waveglow", sizes, mel)
-    factors = upsample_factors(network, mel.hop_length)
-    if network == "diffwave":
-        base = DiffWaveConfig(n_mels=mel.n_mels, upsample_factors=factors)
-        return VocoderConfig(network, base, published_schedule("diffwave-50"), mel)
-    wide = WaveGradConfig(n_mels=mel.n_mels, factors=factors)
-    return VocoderConfig(network, wide, published_schedule("wavegrad-1000"), mel)
 
 
 def to_core(config: DiffvocConfig) -> AnyConfig:

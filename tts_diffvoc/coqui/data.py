@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from tts_diffvoc.building import AnyConfig
 from tts_diffvoc.coqui.configs import DiffvocConfig
 from tts_diffvoc.coqui.distributed import world
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyConfig
 from tts_diffvoc.training.conditions import conditioned
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import CropBatches, CropDataset, as_recordings, collate, fixed_crops

@@ -16,12 +16,12 @@ from trainer import TrainerArgs
 from trainer.logging import ConsoleLogger
 
 from tts_diffvoc import voices
-from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.checkpoint import load_checkpoint, load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import training
 from tts_diffvoc.coqui.configs import DiffvocConfig, from_core
 from tts_diffvoc.coqui.trainer import Budget
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc.training.compare import ClipScore, comparison, score_clips, verdict
 from tts_diffvoc.training.corpus import Corpus, Recording, scan

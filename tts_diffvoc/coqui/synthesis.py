@@ -8,11 +8,11 @@ from TTS.utils.audio import AudioProcessor
 from TTS.vocoder.models import setup_model
 
 from tts_diffvoc import voices
-from tts_diffvoc.building import config_from_dict
 from tts_diffvoc.checkpoint import read_config
 from tts_diffvoc.coqui import configs, mel_conversion
 from tts_diffvoc.coqui.models import split_spec
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import config_from_dict
 
 
 def load_vocoder(synthesizer: Any, spec: str, use_cuda: bool) -> None:

@@ -14,12 +14,12 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from TTS.vocoder.models.base_vocoder import BaseVocoder
 
-from tts_diffvoc.building import AnyVocoder, build
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import configs, data
 from tts_diffvoc.coqui.distributed import world
 from tts_diffvoc.coqui.trainer import DiffvocTrainer, save_whole
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyVocoder, build
 from tts_diffvoc.training.conditions import numbered
 from tts_diffvoc.training.crops import change_gain, read_clip
 from tts_diffvoc.training.initial import take_weights

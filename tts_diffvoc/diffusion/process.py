@@ -43,12 +43,6 @@ def x0_from_eps(x: Tensor, noise_level: Tensor, eps: Tensor) -> Tensor:
     return (x - s * eps) / a
 
 
-def eps_from_x0(x: Tensor, noise_level: Tensor, x0: Tensor) -> Tensor:
-    """Noise from the clean data: eps = (x - a x0) / s."""
-    a, s = scales(noise_level, x)
-    return (x - a * x0) / s
-
-
 def denoiser_from(predict_noise: NoisePredictor) -> Denoiser:
     """The denoiser that a network is which predicts noise."""
     return lambda x, noise_level: x0_from_eps(x, noise_level, predict_noise(x, noise_level))

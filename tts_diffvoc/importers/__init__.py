@@ -100,8 +100,8 @@ def import_checkpoint(
     Returns: the kind.
     Raises: DiffvocError for what cannot be read, is of another kind, misses weights or cannot be written.
     """
-    from tts_diffvoc.building import config_from_dict
     from tts_diffvoc.checkpoint import at_most
+    from tts_diffvoc.factory import config_from_dict
     from tts_diffvoc.importers import reading, writing
 
     path, output = Path(path), Path(output)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.diffusion.bridge import restart_levels
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.files import check_writable, make_folder, replacing, write_beside
 from tts_diffvoc.mel import limits
 from tts_diffvoc.onnx import graphs

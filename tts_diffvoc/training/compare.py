@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.audio import resample
-from tts_diffvoc.building import AnyVocoder
+from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import read_clip
 

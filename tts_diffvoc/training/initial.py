@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from tts_diffvoc.building import AnyVocoder
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.training.conditions import shown
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from TTS.vocoder import configs as coqui
 
-from tts_diffvoc.coqui.configs import published
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import published
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig

@@ -8,8 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tts_diffvoc.building import AnyVocoder, build, config_from_dict
 from tts_diffvoc.checkpoint import save_checkpoint
+from tts_diffvoc.factory import AnyVocoder, build, config_from_dict
 from tts_diffvoc.flow import FlowVocoder
 from tts_diffvoc.vocoder import Vocoder
 from tts_diffvoc_eval.baselines.configs import SizeConfig

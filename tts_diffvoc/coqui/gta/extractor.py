@@ -12,7 +12,6 @@ from torch import Tensor
 
 from tts_diffvoc import voices
 from tts_diffvoc.audio import read_audio, resample, resampled_length
-from tts_diffvoc.building import config_from_dict
 from tts_diffvoc.checkpoint import read_config
 from tts_diffvoc.coqui import mel_conversion
 from tts_diffvoc.coqui.gta.durations import read_durations
@@ -20,6 +19,7 @@ from tts_diffvoc.coqui.gta.loading import first_line, load_forcer, locate
 from tts_diffvoc.coqui.gta.utterance import Utterance
 from tts_diffvoc.coqui.models import split_spec
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import config_from_dict
 from tts_diffvoc.mel import compress, expand, log_mel
 
 

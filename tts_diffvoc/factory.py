@@ -1,11 +1,17 @@
-"""A configuration, and the vocoder it describes, of whatever kind."""
+"""Vocoders of every kind: from a configuration, from JSON, and as the papers have them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.flow import FlowConfig, FlowVocoder
+from tts_diffvoc.mel import MelConfig
+from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc.networks.factors import upsample_factors
+from tts_diffvoc.networks.waveglow import WaveGlowConfig
+from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.spectral.vocoder import SPECTRAL, SpectralConfig, SpectralVocoder
 from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
@@ -33,3 +39,20 @@ def build(config: AnyConfig, name: str = "vocoder") -> AnyVocoder:
     if isinstance(config, SpectralConfig):
         return SpectralVocoder(config, name)
     return FlowVocoder(config, name) if isinstance(config, FlowConfig) else Vocoder(config, name)
+
+
+def published(network: str, mel: MelConfig) -> AnyConfig:
+    """The sizes and the training schedule of the papers' Base models, for any mel whose hop splits into factors.
+
+    WaveGlow has NVIDIA's sizes, with groups of 4 samples where a hop does not hold 8.
+    """
+    if network == "waveglow":
+        group, hop = (8 if mel.hop_length % 8 == 0 else 4), mel.hop_length
+        sizes = WaveGlowConfig(n_mels=mel.n_mels, group=group, hop_length=hop, upsample_window=4 * hop)
+        return FlowConfig("waveglow", sizes, mel)
+    factors = upsample_factors(network, mel.hop_length)
+    if network == "diffwave":
+        base = DiffWaveConfig(n_mels=mel.n_mels, upsample_factors=factors)
+        return VocoderConfig(network, base, published_schedule("diffwave-50"), mel)
+    wide = WaveGradConfig(n_mels=mel.n_mels, factors=factors)
+    return VocoderConfig(network, wide, published_schedule("wavegrad-1000"), mel)
