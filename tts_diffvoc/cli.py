@@ -61,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     vocode.add_argument("--speaker", help="name or number of the speaker, of a vocoder that has several")
     vocode.add_argument("--sigma", type=number(0, 10), help="deviation of a flow's noise")
     vocode.add_argument("--denoise", type=number(0, 10), help="strength of a flow's denoiser")
+    vocode.add_argument("--mel-kind", default="auto", help="what a saved mel is, if not the vocoder's own: espnet ...")
     vocode.add_argument("--keep-dc", action="store_true", help="keep what a recording holds below 20 Hz")
     vocode.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 
@@ -112,7 +113,8 @@ def vocode(options: argparse.Namespace) -> None:
     given = {name: getattr(options, name) for name in ALL_OPTIONS}
     settings = parse_options(vocoder, {name: str(value) for name, value in given.items() if value is not None})
     mel, length = read_input(options.input, vocoder, not options.keep_dc)
-    waveform = vocoder.generate(mel, **settings)[0]
+    kind = options.mel_kind if length is None else "own"
+    waveform = vocoder.generate(mel, mel_kind=kind, **settings)[0]
     write_wav(options.output, waveform[:length], vocoder.sample_rate)
     print(f"{options.output}: {waveform[:length].shape[-1] / vocoder.sample_rate:.2f} s by {vocoder.name}")
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.base import MelVocoder, parse_seed
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.mel import MelConfig, check_mel
+from tts_diffvoc.mel import MelConfig
+from tts_diffvoc.mel_kinds import take_mel
 from tts_diffvoc.networks.waveglow import WaveGlow, WaveGlowConfig, bias_spectrum, denoise, log_likelihood
 from tts_diffvoc.schema import FromJson
 
@@ -109,6 +110,7 @@ class FlowVocoder(MelVocoder):
         seed: int | None = None,
         sigma: float | None = None,
         denoise: float | None = None,
+        mel_kind: str | MelConfig = "auto",
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
 
@@ -116,10 +118,11 @@ class FlowVocoder(MelVocoder):
             seed: the same seed gives the same samples on one device; None draws a new one.
             sigma: deviation of the noise (section 2.4); training has 1.
             denoise: strength at which the network's own tone is taken off the magnitudes (NVIDIA's denoiser).
+            mel_kind: what the mel is, one of ``tts_diffvoc.mel_kinds.KINDS`` or its settings, if not the vocoder's own.
 
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
         """
-        mel = check_mel(mel, self.config.mel).to(self.device)
+        mel = take_mel(mel, self.config.mel, mel_kind).to(self.device)
         waveform = self.network.inverse(mel, self._option("sigma", sigma, 0.6), self._random(seed))
         return scale_peaks(self._denoised(waveform, self._option("denoise", denoise, 0.0)), self.name)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.schema import FromJson, Rate, Width
 
 
@@ -79,6 +79,18 @@ class MelConfig(FromJson):
                 raise DiffvocError(f"mel {name} has {len(values)} numbers; give one, or one for each of {self.n_mels}.")
             if not all(math.isfinite(one) for one in values) or (name == "scale" and 0 in values):
                 raise DiffvocError(f"mel {name} is not usable; it must be finite, and the scale not zero.")
+
+    @classmethod
+    def preset(cls, name: str) -> MelConfig:
+        """The settings of a known package's mels, one of :data:`tts_diffvoc.mel_kinds.PRESETS`.
+
+        Raises: DiffvocError for another name.
+        """
+        from tts_diffvoc.mel_kinds import PRESETS
+
+        if name not in PRESETS:
+            raise DiffvocError(f"no mel preset is called {shown(name)}; choose one of {', '.join(PRESETS)}.")
+        return PRESETS[name]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

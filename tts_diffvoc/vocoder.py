@@ -25,6 +25,7 @@ from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, check_mel
+from tts_diffvoc.mel_kinds import take_mel
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.networks.factors import fitting
 from tts_diffvoc.networks.fast import fast_inference
@@ -220,6 +221,7 @@ class Vocoder(MelVocoder):
         sampler: str | None = None,
         speaker: str | int | None = None,
         callback: Callable[[int, Tensor, Tensor], None] | None = None,
+        mel_kind: str | MelConfig = "auto",
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
 
@@ -231,9 +233,11 @@ class Vocoder(MelVocoder):
             sampler: one of ``tts_diffvoc.diffusion.samplers.SAMPLERS``.
             speaker: name or number, from 0, of one of this vocoder's speakers; None for none of them.
             callback: called as (step, x, x0) after each step.
+            mel_kind: what the mel is, one of ``tts_diffvoc.mel_kinds.KINDS`` or its settings, if not the vocoder's own.
 
         Raises: DiffvocError for a mel that :func:`check_mel` refuses, and for bad options.
         """
+        mel = take_mel(mel, self.config.mel, mel_kind)
         return scale_peaks(self.sample(mel, steps, seed, sampler, speaker, callback), self.name)
 
     @torch.inference_mode()

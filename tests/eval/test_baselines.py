@@ -249,7 +249,7 @@ def test_a_coqui_wavernn_run(tmp_path, mel):
 def test_another_spectrogram_is_approximated_and_said(tmp_path, mel):
     coqui_run(tmp_path, model_params=SMALL, sample_rate=24000, **{**LOG10, "mel_fmin": 50.0, "mel_fmax": 7600.0})
     system = coqui.load(tmp_path)
-    assert "sample_rate 24000 instead of 22050" in system.note and "fmin 50" in system.note
+    assert "sample_rate 24000 Hz against 22050 Hz" in system.note and "fmin 50" in system.note
     assert system.synthesise(mel[..., :8], 0).shape == (1, 8 * 256)
 
 
@@ -324,5 +324,5 @@ def test_levels_convert_exactly_and_spectrograms_nearly(mel):
     level = MelConfig(log_base="10", floor=1e-8, scale=2.0, shift=1.0)
     torch.testing.assert_close(convert(mel, level), mel / math.log(10) * 2 + 1, atol=1e-4, rtol=0)
     other = MelConfig(fmin=50.0, fmax=7600.0)
-    assert differences(other) == ["fmin 50.0 instead of 0.0", "fmax 7600.0 instead of 8000.0"]
+    assert differences(other) == ["fmin 50 Hz against 0 Hz", "fmax 7600 Hz against 8000 Hz"]
     assert (convert(mel, other) - mel).abs().mean() < 1.0

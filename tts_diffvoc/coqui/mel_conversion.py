@@ -16,40 +16,21 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.mel import MelConfig, compress, mel_filters
-
-UNITS = {"sample_rate": " Hz", "fmin": " Hz", "fmax": " Hz", "n_fft": "", "win_length": "", "hop_length": ""}
-
-
-def geometry(processor: Any) -> dict[str, Any]:
-    """What a level conversion cannot change about the mels of a Coqui AudioProcessor, in our names."""
-    return {
-        "sample_rate": processor.sample_rate,
-        "n_fft": processor.fft_size,
-        "win_length": processor.win_length,
-        "hop_length": processor.hop_length,
-        "n_mels": processor.num_mels,
-        "fmin": float(processor.mel_fmin or 0.0),
-        "fmax": float(processor.mel_fmax or processor.sample_rate / 2),
-        "mel_scale": "slaney",  # the only one that Coqui makes
-        "mel_norm": "slaney",  # likewise
-        "power": 1,  # Coqui's setting of that name is Griffin-Lim's
-        "preemphasis": float(processor.preemphasis),
-    }
+from tts_diffvoc.mel import MelConfig, compress
+from tts_diffvoc.mel_kinds import approximated, differences
 
 
-def differences(processor: Any, config: MelConfig) -> list[str]:
-    """Each setting in which the acoustic model's spectrogram is another one, with both values."""
-    theirs, ours = geometry(processor), {**config.to_dict(), "preemphasis": 0.0}
-    return [
-        f"{name} {_text(theirs[name], name)} against {_text(ours[name], name)}"
-        for name in theirs
-        if theirs[name] != ours[name]
-    ]
-
-
-def _text(value: Any, name: str) -> str:
-    return f"{value:g}{UNITS.get(name, '')}" if isinstance(value, (int, float)) else str(value)
+def spectrogram(processor: Any) -> MelConfig:
+    """What a level conversion cannot change about the mels of a Coqui AudioProcessor, which are Slaney's magnitudes."""
+    return MelConfig(
+        sample_rate=processor.sample_rate,
+        n_fft=processor.fft_size,
+        win_length=processor.win_length,
+        hop_length=processor.hop_length,
+        n_mels=processor.num_mels,
+        fmin=float(processor.mel_fmin or 0.0),
+        fmax=float(processor.mel_fmax or processor.sample_rate / 2),
+    )
 
 
 def magnitudes(mel: np.ndarray, processor: Any) -> np.ndarray:
@@ -71,7 +52,8 @@ def converter(processor: Any, config: MelConfig, approximate: bool, name: str) -
 
     Raises: DiffvocError naming both sides when their spectrograms differ and ``approximate`` is false.
     """
-    different = differences(processor, config)
+    source, preemphasis = spectrogram(processor), float(processor.preemphasis)
+    different = differences(source, config) + ([f"preemphasis {preemphasis:g} against 0"] if preemphasis else [])
     if different and not approximate:
         raise DiffvocError(
             f"the acoustic model's mel is not the one that the vocoder {name} takes ({'; '.join(different)}, "
@@ -87,55 +69,7 @@ def converter(processor: Any, config: MelConfig, approximate: bool, name: str) -
             )
         amplitude = magnitudes(mel.T, processor)
         if different:
-            return approximated(amplitude, processor, config)
+            return approximated(amplitude, source, config, preemphasis).unsqueeze(0)
         return compress(torch.from_numpy(amplitude), config).float().unsqueeze(0)
 
     return convert
-
-
-def approximated(mel: np.ndarray, processor: Any, config: MelConfig) -> Tensor:
-    """Mel magnitudes [M, F] of one kind of spectrogram to the log-mel [1, M', F'] of another.
-
-    The spectrum behind the mel is estimated without negative values, resampled over frequency, filtered by
-    the vocoder's bank, and its level resampled over time. What the first bank misses stays at the floor.
-    """
-    spectrum = spectrum_behind(mel, np.asarray(processor.mel_basis, dtype=np.float64))
-    source = np.linspace(0.0, processor.sample_rate / 2, spectrum.shape[0])
-    if processor.preemphasis:
-        response = np.abs(1 - processor.preemphasis * np.exp(-2j * np.pi * source / processor.sample_rate))
-        spectrum = spectrum / np.maximum(response, 0.05)[:, None]
-    target = np.linspace(0.0, config.sample_rate / 2, config.n_fft // 2 + 1)
-    resampled = np.stack([np.interp(target, source, frame, right=0.0) for frame in spectrum.T], axis=1)
-    # A windowed sinusoid's peak grows with the sum of the window.
-    resampled *= config.win_length / processor.win_length
-    amplitude = mel_filters(config).double() @ torch.from_numpy(resampled**config.power)
-    log_mel = compress(amplitude, config)
-    return in_time(log_mel, processor, config).float().unsqueeze(0)
-
-
-def spectrum_behind(mel: np.ndarray, filters: np.ndarray, iterations: int = 60) -> np.ndarray:
-    """A non-negative spectrum [K, F] whose filtered version is ``mel`` [M, F]; ``filters`` is [M, K].
-
-    Multiplicative updates for the squared error (Lee and Seung 2001, theorem 1), from the back-projection.
-    """
-    reached = filters.sum(axis=1, keepdims=True)
-    weight = filters.sum(axis=0)[:, None]
-    spectrum = filters.T @ (mel / np.maximum(reached, 1e-12)) / np.maximum(weight, 1e-12)
-    numerator = filters.T @ mel
-    for _ in range(iterations):
-        spectrum = spectrum * numerator / np.maximum(filters.T @ (filters @ spectrum), 1e-12)
-    return spectrum
-
-
-def in_time(log_mel: Tensor, processor: Any, config: MelConfig) -> Tensor:
-    """Resample frames linearly: frame i of [M, F] is centred at i * hop / sample rate on either side."""
-    seconds = processor.hop_length / processor.sample_rate
-    wanted = config.hop_length / config.sample_rate
-    if seconds == wanted:
-        return log_mel
-    last = log_mel.shape[1] - 1
-    position = torch.arange(int(last * seconds / wanted + 1e-6) + 1, dtype=log_mel.dtype) * (wanted / seconds)
-    left = position.floor().long().clamp(max=last)
-    right = (left + 1).clamp(max=last)
-    weight = position - left
-    return log_mel[:, left] * (1 - weight) + log_mel[:, right] * weight

@@ -16,7 +16,8 @@ from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import log_spectral_error
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.mel import MelConfig, check_mel, log_mel
+from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc.mel_kinds import take_mel
 from tts_diffvoc.schema import FromJson, check_part
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, make_consistent, within
 from tts_diffvoc.spectral.network import NETWORKS, Denoiser, DiffWaveSizes, Sizes
@@ -232,6 +233,7 @@ class SpectralVocoder(MelVocoder):
         consistency: int | None = None,
         quality: str | None = None,
         callback: Callable[[int, Tensor, Tensor], None] | None = None,
+        mel_kind: str | MelConfig = "auto",
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
 
@@ -243,10 +245,11 @@ class SpectralVocoder(MelVocoder):
             consistency: iterations that carry the waveform's own mel towards ``mel`` at the end; 0 for none.
             quality: a name for steps and consistency, one of ``self.qualities``, for those that are not given.
             callback: called as (step, z, x0) after each step.
+            mel_kind: what the mel is, one of ``tts_diffvoc.mel_kinds.KINDS`` or its settings, if not the vocoder's own.
 
         Raises: DiffvocError for a mel that :func:`check_mel` refuses, and for bad options.
         """
-        mel = check_mel(mel, self.config.mel).to(self.device)
+        mel = take_mel(mel, self.config.mel, mel_kind).to(self.device)
         plan = self._plan(len(mel), steps, seed, consistency, quality)
         hop, rate = self.config.mel.hop_length, self.config.mel.sample_rate
         longest = round(LONGEST * rate / hop)
@@ -262,6 +265,7 @@ class SpectralVocoder(MelVocoder):
         seed: int | Sequence[int] | None = None,
         consistency: int | None = None,
         quality: str | None = None,
+        mel_kind: str | MelConfig = "auto",
     ) -> Iterator[Tensor]:
         """Synthesise a mel [B, M, F], or its pieces as they come, chunk after chunk: waveforms [B, chunk * hop].
 
@@ -272,7 +276,7 @@ class SpectralVocoder(MelVocoder):
         Raises: DiffvocError, before the first chunk, for what ``generate`` refuses, and for a chunk of no frames.
         """
         pieces = [mel] if isinstance(mel, Tensor) else mel
-        checked = (check_mel(piece, self.config.mel).to(self.device) for piece in pieces)
+        checked = (take_mel(piece, self.config.mel, mel_kind).to(self.device) for piece in pieces)
         first = next(checked, None)
         if first is None:
             raise DiffvocError("the stream of mels ended before its first; give at least one piece [B, M, F].")
