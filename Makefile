@@ -6,13 +6,21 @@ VOCODER ?= diffwave
 OUT ?= hello.wav
 BIN = $(VENV)/bin
 
-.PHONY: speak test lint install clean
+.PHONY: speak test fuzz soak lint install clean
 
 speak: $(VENV)/.installed
 	$(BIN)/tts --text "$(TEXT)" --vocoder_name "$(VOCODER)" --out_path "$(OUT)"
 
 test: $(VENV)/.tested
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
+# Thousands of bad inputs, counted by what became of them: results/robustness/.
+fuzz: $(VENV)/.tested
+	OMP_NUM_THREADS=1 $(BIN)/python tests/robustness/fuzz.py --write
+
+# Coqui's server under 200 requests, half of them bad, with clients that go away, and kills of training: a minute or two.
+soak: $(VENV)/.tested
+	OMP_NUM_THREADS=1 $(BIN)/python tests/robustness/soak.py
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -27,8 +27,8 @@ def config_from_dict(values: dict[str, Any]) -> AnyConfig:
         return SpectralConfig.from_dict(values)
     if any(values.get(name) for name in FIRST_EDITION):
         raise DiffvocError(
-            "this vocoder was made by the first edition of tts-diffvoc, whose networks are gone; train it again: "
-            "python recipes/custom_voice/finetune_vocoder.py --data RECORDINGS --vocoder diffwave --output NEW_FOLDER"
+            "this vocoder was made by the first edition of tts-diffvoc, whose networks are gone; train it again with "
+            "recipes/custom_voice/finetune_vocoder.py."
         )
     values = {name: value for name, value in values.items() if name not in FIRST_EDITION}
     return FlowConfig.from_dict(values) if values.get("network") == "waveglow" else VocoderConfig.from_dict(values)

@@ -430,7 +430,7 @@ def test_what_cannot_be_done_is_said(folders, corpus, tmp_path, capsys):
     assert "metadata.csv is not there" in fails(capsys, "ada", tmp_path / "empty", out)
     assert "no formatter 'ljspech'; the closest" in fails(capsys, "ada", corpus, out, "--formatter", "ljspech")
     assert "leave --durations out" in fails(capsys, glow, corpus, out, "--durations", tmp_path)
-    assert "--batch-size is 0" in fails(capsys, "ada", corpus, out, "--batch-size", 0)
+    assert "argument --batch-size: '0'" in fails(capsys, "ada", corpus, out, "--batch-size", 0)
     assert "there is no vocoder" in fails(capsys, "ada", corpus, out, "--vocoder", "difwave")
     assert not out.exists()
 

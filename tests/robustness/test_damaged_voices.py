@@ -6,25 +6,15 @@ import pytest
 from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from small_voice import save_voice
 
-import tts_diffvoc
 from tts_diffvoc.errors import DiffvocError
-
-SMALL = {"channels": 16, "encoder_blocks": 1, "prosody_channels": 8, "prosody_blocks": 1, "decoder_blocks": 1}
 
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory):
     """A small voice, untrained."""
-    tts_diffvoc.register()
-    from tts_diffvoc.coqui.acoustic import DiffvocAcoustic, DiffvocAcousticArgs, DiffvocAcousticConfig
-
-    folder = tmp_path_factory.mktemp("voice")
-    config = DiffvocAcousticConfig(model_args=DiffvocAcousticArgs(**SMALL))
-    config.save_json(folder / "config.json")
-    save_file(DiffvocAcoustic(config).network.state_dict(), folder / "model.safetensors")
-    return folder
+    return save_voice(tmp_path_factory.mktemp("voice"))
 
 
 def load(folder) -> None:
