@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tts_diffvoc.diffusion.process import denoiser_from
 from tts_diffvoc.diffusion.samplers import ddpm
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
 from tts_diffvoc.networks import diffwave, wavegrad
@@ -114,7 +115,7 @@ def test_whole_diffwave_sampling_agrees(fast):
         noise, ours.schedule.betas, inference.betas, fast,
     )  # fmt: skip
     conditioning = ours.condition(mel)
-    mine = ddpm(lambda x, level: ours(x, level, conditioning), noise, inference,
+    mine = ddpm(denoiser_from(lambda x, level: ours(x, level, conditioning)), noise, inference,
                 generator=torch.Generator().manual_seed(9))  # fmt: skip
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
@@ -129,6 +130,6 @@ def test_whole_wavegrad_sampling_agrees():
         schedule.betas, False,
     )  # fmt: skip
     conditioning = ours.condition(mel)
-    mine = ddpm(lambda x, level: ours(x, level, conditioning), noise, schedule,
+    mine = ddpm(denoiser_from(lambda x, level: ours(x, level, conditioning)), noise, schedule,
                 generator=torch.Generator().manual_seed(9))  # fmt: skip
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
