@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from tts_diffvoc.acoustic import AcousticModel
+from tts_diffvoc.checkpoint import WEIGHTS, write_weights
 from tts_diffvoc.coqui.acoustic import MODEL_ID, DiffvocAcousticArgs
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.training.loop import CHECKPOINT
@@ -40,9 +40,7 @@ def main() -> None:
     average = {name.removeprefix("module."): value for name, value in state["average"].items() if name != "n_averaged"}
     model = AcousticModel()
     model.load_state_dict(average)
-    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, args.output / "model.safetensors", metadata={"steps": str(state["step"])})
-    (args.output / "model.safetensors").chmod(0o644)
+    write_weights(args.output / WEIGHTS, {name: value.half() for name, value in model.state_dict().items()})
     config = {
         "model": MODEL_ID,
         "run_name": args.output.name,
