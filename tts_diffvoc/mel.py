@@ -98,8 +98,10 @@ class MelConfig(FromJson):
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # what is kept may be used in training later
-def mel_filters(config: MelConfig) -> Tensor:
+def mel_filters(config: MelConfig, device: torch.device | None = None) -> Tensor:
     """The filter bank [n_mels, n_fft // 2 + 1], float32, each band of unit area, or of unit height ("none")."""
+    if device is not None:  # copied there once, as each copy waits for it
+        return mel_filters(config).to(device)
     lowest, highest = _hz_to_mel(config.fmin, config), _hz_to_mel(config.fmax, config)
     places = torch.linspace(lowest, highest, config.n_mels + 2)
     edges = _mel_to_hz(places, config)
@@ -186,7 +188,7 @@ def log_mel(waveform: Tensor, config: MelConfig) -> Tensor:
     magnitude = stft(waveform, config).abs()
     if config.power == 2:
         magnitude = magnitude.square()
-    return compress(mel_filters(config).to(magnitude) @ magnitude, config)
+    return compress(mel_filters(config, magnitude.device).to(magnitude) @ magnitude, config)
 
 
 SLACK = 3.0  # nepers, 26 dB, by which a mel may go beyond those of audio

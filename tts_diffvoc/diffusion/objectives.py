@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tts_diffvoc.diffusion.process import NoisePredictor, q_sample
+from tts_diffvoc.diffusion.process import NoisePredictor, noise_like, q_sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
@@ -83,7 +83,7 @@ def noise_prediction_loss(
     if norm not in ("l1", "l2"):
         raise DiffvocError(f"norm {norm!r} is unknown; use 'l1' or 'l2'.")
     if eps is None:
-        eps = torch.randn(x0.shape, generator=generator).to(x0)
+        eps = noise_like(x0, generator)
     error = predict_noise(q_sample(x0, noise_level, eps), noise_level) - eps
     error = error.abs() if norm == "l1" else error.square()
     return error.flatten(1).mean(1)
@@ -105,7 +105,7 @@ def draw_noise(
     """
     if seeds is None:
         level = draw(schedule, x0.shape[0], generator)
-        return level.to(x0), torch.randn(x0.shape, generator=generator).to(x0)
+        return level.to(x0, non_blocking=True), noise_like(x0, generator)
     check_seeds(seeds, x0.shape[0])
     levels, noises = [], []
     on_device = torch.Generator(x0.device)
@@ -113,7 +113,7 @@ def draw_noise(
         levels.append(draw(schedule, 1, torch.Generator().manual_seed(seed)))
         on_device.manual_seed(seed + 1)
         noises.append(torch.randn(x0[row].shape, generator=on_device, device=x0.device, dtype=x0.dtype))
-    return torch.cat(levels).to(x0), torch.stack(noises)
+    return torch.cat(levels).to(x0, non_blocking=True), torch.stack(noises)
 
 
 def drop_labels(
@@ -135,7 +135,7 @@ def drop_labels(
     else:
         check_seeds(seeds, labels.shape[0])
         chance = torch.cat([torch.rand(1, generator=torch.Generator().manual_seed(seed + 2)) for seed in seeds])
-    return labels.masked_fill((chance < probability).to(labels.device), none)
+    return labels.masked_fill((chance < probability).to(labels.device, non_blocking=True), none)
 
 
 def check_seeds(seeds: Sequence[int], rows: int) -> None:

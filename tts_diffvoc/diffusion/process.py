@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 # (x [B, ...], noise_level [B]) -> x0, the clean data in x, or eps, the noise in x, of the shape of x.
@@ -29,6 +30,12 @@ def noise_scale(noise_level: Tensor) -> Tensor:
 def scales(noise_level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """a and s, each [B, 1, ...], of ``like``'s type."""
     return expand_level(noise_level, like), expand_level(noise_scale(noise_level), like)
+
+
+def noise_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Unit noise of the shape, type and device of ``x``, drawn where the generator is, or without one on the device."""
+    device = x.device if generator is None else generator.device
+    return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device, non_blocking=True)
 
 
 def q_sample(x0: Tensor, noise_level: Tensor, eps: Tensor) -> Tensor:

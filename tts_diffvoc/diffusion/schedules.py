@@ -57,6 +57,18 @@ class NoiseSchedule:
         """Square roots of ``alphas_cumprod``, float64 [T], falling."""
         return self.alphas_cumprod.sqrt()
 
+    @cached_property
+    def _placed(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    def noise_levels_on(self, device: torch.device) -> Tensor:
+        """:attr:`noise_levels`, copied to ``device`` once, as each copy waits for it."""
+        if device.type == "cpu":
+            return self.noise_levels
+        if device not in self._placed:
+            self._placed[device] = self.noise_levels.to(device)
+        return self._placed[device]
+
     @classmethod
     def from_noise_levels(cls, levels: Sequence[float]) -> NoiseSchedule:
         """The schedule whose noise levels are ``levels``, which fall strictly within (0, 1), cleanest first."""
@@ -84,6 +96,12 @@ class NoiseSchedule:
             if isinstance(error, DiffvocError):
                 raise
             raise DiffvocError(f"a noise schedule cannot be {kind}: {str(given)[:60]}; see NoiseSchedule.") from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(cls.from_dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a published or linear schedule stays readable."""
@@ -141,7 +159,7 @@ class NoiseSchedule:
     def respace(self, steps: int) -> NoiseSchedule:
         """An inference schedule of 1 to T steps that ends at this schedule's noisiest level."""
         if not 1 <= steps <= self.num_steps:
-            raise DiffvocError(f"{steps} steps were asked for; this schedule allows 1 to {self.num_steps}.")
+            raise DiffvocError(f"steps={steps} does not fit the training schedule; give 1 to at most {self.num_steps}.")
         if steps == self.num_steps:
             return self
         return self.between(float(self.noise_levels[-1]), steps)
@@ -198,13 +216,14 @@ def fractional_step(schedule: NoiseSchedule, noise_level: Tensor) -> Tensor:
     Between two neighbouring levels the step is interpolated linearly, which aligns the levels of a short
     inference schedule with training (Kong et al. 2021, appendix B).
 
-    Raises: DiffvocError for a level outside the training range.
+    Raises: DiffvocError for a level outside the training range, on a CPU: elsewhere it would have to be waited for, and
+        the nearest level is taken.
     """
-    levels = schedule.noise_levels.to(noise_level.device)
+    levels = schedule.noise_levels_on(noise_level.device)
     wanted = noise_level.double()
     slack = 1e-6
     outside = (wanted > levels[0] + slack) | (wanted < levels[-1] - slack)
-    if not torch.compiler.is_compiling() and bool(outside.any()):
+    if wanted.device.type == "cpu" and not torch.compiler.is_compiling() and bool(outside.any()):
         raise DiffvocError(
             f"a noise level of {float(wanted[(wanted - levels[0]).abs().argmax()]):.6f} is outside the training range, "
             f"{float(levels[-1]):.6f} to {float(levels[0]):.6f}; use an inference schedule within it."

@@ -49,7 +49,7 @@ def make_consistent(waveform: Tensor, mel: Tensor, config: MelConfig, transform:
 
     A projection on the data (Wang et al. 2023, denoising diffusion null-space model), the mel being the measurement.
     """
-    filters, wanted = mel_filters(config).to(waveform), expand(mel, config).transpose(1, 2)
+    filters, wanted = mel_filters(config, waveform.device), expand(mel, config).transpose(1, 2)
     for _ in range(iterations):
         spectrum = transform(waveform)
         gain = mel_gain(magnitude(spectrum), wanted, filters).clamp(0.1, 10.0)

@@ -64,11 +64,10 @@ def viterbi(log_probability: Tensor, cost: float = 0.3, reach: int = 10) -> Tens
     for now, move in zip(log_probability.unbind(1)[1:], came.unbind(1)[1:]):
         torch.max(around - penalty, 1, out=(best, move))
         torch.add(best, now, out=score)
-    place = score.argmax(1).cpu()
-    path, rows = [place], torch.arange(len(place))
-    for move in came.cpu().unbind(1)[:0:-1]:
+    path, rows = [score.argmax(1)], torch.arange(batch, device=log_probability.device)
+    for move in came.unbind(1)[:0:-1]:
         path.append(path[-1] + move[rows, path[-1]] - reach)
-    return torch.stack(path[::-1], 1).to(log_probability.device)
+    return torch.stack(path[::-1], 1)
 
 
 class PitchNetwork(nn.Module):
@@ -98,12 +97,15 @@ class PitchNetwork(nn.Module):
         return torch.exp(self.low + self.step * place)
 
     def forward(self, mel: Tensor, search: Callable[[Tensor], Tensor] = viterbi) -> F0:
-        """Log-mel [B, M, F] to F0, decoded by ``search`` so that it jumps by no octave within a phrase."""
-        logits, voicing = self.logits(mel)
+        """Log-mel [B, M, F] to F0, decoded by ``search`` so that it jumps by no octave within a phrase.
+
+        Decoding goes frame by frame, in steps too small for a GPU: F0 is on the CPU, wherever the network is.
+        """
+        logits, voicing = (one.cpu() for one in self.logits(mel))
         # What is unvoiced says little about pitch, and may not bend the path.
         path = search(logits.log_softmax(-1) * voicing.sigmoid().unsqueeze(-1)).unsqueeze(-1)
         # In float64 from here: pulses add up F0 over an utterance, and with it what two machines round differently.
-        away = torch.arange(self.config.bins, device=mel.device) - path
+        away = torch.arange(self.config.bins) - path
         near = logits.double().softmax(-1) * (away.abs() <= 3) + 1e-8 * (away == 0)
         between = (near * away).sum(-1) / near.sum(-1)
         return F0(self.frequency(path.squeeze(-1) + between), voicing > 0)

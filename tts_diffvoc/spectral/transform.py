@@ -54,9 +54,7 @@ class Transform(nn.Module):
     def _window_sums(self, frames: int) -> Tensor:
         """Sum of the squared windows that reach each sample of a clip of so many frames, [F, hop]."""
         squares = self.window.square().view(self.blocks, self.hop)
-        first = torch.arange(frames, device=squares.device).unsqueeze(1) + self.blocks // 2
-        frame = first - torch.arange(self.blocks, device=squares.device)
-        return ((frame >= 0) & (frame < frames)).to(squares.dtype) @ squares
+        return self._overlap_add(squares.expand(1, frames, -1, -1))[0]
 
 
 def power(spectrum: Tensor) -> Tensor:
