@@ -161,7 +161,7 @@ def test_bad_words(model, data, words, message):
 
 
 def test_bad_folders(model, tmp_path):
-    with pytest.raises(DiffvocError, match="holds no wav or flac"):
+    with pytest.raises(DiffvocError, match="holds no recordings"):
         run("--model", model, "--data", tmp_path / "nowhere")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "text.wav").write_text("no sound")

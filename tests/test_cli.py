@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from tts_diffvoc.checkpoint import save_checkpoint
 from tts_diffvoc.cli import main
@@ -13,25 +12,6 @@ from tts_diffvoc.cli import main
 def folder(diffwave, tmp_path):
     save_checkpoint(diffwave, tmp_path / "voice", "# Voice\n\nA voice for tests.\n")
     return tmp_path / "voice"
-
-
-@pytest.mark.parametrize("rate, suffix", [(22050, "wav"), (16000, "flac")])
-def test_vocode_a_recording(folder, speech, tmp_path, rate, suffix):
-    source, target = tmp_path / f"in.{suffix}", tmp_path / "out.wav"
-    soundfile.write(source, np.stack([speech[0], speech[0]], axis=1), rate)
-    assert main(["vocode", str(source), "-o", str(target), "--vocoder", str(folder), "--seed", "1"]) == 0
-    samples, written = soundfile.read(target)
-    assert written == 22050 and samples.ndim == 1
-    assert abs(len(samples) / 22050 - speech.shape[1] / rate) < 0.001
-    assert np.abs(samples).max() > 0.01
-
-
-@pytest.mark.parametrize("suffix", ["npy", "pt"])
-def test_vocode_a_saved_mel(folder, diffwave, speech, tmp_path, suffix):
-    mel, source, target = diffwave.mel(speech)[0], tmp_path / f"mel.{suffix}", tmp_path / "out.wav"
-    np.save(source, mel.numpy()) if suffix == "npy" else torch.save(mel, source)
-    assert main(["vocode", str(source), "-o", str(target), "--vocoder", f"{folder}?steps=2&seed=1"]) == 0
-    assert len(soundfile.read(target)[0]) == mel.shape[1] * 256
 
 
 def test_list_and_info(folder, capsys):

@@ -261,7 +261,7 @@ def test_bad_input_is_one_sentence(folder, data, tmp_path, capsys, monkeypatch):
     before = config(folder)
     for where, speech, arguments, says in [
         (folder, tmp_path / "gone", [], "no folder"),
-        (folder, tmp_path / "empty", [], "holds no wav or flac files"),
+        (folder, tmp_path / "empty", [], "holds no recordings"),
         (folder, tmp_path / "broken", [], "cannot be read as audio"),
         (folder, tmp_path / "one", [], "1 recordings of at least 0.3 s"),
         (folder, data, ["--seconds", "9"], "at least 9 s"),

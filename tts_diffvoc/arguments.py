@@ -77,6 +77,11 @@ def file_path(text: str) -> Path:
     return given
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error is Python's, or torch's on any device, about memory."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate" in str(error))
+
+
 @contextmanager
 def spoken() -> Iterator[None]:
     """Inside a program: errors and warnings are one line on stderr each.
@@ -91,7 +96,7 @@ def spoken() -> Iterator[None]:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1 if isinstance(error, Failure) else 2)
         except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and "allocate" not in str(error):
+            if not out_of_memory(error):
                 raise
             print("error: the memory does not suffice; give less at a time, or smaller batches.", file=sys.stderr)
             sys.exit(1)

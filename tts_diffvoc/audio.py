@@ -6,20 +6,43 @@ import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from torch import Tensor
 
-from tts_diffvoc.errors import DiffvocError, Failure
+from tts_diffvoc.errors import DiffvocError, Failure, shown
 from tts_diffvoc.files import check_readable, replacing
+
+if TYPE_CHECKING:  # peaks are also scaled where there is no torch
+    from torch import Tensor
 
 RATES = (1_000, 768_000)
 MOST_SAMPLES = 1 << 27  # of one recording in memory, 0.5 GiB: 1.7 hours at 22,050 Hz
 MOST_EXPANDED = 4096  # samples that a byte of any codec can stand for
 LOUDEST = 8.0  # peak beyond which samples are not audio in [-1, 1], which floating-point files may exceed a little
 BLOCK = 1 << 16
+MP3_LEAD = 16 * 1152  # samples decoded before a part of an MP3, whose frames hold bits for later ones
 HIGHPASS_HZ = 20.0
+Samples = TypeVar("Samples", "Tensor", np.ndarray)
+
+
+class Format(NamedTuple):
+    """A kind of file in libsndfile's words, and the sample rates that it can have, none for any."""
+
+    container: str
+    subtype: str
+    rates: tuple[int, ...] = ()
+
+
+# By the ending of a file's name.
+FORMATS = {
+    "wav": Format("WAV", "PCM_16"),
+    "flac": Format("FLAC", "PCM_16"),
+    "ogg": Format("OGG", "VORBIS"),
+    "opus": Format("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
+    "mp3": Format("MP3", "MPEG_LAYER_III", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)),
+}
+SUFFIXES = tuple(f".{name}" for name in FORMATS)
 
 
 class Header(NamedTuple):
@@ -38,7 +61,7 @@ def read_header(path: Path) -> Header:
     try:
         info = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: headerless, by its suffix
-        raise DiffvocError(f"{path} cannot be read as audio; give wav, flac or ogg.") from None
+        raise DiffvocError(f"{path} cannot be read as audio; give {', '.join(FORMATS)}.") from None
     header = Header(info.frames, info.samplerate, info.channels)
     if not RATES[0] <= header.rate <= RATES[1]:
         raise DiffvocError(
@@ -60,12 +83,17 @@ def read_blocks(path: Path, start: int = 0, stop: int | None = None) -> Iterator
     left = (header.samples if stop is None else stop) - start
     try:
         with soundfile.SoundFile(str(path)) as file:
-            file.seek(start)
+            # libsndfile's seek misses by hundreds of samples in Vorbis, and loses bits of earlier frames in MP3.
+            for first in range(0, start if file.subtype == "VORBIS" else 0, BLOCK):
+                file.read(min(start - first, BLOCK))
             while left > 0:
-                block = file.read(min(left, BLOCK), dtype="float32", always_2d=True)
+                lead = min(start, MP3_LEAD) if file.format == "MP3" else 0
+                if file.tell() != start - lead:
+                    file.seek(start - lead)
+                block = file.read(lead + min(left, BLOCK), dtype="float32", always_2d=True)[lead:]
                 if not len(block):
                     break
-                left -= len(block)
+                start, left = start + len(block), left - len(block)
                 _check_block(block, path)
                 yield block
     except (soundfile.SoundFileError, OSError):
@@ -82,17 +110,22 @@ def _check_block(block: np.ndarray, path: Path) -> None:
         raise DiffvocError(f"{path} has peaks far above full scale; samples lie within -1 to 1: scale them down.")
 
 
-def read_audio(path: Path, start: int = 0, stop: int | None = None, *, highpass: bool = True) -> tuple[Tensor, int]:
-    """Samples ``start`` to ``stop`` of a recording, channels averaged, [T] float32, and its rate.
+def read_audio(
+    path: Path, start: int = 0, stop: int | None = None, *, highpass: bool = True, channel: int | None = None
+) -> tuple[Tensor, int]:
+    """Samples ``start`` to ``stop`` of a recording, [T] float32, and its rate.
 
-    What lies below 20 Hz, an offset of the recorder above all, is not speech and a vocoder makes it audible, so it is
-    taken off by :func:`remove_dc` unless ``highpass`` is False. A part has the samples of the whole file, cut.
+    ``channel`` is the one to take, counted from 1; None averages all. What lies below 20 Hz, an offset of the recorder
+    above all, is not speech and a vocoder makes it audible, so it is taken off by :func:`remove_dc` unless ``highpass``
+    is False. A part has the samples of the whole file, cut.
 
-    Raises: DiffvocError for what is no audio, does not have these samples, or is too long for memory.
+    Raises: DiffvocError for what is no audio, does not have these samples or this channel, or is too long for memory.
     """
     import torch
 
     header = read_header(path)
+    if channel is not None and channel > header.channels:
+        raise DiffvocError(f"{path} has {header.channels} channels and no channel {channel}; give another.")
     stop = header.samples if stop is None else stop
     if not 0 <= start <= stop <= header.samples:
         raise DiffvocError(f"{path} has {header.samples:,} samples, not {start:,} to {stop:,} as asked; put it back.")
@@ -102,7 +135,9 @@ def read_audio(path: Path, start: int = 0, stop: int | None = None, *, highpass:
         )
     reach = 2 * _window(header.rate) if highpass else 0
     first, last = max(0, start - reach), min(header.samples, stop + reach)
-    blocks = [block.mean(axis=1) for block in read_blocks(path, first, last)]
+    blocks = [
+        block.mean(axis=1) if channel is None else block[:, channel - 1] for block in read_blocks(path, first, last)
+    ]
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if highpass:
         samples = remove_dc(samples, header.rate)
@@ -150,7 +185,7 @@ def resample(waveform: Tensor, rate: int, wanted: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(made.T)).to(waveform)
 
 
-def scale_peaks(waveform: Tensor, name: str) -> Tensor:
+def scale_peaks(waveform: Samples, name: str) -> Samples:
     """``waveform`` [..., T], each row whose peak is above 1 scaled to 1, with a warning; ``name`` is who made it.
 
     Raises: DiffvocError for NaN and infinity.
@@ -159,7 +194,8 @@ def scale_peaks(waveform: Tensor, name: str) -> Tensor:
     if highest <= 1:
         return waveform
     warnings.warn(f"{name} made a peak of {highest:.3g}, and the clip was scaled down to 1.", stacklevel=3)
-    return waveform / waveform.abs().amax(-1, keepdim=True).clamp_min(1.0)
+    peaks = abs(waveform)
+    return waveform / (peaks.max(-1, keepdims=True) if isinstance(peaks, np.ndarray) else peaks.amax(-1, True)).clip(1)
 
 
 def cut_peaks(waveform: Tensor, name: str) -> Tensor:
@@ -174,24 +210,45 @@ def cut_peaks(waveform: Tensor, name: str) -> Tensor:
     return waveform.clamp(-1.0, 1.0)
 
 
-def _peak(waveform: Tensor, name: str) -> float:
-    peak = float(waveform.abs().max())
+def _peak(waveform: Any, name: str) -> float:
+    peak = float(abs(waveform).max())
     if not np.isfinite(peak):
         raise Failure(f"{name} made NaN or infinite samples; give another mel, other options or weights.")
     return peak
 
 
-def write_wav(path: Path, waveform: Tensor, sample_rate: int) -> None:
-    """Write ``waveform`` [T] in [-1, 1] as 16-bit wav, whole or not at all.
+def format_of(path: Path) -> Format:
+    """The format that the ending of a name stands for; DiffvocError for one that is not there to be written."""
+    import soundfile
 
-    Raises: DiffvocError for another shape, NaN and infinity, and where it cannot be written. A peak above 1 is scaled.
+    kind = FORMATS.get(path.suffix.lower().removeprefix("."))
+    if kind is None:
+        raise DiffvocError(f"{shown(path.name, 120)} names no format to write; end it in one of {', '.join(SUFFIXES)}.")
+    if not soundfile.check_format(kind.container, kind.subtype):
+        raise DiffvocError(f"{shown(path.name, 120)} needs libsndfile 1.1 or newer; update soundfile.")
+    return kind
+
+
+def write_audio(path: Path, waveform: Tensor, sample_rate: int) -> None:
+    """Write ``waveform`` [T] in [-1, 1] as the ending of the name says, of 16 bits or encoded, whole or not at all.
+
+    A rate that the format does not have becomes the next higher one that it has. A peak above 1 is scaled.
+
+    Raises: DiffvocError for another ending or shape, NaN and infinity, and where it cannot be written.
     """
     import soundfile
 
+    kind = format_of(path)
     if waveform.dim() != 1 or not len(waveform):
         raise DiffvocError(f"a waveform of shape {list(waveform.shape)} was to be written; give [T], T at least 1.")
-    waveform = scale_peaks(waveform.detach().float(), path.name)
+    waveform = scale_peaks(waveform.detach().float(), path.name).cpu()
+    rate = sample_rate
+    if kind.rates:
+        rate = min((r for r in kind.rates if r >= sample_rate), default=kind.rates[-1])
+    samples = resample(waveform, sample_rate, rate).numpy()
     held = io.BytesIO()
-    soundfile.write(held, waveform.cpu().numpy(), sample_rate, format="WAV", subtype="PCM_16")
+    with soundfile.SoundFile(held, "w", rate, 1, kind.subtype, format=kind.container) as file:
+        for start in range(0, len(samples), BLOCK):  # libsndfile's Vorbis overflows its stack on a long one
+            file.write(samples[start : start + BLOCK])
     with replacing(path) as beside:
         beside.write_bytes(held.getvalue())

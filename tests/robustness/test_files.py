@@ -13,7 +13,7 @@ import torch
 from damage import PUT
 from small_vocoders import random_vocoder
 
-from tts_diffvoc.audio import read_audio, write_wav
+from tts_diffvoc.audio import read_audio, write_audio
 from tts_diffvoc.checkpoint import save_checkpoint
 from tts_diffvoc.cli import main
 from tts_diffvoc.errors import DiffvocError
@@ -87,7 +87,7 @@ def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(DiffvocError, match="may write to"):
-            write_wav(tmp_path / "a.wav", torch.zeros(9), 22050)
+            write_audio(tmp_path / "a.wav", torch.zeros(9), 22050)
     finally:
         tmp_path.chmod(0o700)
 

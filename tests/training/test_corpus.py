@@ -85,7 +85,7 @@ def test_a_missing_folder(tmp_path):
 
 def test_an_empty_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    assert "holds no wav or flac files" in refusal(tmp_path, MEL)
+    assert "holds no recordings" in refusal(tmp_path, MEL)
 
 
 def test_text_that_is_named_wav(good, tmp_path):

@@ -36,7 +36,7 @@ NAMES = {"prior": "prior, L_T", "denoising": "denoising, L_1 to L_T-1", "decoder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--model", required=True, help="name or checkpoint folder of a generator")
-    parser.add_argument("--data", type=file_path, required=True, help="folder of recordings (wav, flac), of any rate")
+    parser.add_argument("--data", type=file_path, required=True, help="folder of recordings, of any rate")
     parser.add_argument(
         "--clips", type=whole(1, 100_000), default=16, help="recordings to take, at random; default: 16"
     )
@@ -83,7 +83,7 @@ def read(options: argparse.Namespace, generator: Generator) -> tuple[Tensor, lis
     folder = options.data
     paths = list_audio(folder)
     if not paths:
-        raise DiffvocError(f"{folder} holds no wav or flac files; give a folder with recordings in it.")
+        raise DiffvocError(f"{folder} holds no recordings; give a folder with some in it.")
     random.Random(options.seed).shuffle(paths)
     wanted = options.clips * (2 if options.decoder == "fitted" else 1)
     clips, labels = [], []

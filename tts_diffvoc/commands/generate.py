@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Generate the clips and say what was written."""
-    from tts_diffvoc.audio import write_wav
+    from tts_diffvoc.audio import write_audio
     from tts_diffvoc.checkpoint import parse_options
 
     generator = load(options)
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
         batch = labels[first : first + count] if labels else None
         waveforms = generator.generate(count, batch, seed=seed + first, length=length, **settings)
         for i, waveform in enumerate(waveforms, first):
-            write_wav(options.output / file_name(i, labels[i] if labels else None), waveform, rate)
+            write_audio(options.output / file_name(i, labels[i] if labels else None), waveform, rate)
     said = f" of {', '.join(dict.fromkeys(labels))}" if labels else ""
     print(
         f"{options.output}: {options.count} clip{'s' if options.count > 1 else ''}{said}, {length / rate:.2f} s each, "

@@ -17,7 +17,7 @@ HELP = "make clips between two recordings with a generator"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("first", type=file_path, help="recording (wav, flac) that is 000.wav")
+    parser.add_argument("first", type=file_path, help="recording that is 000.wav")
     parser.add_argument("second", type=file_path, help="recording that is the last")
     parser.add_argument("-o", "--output", type=file_path, required=True, help="folder for 000.wav, 001.wav and so on")
     parser.add_argument(
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Interpolate and say what was written."""
-    from tts_diffvoc.audio import write_wav
+    from tts_diffvoc.audio import write_audio
 
     generator = load(options)
     first, second = together(read_clip(options.first, generator), read_clip(options.second, generator))
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     )
     make_folder(options.output)
     for i, clip in enumerate(clips):
-        write_wav(options.output / f"{i:03d}.wav", clip, generator.sample_rate)
+        write_audio(options.output / f"{i:03d}.wav", clip, generator.sample_rate)
     print(
         f"{options.output}: {len(clips)} clips from {options.first} to {options.second}, mixed at step {options.t} "
         f"of {generator.config.schedule.num_steps} by {generator.name}, seed {seed}"

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="numbers of steps, for example 3 6 12",
     )
-    parser.add_argument("--data", type=file_path, required=True, help="folder of recordings (wav, flac), of any rate")
+    parser.add_argument("--data", type=file_path, required=True, help="folder of recordings, of any rate")
     parser.add_argument(
         "-o", "--output", type=file_path, help="copy the checkpoint to this new folder and tune the copy"
     )

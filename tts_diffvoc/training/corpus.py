@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from tts_diffvoc.audio import read_blocks, resampled_length
+from tts_diffvoc.audio import SUFFIXES, read_blocks, resampled_length
 from tts_diffvoc.audio import read_header as read_audio_header
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import check_readable
 from tts_diffvoc.mel import MelConfig
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 # A full-scale run of this many samples is no peak but a cut one.
 CLIPPED_RUN = 3
 SILENCE_DB = -60.0
@@ -117,9 +116,9 @@ class Corpus:
         return kept, [ordered[i] for i in sorted(chosen)]
 
 
-def list_audio(folder: Path) -> list[Path]:
-    """Every wav, flac, ogg and opus file below ``folder``, sorted; hidden files and folders are left out."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+def list_audio(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+    """Every recording below ``folder`` by its suffix, sorted; hidden files and folders are left out."""
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
@@ -153,7 +152,7 @@ def scan(
     """Look at every recording below ``folder``.
 
     Args:
-        folder: wav and flac files at any depth, of any rate and number of channels; a ``metadata.csv`` in
+        folder: recordings at any depth, of any rate and number of channels; a ``metadata.csv`` in
             LJ Speech's layout (id|text|...), in it or beside a folder ``wavs``, is checked for transcripts without
             a clip.
         mel: the contract that recordings must be able to fill.
@@ -165,10 +164,10 @@ def scan(
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise DiffvocError(f"there is no folder {folder}; give one with wav or flac recordings in it.")
+        raise DiffvocError(f"there is no folder {folder}; give one with recordings in it.")
     paths = list_audio(folder)
     if not paths:
-        raise DiffvocError(f"{folder} holds no wav or flac files; put recordings there, in sub-folders if you like.")
+        raise DiffvocError(f"{folder} holds no recordings ({', '.join(SUFFIXES)}); put some there, at any depth.")
     corpus = Corpus(folder)
     corpus.skipped += [(name, "a transcript without its clip") for name in _missing_clips(folder, paths)]
     quiet, total = 0, 0

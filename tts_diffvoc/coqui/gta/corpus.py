@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tts_diffvoc import voices
+from tts_diffvoc.audio import SUFFIXES
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.corpus import read_transcripts
-
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
 @dataclass(frozen=True)
