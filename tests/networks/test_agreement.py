@@ -1,6 +1,5 @@
 """Our networks against the public packages' own, with random weights: same weights, same noise, same output."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -8,15 +7,10 @@ from tts_diffvoc.diffusion.process import denoiser_from
 from tts_diffvoc.diffusion.samplers import ddpm
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
 from tts_diffvoc.networks import diffwave, wavegrad
+from tts_diffvoc_eval.bench import Params, sample_public
 
 public_diffwave = pytest.importorskip("diffwave.model")
 public_wavegrad = pytest.importorskip("wavegrad.model")
-
-
-class Params(dict):
-    """What the public packages read their settings from."""
-
-    __getattr__ = dict.__getitem__
 
 
 def randomise(network, scale=0.08):
@@ -84,39 +78,20 @@ def test_wavegrad_agrees_with_the_public_network():
         assert_agree(ours(x, noise_level, ours.condition(mel)), theirs)
 
 
-def public_sampling(predict, x, training, inference, fast):
-    """The reverse process as the public packages write it, with their alignment of a short schedule."""
-    beta, talpha_cum = np.array(inference), np.cumprod(1 - np.array(training))
-    alpha_cum = np.cumprod(1 - beta)
-    generator = torch.Generator().manual_seed(9)
-    for n in range(len(beta) - 1, -1, -1):
-        step = float(n)
-        if fast:
-            t = int(np.nonzero((talpha_cum[:-1] ** 0.5 >= alpha_cum[n] ** 0.5 - 1e-12)
-                               & (talpha_cum[1:] ** 0.5 <= alpha_cum[n] ** 0.5 + 1e-12))[0][0])  # fmt: skip
-            upper, lower = talpha_cum[t] ** 0.5, talpha_cum[t + 1] ** 0.5
-            step = t + (upper - alpha_cum[n] ** 0.5) / (upper - lower)
-        eps = predict(x, step, float(alpha_cum[n] ** 0.5))
-        x = (x - beta[n] / (1 - alpha_cum[n]) ** 0.5 * eps) / (1 - beta[n]) ** 0.5
-        if n > 0:
-            sigma = ((1 - alpha_cum[n - 1]) / (1 - alpha_cum[n]) * beta[n]) ** 0.5
-            x = x + sigma * torch.randn(x.shape, generator=generator)
-    return x
-
-
 @pytest.mark.parametrize("fast", [False, True], ids=["50 steps", "6 steps"])
 @torch.inference_mode()
 def test_whole_diffwave_sampling_agrees(fast):
     public, ours = diffwave_pair(diffwave.DiffWaveConfig(residual_channels=8, residual_layers=10))
-    mel, noise = torch.randn(1, 80, 5), torch.randn(1, 5 * 256)
     inference = published_schedule("diffwave-fast-6") if fast else ours.schedule
-    theirs = public_sampling(
+    mel, noises = torch.randn(1, 80, 5), torch.randn(inference.num_steps, 1, 5 * 256)
+    theirs = sample_public(
         lambda x, step, level: public(x, mel, torch.tensor([step], dtype=torch.float32)).squeeze(1),
-        noise, ours.schedule.betas, inference.betas, fast,
+        noises, ours.schedule.betas, inference.betas, clip=None,
     )  # fmt: skip
     conditioning = ours.condition(mel)
-    mine = ddpm(denoiser_from(lambda x, level: ours(x, level, conditioning)), noise, inference,
-                generator=torch.Generator().manual_seed(9))  # fmt: skip
+    first, *rest = noises
+    mine = ddpm(denoiser_from(lambda x, level: ours(x, level, conditioning)), first, inference,
+                generator=lambda: rest.pop(0))  # fmt: skip
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -124,12 +99,13 @@ def test_whole_diffwave_sampling_agrees(fast):
 def test_whole_wavegrad_sampling_agrees():
     public, ours = wavegrad_pair()
     schedule = NoiseSchedule((1e-4, 1e-3, 1e-2, 0.1, 0.5))
-    mel, noise = torch.randn(1, 128, 4), torch.randn(1, 4 * 300)
-    theirs = public_sampling(
-        lambda x, step, level: public(x, mel, torch.tensor([level])).squeeze(1), noise, schedule.betas,
-        schedule.betas, False,
+    mel, noises = torch.randn(1, 128, 4), torch.randn(5, 1, 4 * 300)
+    theirs = sample_public(
+        lambda x, step, level: public(x, mel, torch.tensor([level])).squeeze(1), noises, schedule.betas,
+        schedule.betas, clip=None,
     )  # fmt: skip
     conditioning = ours.condition(mel)
-    mine = ddpm(denoiser_from(lambda x, level: ours(x, level, conditioning)), noise, schedule,
-                generator=torch.Generator().manual_seed(9))  # fmt: skip
+    first, *rest = noises
+    mine = ddpm(denoiser_from(lambda x, level: ours(x, level, conditioning)), first, schedule,
+                generator=lambda: rest.pop(0))  # fmt: skip
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
