@@ -19,14 +19,14 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from tts_diffvoc import generators, voices
+from tts_diffvoc import generators, hub, voices
 from tts_diffvoc.base import AudioModel, MelVocoder, check_device
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder, build, config_from_dict
 from tts_diffvoc.files import check_readable, make_folder, reason, replacing, write_beside
 from tts_diffvoc.generator import Generator, GeneratorConfig
-from tts_diffvoc.naming import WEIGHTS, has_format, read_text
+from tts_diffvoc.naming import WEIGHTS, card_text, has_format, read_text
 
 FORMAT = "tts-diffvoc/1"
 GENERATOR_FORMAT = "tts-diffvoc-generator/1"
@@ -71,7 +71,9 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> A
     Raises: DiffvocError for a folder that is missing, truncated or not a tts-diffvoc checkpoint.
     """
     folder = Path(folder)
-    return _load(folder, device, FORMAT, lambda values: build(config_from_dict(values), folder.name))
+    vocoder = _load(folder, device, FORMAT, lambda values: build(config_from_dict(values), folder.name))
+    vocoder.card = card_text(folder)
+    return vocoder
 
 
 def _load(folder: Path, device: str | torch.device, kind: str, made: Callable[[dict[str, Any]], Model]) -> Model:
@@ -235,15 +237,18 @@ def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> N
     write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
 
 
-def load_vocoder(spec: str | Path, device: str | torch.device = "cpu") -> AnyVocoder:
-    """A vocoder by name or folder, for example "diffwave", "runs/mine" or "diffwave?steps=50&seed=1".
+def load_vocoder(spec: str | Path, device: str | torch.device = "cpu", **download: Any) -> AnyVocoder:
+    """A vocoder by name, folder or repository of the Hub: "diffwave?steps=50&seed=1", "runs/mine", "org/name".
 
-    Options after the question mark become the vocoder's defaults.
+    Options after the question mark become the vocoder's defaults; ``download`` is for :func:`tts_diffvoc.hub.download`.
+    A bundled name, and one whose first part is a folder here, never asks the network.
 
     Raises: DiffvocError for an unknown name (with the closest ones), a bad option or a bad checkpoint.
     """
     name, options = voices.parse(str(spec))
-    vocoder = load_checkpoint(voices.resolve(name), device)
+    remote = hub.is_repository(name)
+    vocoder = load_checkpoint(hub.download(name, **download) if remote else voices.resolve(name), device)
+    vocoder.name = name if remote else vocoder.name
     vocoder.defaults.update(parse_options(vocoder, options))
     return vocoder
 

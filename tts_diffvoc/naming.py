@@ -96,12 +96,17 @@ def unknown(name: str, known: list[str], kind: str = "vocoder or checkpoint fold
     return DiffvocError(f"there is no {kind} {shown(name, 120)}; {hint}.")
 
 
+def card_text(folder: Path) -> str:
+    """The model card of a checkpoint folder, empty where there is none that can be read."""
+    try:
+        return read_text(folder / "README.md")
+    except DiffvocError:
+        return ""
+
+
 def card(folder: Path) -> dict[str, str]:
     """Facts of a model card: front matter (``key: value`` between ``---``) and first text line."""
-    try:
-        lines = read_text(folder / "README.md").splitlines()
-    except DiffvocError:
-        lines = []
+    lines = card_text(folder).splitlines()
     facts: dict[str, str] = {}
     if lines[:1] == ["---"] and "---" in lines[1:]:
         end = lines.index("---", 1)
