@@ -73,6 +73,8 @@ def take_mel(mel: Tensor, own: MelConfig, kind: str | MelConfig = "auto") -> Ten
 
     Raises: DiffvocError for what :func:`tts_diffvoc.mel.check_mel` refuses, and for an unknown kind.
     """
+    if isinstance(mel, Tensor) and mel.device.type != "cpu":  # what is looked at must be waited for: all of it at once
+        return take_mel(mel.cpu(), own, kind).to(mel.device, non_blocking=mel.is_cuda)
     if kind == "auto":
         likely = likely_kind(mel, own)
         try:

@@ -349,8 +349,8 @@ def write(bench: Bench, command: str) -> None:
     text = f"""# Speed on {device}
 
 `{command}`, PyTorch {torch.__version__}. A figure is the median of 10 calls, systems in turns, each between two waits
-for the device and after calls that are not timed. float32 has TF32 switched off for products and convolutions, tf32 on, bf16
-is autocast with the rest in TF32; cudnn.benchmark is {cudnn.benchmark}. Memory is the peak of a call beyond what
+for the device and after calls that are not timed. float32 has TF32 switched off for products and convolutions, tf32 on;
+bf16 is autocast with the rest in TF32; cudnn.benchmark is {cudnn.benchmark}. Memory is the peak of a call beyond what
 was there before. Greatest differences from the public network: {"; ".join(apart) or "not measured"}.
 
 {table(bench)}

@@ -105,7 +105,7 @@ def draw_noise(
     """
     if seeds is None:
         level = draw(schedule, x0.shape[0], generator)
-        return level.to(x0, non_blocking=True), noise_like(x0, generator)
+        return level.to(x0, non_blocking=x0.is_cuda), noise_like(x0, generator)
     check_seeds(seeds, x0.shape[0])
     levels, noises = [], []
     on_device = torch.Generator(x0.device)
@@ -113,7 +113,7 @@ def draw_noise(
         levels.append(draw(schedule, 1, torch.Generator().manual_seed(seed)))
         on_device.manual_seed(seed + 1)
         noises.append(torch.randn(x0[row].shape, generator=on_device, device=x0.device, dtype=x0.dtype))
-    return torch.cat(levels).to(x0, non_blocking=True), torch.stack(noises)
+    return torch.cat(levels).to(x0, non_blocking=x0.is_cuda), torch.stack(noises)
 
 
 def drop_labels(
@@ -135,7 +135,7 @@ def drop_labels(
     else:
         check_seeds(seeds, labels.shape[0])
         chance = torch.cat([torch.rand(1, generator=torch.Generator().manual_seed(seed + 2)) for seed in seeds])
-    return labels.masked_fill((chance < probability).to(labels.device, non_blocking=True), none)
+    return labels.masked_fill((chance < probability).to(labels.device, non_blocking=labels.is_cuda), none)
 
 
 def check_seeds(seeds: Sequence[int], rows: int) -> None:

@@ -35,7 +35,7 @@ def scales(noise_level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 def noise_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Unit noise of the shape, type and device of ``x``, drawn where the generator is, or without one on the device."""
     device = x.device if generator is None else generator.device
-    return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device, non_blocking=True)
+    return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device, non_blocking=x.is_cuda)
 
 
 def q_sample(x0: Tensor, noise_level: Tensor, eps: Tensor) -> Tensor:
