@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from numbers import Integral
-from statistics import NormalDist
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tts_diffvoc import zero_shot
 from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.base import AudioModel, parse_choice, parse_seed, parse_steps
 from tts_diffvoc.diffusion.objectives import (
@@ -28,31 +27,17 @@ from tts_diffvoc.diffusion.objectives import (
     noise_prediction_loss,
 )
 from tts_diffvoc.diffusion.process import Denoiser, denoiser_from, q_sample
-from tts_diffvoc.diffusion.samplers import SAMPLERS
+from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.flow import parse_strength
+from tts_diffvoc.labels import Label, Labels, label_indices, one_each
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.preconditioning import MDCT, STFT, precondition, remaining_error, with_gains
 from tts_diffvoc.schema import FromJson, Length, Rate
 
-Callback = Callable[[int, Tensor, Tensor], None]
-Label = str | int | None
-Labels = Label | Sequence[Label] | Tensor
 # The least deviation that data are expected to have, about one step of 16-bit audio.
 FLOOR = 3e-5
-# Of a clip's frames of 20 ms, the share that is taken for noise alone.
-QUIET = 0.1
-
-
-def parse_guidance(text: str) -> float:
-    """A weight of classifier-free guidance from text, at least 0."""
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = -1.0
-    if not 0 <= weight < math.inf:
-        raise DiffvocError(f"guidance={text} is no weight; give 0 for none, or for example guidance=1.")
-    return weight
 
 
 @dataclass(frozen=True)
@@ -114,48 +99,6 @@ class GeneratorConfig(FromJson):
         """Whether a network on spectra sees powers and answers with gains."""
         return self.hop > 0 and self.sizes.in_channels == 6 * self.hop + 3
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {
-            **values,
-            "sizes": asdict(self.sizes),
-            "schedule": self.schedule.to_dict(),
-            "labels": list(self.labels),
-            "defaults": dict(self.defaults),
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> GeneratorConfig:
-        """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
-        if "schedule" in values:
-            values = {**values, "schedule": {"betas": NoiseSchedule.from_dict(values["schedule"]).betas}}
-        return super().from_dict(values)
-
-
-def is_one(label: Any) -> bool:
-    """Whether ``label`` is one label, or none, and no sequence of them."""
-    return label is None or isinstance(label, (str, Integral))
-
-
-def estimate_noise(waveform: Tensor, sample_rate: int) -> float:
-    """The deviation of the noise in ``waveform`` [T], from its quietest frames; 0 where there is none.
-
-    A tenth of all frames of 20 ms is taken for noise alone. The quietest frames of noise are quieter than noise, which
-    is put right as for normal deviates: the power of n samples has a deviation of sqrt(2 / n) of itself. Digital
-    silence at the ends, with which clips are padded, does not count.
-    """
-    heard = waveform.nonzero()
-    if not len(heard):
-        return 0.0
-    waveform = waveform[int(heard[0]) : int(heard[-1]) + 1].double()
-    size = min(max(round(0.02 * sample_rate), 1), len(waveform))
-    power = waveform.unfold(-1, size, size).var(-1, correction=0).sort().values
-    quiet = power[: max(round(QUIET * len(power)), 1)].mean()
-    normal = NormalDist()
-    bias = normal.pdf(normal.inv_cdf(QUIET)) / QUIET * math.sqrt(2 / size)
-    return math.sqrt(float(quiet) / max(1 - bias, 0.1))
-
 
 class Generator(AudioModel):
     """Waveforms from noise, with a label or without."""
@@ -164,10 +107,12 @@ class Generator(AudioModel):
         "steps": parse_steps,
         "seed": parse_seed,
         "sampler": parse_choice("sampler", tuple(SAMPLERS)),
-        "guidance": parse_guidance,
+        "guidance": parse_strength("guidance"),
     }
 
     deviation: Tensor
+    denoise = zero_shot.denoise
+    interpolate = zero_shot.interpolate
 
     def __init__(self, config: GeneratorConfig, name: str = "generator") -> None:
         super().__init__(config, name)
@@ -196,7 +141,11 @@ class Generator(AudioModel):
         return self.config.labels
 
     def encode(self, waveform: Tensor) -> Tensor:
-        """Waveform [B, T] to what is diffused, [B, T]."""
+        """Waveform [B, T] to what is diffused, [B, T']: T' is the next multiple of the hop, the end mirrored."""
+        missing = -waveform.shape[1] % self.config.hop if self.config.hop else 0
+        if missing:
+            mode = "reflect" if missing < waveform.shape[1] else "constant"
+            waveform = F.pad(waveform, (0, missing), mode=mode)
         return waveform * self.config.scale
 
     def decode(self, x: Tensor) -> Tensor:
@@ -212,41 +161,17 @@ class Generator(AudioModel):
         if self.mdct is None:
             raise DiffvocError(f"{self.name} works on samples and expects no deviations; measure one that has a hop.")
         power, count = torch.zeros_like(self.deviation, dtype=torch.float64), 0
-        for part in self._padded(waveforms).split(64):
+        for part in waveforms.split(64):
             coefficients = self.mdct(self.encode(part.to(self.deviation)))
             power += coefficients.double().square().sum((0, 2))
             count += coefficients.shape[0] * coefficients.shape[2]
         self.deviation.copy_((power / count).sqrt().clamp_min(FLOOR * self.config.scale))
 
     def indices(self, label: Labels, count: int) -> Tensor | None:
-        """Labels [count] of the network from names or numbers, one for all or one each; None for an unconditional one.
-
-        None among them is no label.
-
-        Raises: DiffvocError for labels that this generator does not know, or of another number.
-        """
-        if isinstance(label, Tensor):
-            label = label.tolist()
-        if label is not None and not self.labels:
-            raise DiffvocError(f"{self.name} has no labels; leave the label out.")
-        if not self.labels:
+        """Labels [count] as the network takes them, see :func:`label_indices`; None for an unconditional generator."""
+        if label is None and not self.labels:
             return None
-        each: list[Any] = [label] * count if is_one(label) else list(label)  # type: ignore[arg-type]
-        if len(each) != count:
-            raise DiffvocError(f"{len(each)} labels were given for {count} clips; give one, or one for each.")
-        return torch.tensor([self._index(one) for one in each], device=self.device)
-
-    def _index(self, label: Label) -> int:
-        if label is None:
-            return self.network.no_label
-        if isinstance(label, str) and label in self.labels:
-            return self.labels.index(label)
-        if isinstance(label, Integral) and 0 <= int(label) < len(self.labels):
-            return int(label)
-        raise DiffvocError(
-            f"{self.name} knows no label {label!r}; its labels are {', '.join(self.labels)}, or 0 to "
-            f"{len(self.labels) - 1}."
-        )
+        return torch.tensor(label_indices(label, count, self.labels, self.name), device=self.device)
 
     def denoiser(self, labels: Tensor | None = None, guidance: float = 0) -> Denoiser:
         """The function (x [B, T], noise_level [B]) -> x0 [B, T] that samplers see.
@@ -339,16 +264,14 @@ class Generator(AudioModel):
 
         Raises: DiffvocError for labels that the generator does not know and for bad options.
         """
-        if count is None:
-            count = 1 if is_one(label) else len(label)  # type: ignore[arg-type]
+        count = len(one_each(label)) if count is None else count
         length = self.length if length is None else length
         if min(count, length) < 1:
             raise DiffvocError(f"{count} clips of {length} samples were asked for; give at least 1 of 1.")
-        labels = self.indices(label, count)
+        labels = None if label is None else self.indices(label, count)
         schedule = self.inference_schedule(self._option("steps", steps, self.config.schedule.num_steps))
-        weight = self._option("guidance", guidance, 0.0)
-        if label is None:  # where there is nothing to guide to, guidance by default is none
-            labels, weight = None, weight if guidance else 0.0
+        # Where there is nothing to guide to, guidance by default is none.
+        weight = self._option("guidance", guidance, 0.0) if label is not None or guidance else 0.0
         generator = self._random(seed)
         size = -(-length // self.config.hop) * self.config.hop if self.config.hop else length
         x = torch.randn(count, size, generator=generator).to(self.device)
@@ -358,178 +281,10 @@ class Generator(AudioModel):
 
     def inference_schedule(self, steps: int) -> NoiseSchedule:
         """The schedule that ``generate`` walks in ``steps`` network evaluations."""
-        training = self.config.schedule
-        if steps > training.num_steps:
-            raise DiffvocError(
-                f"steps={steps} is past the schedule that {self.name} was trained with; "
-                f"give at most {training.num_steps}."
-            )
-        return training.respace(steps)
+        return self.config.schedule.respace(steps)
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise DiffvocError for more steps than the schedule has, and for guidance without labels."""
         self.inference_schedule({**self.defaults, **options}.get("steps", 1))
         if options.get("guidance") and not self.labels:
             raise DiffvocError(f"{self.name} has no labels to guide towards; leave guidance out.")
-
-    @torch.inference_mode()
-    def denoise(
-        self,
-        waveform: Tensor,
-        t: int | None = None,
-        noise: float | None = None,
-        steps: int | None = None,
-        sampler: str | None = None,
-        seed: int | None = None,
-        label: Labels = None,
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Take noise off ``waveform`` [B, T] by the reverse process, which the generator was never trained to do.
-
-        Zero-shot denoising (Kong et al. 2021, section 5.4): a noisy clip enters the reverse process as if it were the
-        state at step t. The state is x = a x0 + s eps, so a clip with noise of deviation s / a, in units of
-        :meth:`encode`, is that state once it is multiplied by a. The level is that of ``t``, or the one where this
-        holds for ``noise``.
-
-        With the default sampler, "ddim", the result is determined by the clip. In one step it is the posterior mean,
-        the estimate of least mean squared error; in many it is as rich as clean data, at some cost in that error.
-
-        Args:
-            t: step of the training schedule, counted from 1 for the cleanest as in the paper.
-            noise: deviation of the noise in the waveform. If neither is given it is estimated, clip by clip, from the
-                quietest frames (:func:`estimate_noise`).
-            steps: network evaluations from there to clean data; by default all steps of the training schedule.
-            sampler: as in :meth:`generate`.
-            seed: of the noise that a sampler adds.
-            label: what is said, for a generator that has labels; None for not known.
-            callback: called as (step, x, x0) after each step.
-
-        Returns: [B, T] in [-1, 1].
-        """
-        waveform = self.check_waveform(waveform)
-        if t is not None and noise is not None:
-            raise DiffvocError(f"both t={t} and noise={noise} were given; each alone says where to begin.")
-        if t is None and noise is None and len(waveform) > 1:
-            labels = self.indices(label, len(waveform))
-            rows = [None] * len(waveform) if labels is None else [self._name(i) for i in labels.tolist()]
-            options: dict[str, Any] = {"steps": steps, "sampler": sampler, "seed": seed, "callback": callback}
-            return torch.cat([self.denoise(w[None], label=row, **options) for w, row in zip(waveform, rows)])
-        level = self.entry_level(t, noise, waveform[0])
-        x = level * self.encode(self._padded(waveform))
-        return self._reverse(x, level, waveform.shape[1], steps, sampler, self._random(seed), label, callback)
-
-    def entry_level(self, t: int | None = None, noise: float | None = None, waveform: Tensor | None = None) -> float:
-        """The noise level at which a noisy clip enters the reverse process, see :meth:`denoise`.
-
-        Raises: DiffvocError for a step that the schedule has not, and for noise louder than any in training.
-        """
-        levels = self.config.schedule.noise_levels
-        if t is not None:
-            if not 1 <= t <= len(levels):
-                raise DiffvocError(f"t={t} is no step of {self.name}'s schedule; give 1 to {len(levels)}.")
-            return float(levels[t - 1])
-        cleanest, noisiest = float(levels[0]), float(levels[-1])
-        if noise is None:
-            if waveform is None:
-                raise DiffvocError("neither t, noise nor a waveform was given; one must say where to begin.")
-            level = self._level(estimate_noise(waveform, self.sample_rate))
-            return min(max(level, noisiest), cleanest)
-        level = self._level(noise) if noise > 0 else math.nan
-        if not level >= noisiest:
-            raise DiffvocError(
-                f"noise={noise} was given; {self.name} knows noise up to a deviation of "
-                f"{self.noise_deviation(noisiest):.3g}, which must be above 0."
-            )
-        return min(level, cleanest)
-
-    def _level(self, noise: float) -> float:
-        return 1 / math.hypot(1, noise * self.config.scale)
-
-    def noise_deviation(self, level: float) -> float:
-        """The deviation of the noise, in units of the waveform, at a noise level: s / a over the scale."""
-        return math.sqrt(1 - level * level) / level / self.config.scale
-
-    @torch.inference_mode()
-    def interpolate(
-        self,
-        a: Tensor,
-        b: Tensor,
-        t: int,
-        points: int = 11,
-        steps: int | None = None,
-        sampler: str | None = None,
-        seed: int | None = None,
-        label: Labels = None,
-        same_noise: bool = True,
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Clips between ``a`` [T] and ``b`` [T], mixed at step ``t``, [points, T] (Kong et al. 2021, section 5.4).
-
-        Both are noised to step t, mixed there with weights l from 0 to 1, x = (1 - l) x_a + l x_b, and all mixtures
-        led back to clean data.
-
-        Args:
-            t: as in :meth:`denoise`; the larger, the freer the generator is.
-            points: how many, the two ends with them.
-            steps, sampler, label, callback: as in :meth:`denoise`.
-            seed: of the noise; the same seed gives the same clips.
-            same_noise: both ends get the same noise, so that mixtures hold as much noise as step t has. Two noises of
-                their own cancel in part: half and half is left with 0.71 of the deviation.
-        """
-        a, b = self.check_waveform(a), self.check_waveform(b)
-        if a.shape != b.shape or len(a) != 1:
-            raise DiffvocError(f"clips of shape {list(a.shape)} and {list(b.shape)} were given; give [T] both, alike.")
-        if points < 2:
-            raise DiffvocError(f"{points} points were asked for; give at least 2, which are the ends.")
-        level, generator, length = self.entry_level(t), self._random(seed), a.shape[1]
-        ends = self.encode(self._padded(torch.cat([a, b])))
-        eps = torch.randn(2, ends.shape[1], generator=generator).to(ends)
-        eps = eps[:1].expand(2, -1) if same_noise else eps
-        noised = q_sample(ends, torch.full((2,), level, dtype=torch.float64), eps)
-        weight = torch.linspace(0, 1, points).unsqueeze(1).to(noised)
-        x = (1 - weight) * noised[:1] + weight * noised[1:]
-        return self._reverse(x, level, length, steps, sampler, generator, label, callback)
-
-    def _reverse(
-        self,
-        x: Tensor,
-        level: float,
-        length: int,
-        steps: int | None,
-        sampler: str | None,
-        generator: torch.Generator,
-        label: Labels,
-        callback: Callback | None,
-    ) -> Tensor:
-        """From the state ``x`` [B, T] at a noise level to waveforms [B, length]."""
-        sample = SAMPLERS[self.GENERATE_OPTIONS["sampler"](sampler or "ddim")]
-        schedule = self.schedule_from(level, steps)
-        denoiser = self.denoiser(self.indices(label, len(x)))
-        return self.decode(sample(denoiser, x, schedule, generator=generator, callback=callback))[:, :length]
-
-    def schedule_from(self, level: float, steps: int | None = None) -> NoiseSchedule:
-        """The schedule from a noise level to clean data.
-
-        Args:
-            level: within the training schedule.
-            steps: network evaluations; None for the training schedule's own levels above ``level``, and ``level``.
-        """
-        training = self.config.schedule
-        if steps is not None:
-            steps = self.GENERATE_OPTIONS["steps"](str(steps))
-            self.inference_schedule(steps)  # refuses too many
-        cleaner = [one for one in training.noise_levels.tolist() if one > level + 1e-9]
-        if steps is None or not cleaner:
-            return NoiseSchedule.from_noise_levels([*cleaner, level])
-        return training.between(level, steps)
-
-    def _name(self, index: int) -> Label:
-        return None if index == self.network.no_label else index
-
-    def _padded(self, waveform: Tensor) -> Tensor:
-        """``waveform`` [B, T] with T made a multiple of the hop; what is added is the end mirrored, its noise too."""
-        short = -waveform.shape[1] % self.config.hop if self.config.hop else 0
-        if not short:
-            return waveform
-        mirrored = short < waveform.shape[1]
-        return F.pad(waveform, (0, short), mode="reflect" if mirrored else "constant")

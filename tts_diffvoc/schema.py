@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
@@ -27,6 +28,11 @@ class FromJson:
     """Base of frozen dataclasses that are read from JSON. Ranges are annotations, which only reading looks at."""
 
     __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+        return {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls: type[T], values: Any) -> T:

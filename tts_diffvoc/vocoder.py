@@ -29,7 +29,6 @@ from tts_diffvoc.mel_kinds import take_mel
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.networks.factors import fitting
 from tts_diffvoc.networks.fast import fast_inference
-from tts_diffvoc.networks.fast_training import fast_training
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 from tts_diffvoc.schema import FromJson, check_part
 
@@ -149,16 +148,15 @@ class Vocoder(MelVocoder):
     def noise_predictor(self, mel: Tensor, labels: Tensor | None = None) -> NoisePredictor:
         """The function (x [B, T], noise_level [B]) -> eps [B, T] that the network is, for one mel.
 
-        A DiffWave takes its fast path on a CPU, for inference or for training.
+        A DiffWave takes its fast path on a CPU.
 
         Args:
             mel: [B, M, F].
             labels: speakers [B] of a vocoder that has them.
         """
         network: Any = self.network
-        if self.autocast is None:  # the fast paths are float32
+        if self.autocast is None:  # the fast path is float32
             network = fast_inference(network)
-            network = fast_training(network) if network is self.network else network
         with self._mixed():
             conditioning = network.condition(mel, *([] if labels is None else [labels]))
 

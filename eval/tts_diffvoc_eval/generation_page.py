@@ -24,6 +24,7 @@ import torch
 
 import tts_diffvoc
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.zero_shot import entry_level
 from tts_diffvoc_eval import provenance, records
 from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation import datasets, systems, tables
@@ -84,8 +85,8 @@ def build(options: argparse.Namespace) -> Path:
     for one in others:
         if one.labelled:
             raise DiffvocError(f"{one.label} has labels; give a generator without as --unlabelled.")
-    model.entry_level(options.t)  # refuses a bad step or noise before anything takes time
-    model.entry_level(noise=options.noise)
+    entry_level(model, options.t)  # refuses a bad step or noise before anything takes time
+    entry_level(model, noise=options.noise)
     corpus = datasets.load(options.data)
     check_classifier(classifier, corpus)
     for one in (system, *others):

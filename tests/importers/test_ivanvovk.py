@@ -162,7 +162,7 @@ def test_the_layout_of_before_october_2020_is_refused(saved, reference, tmp_path
         ("model_config", {"downsampling_dilations": [[1, 1, 1]] * 2}, "each must be [1, 2, 4]"),
         ("data_config", {"hop_length": 300}, "80 bands every 300 samples"),
         ("training_config", {"training_noise_schedule": {"betas_range": [1e-6]}}, "the first and the last beta"),
-        ("training_config", {"training_noise_schedule": {"n_iter": 10**9}}, "at most 100000"),
+        ("training_config", {"training_noise_schedule": {"n_iter": 10**9}}, "give 1 to 10000"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(section, change, told, saved, tmp_path, capsys):

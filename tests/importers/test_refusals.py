@@ -146,14 +146,14 @@ def test_a_folder_that_holds_something(refused, tmp_path, state, capsys):
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path, state, monkeypatch):
-    from tts_diffvoc.importers import writing
+    from tts_diffvoc import checkpoint
 
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
     torch.save({"model": state}, tmp_path / "weights.pt")
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(writing, "write_weights", fail)
+    monkeypatch.setattr(checkpoint, "write_weights", fail)
     with pytest.raises(DiffvocError, match="No space left on device"):
         import_checkpoint(tmp_path / "weights.pt", None, tmp_path / "deep" / "out")
     assert [p for p in tmp_path.iterdir() if p.name != "deep"] == before

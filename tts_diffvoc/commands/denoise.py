@@ -36,8 +36,10 @@ def run(options: argparse.Namespace) -> None:
 
     check_writable(options.output)
     generator = load(options)
+    from tts_diffvoc.zero_shot import entry_level, noise_deviation
+
     waveform = read_clip(options.input, generator)
-    level = generator.entry_level(options.t, options.noise, waveform)
+    level = entry_level(generator, options.t, options.noise, waveform)
     clean = generator.denoise(
         waveform,
         options.t,
@@ -51,5 +53,5 @@ def run(options: argparse.Namespace) -> None:
     estimated = "estimated " if options.t is None and options.noise is None else ""
     print(
         f"{options.output}: {clean.shape[1] / generator.sample_rate:.2f} s by {generator.name}, "
-        f"{estimated}noise of deviation {generator.noise_deviation(level):.4f} taken off"
+        f"{estimated}noise of deviation {noise_deviation(generator, level):.4f} taken off"
     )

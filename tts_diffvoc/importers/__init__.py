@@ -1,6 +1,7 @@
 """Published checkpoints of other packages, turned into checkpoint folders of ours. Torch is imported when it is used.
 
-One module a publisher; each has functions ``convert(checkpoint, settings) -> Converted``. Nothing is unpickled.
+One module a publisher; each has functions ``(checkpoint, settings) -> (vocoder, notes for the model card)``. Nothing is
+unpickled.
 """
 
 from __future__ import annotations
@@ -121,8 +122,9 @@ def import_checkpoint(
     settings = reading.read_settings(checkpoint, Path(config) if config else None)
     convert = getattr(import_module(f"{__name__}.{facts.module}"), facts.function)
     with at_most(checkpoint.weights, path):
-        converted = convert(checkpoint, settings)
-    config_from_dict(converted.config)  # what is written can be read
-    card = writing.card(found, facts, checkpoint, converted, settings, output.resolve().name)
-    writing.write_folder(output, converted, card, force)
+        vocoder, notes = convert(checkpoint, settings)
+    config_from_dict(vocoder.config.to_dict())  # what is written can be read
+    writing.write_folder(
+        vocoder, output, writing.card(found, facts, checkpoint, settings, notes, output.resolve().name)
+    )
     return found

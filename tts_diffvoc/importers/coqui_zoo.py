@@ -10,12 +10,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tts_diffvoc.diffusion.schedules import linear_schedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.importers.lmnt import DILATIONS, SHORT, training_schedule, wavegrad_config
-from tts_diffvoc.importers.reading import Checkpoint, Converted, Settings, collect, count, fold, shape
+from tts_diffvoc.factory import AnyVocoder
+from tts_diffvoc.importers import wavegrad
+from tts_diffvoc.importers.reading import Checkpoint, Settings, count, renamed, vocoder_of
+from tts_diffvoc.importers.wavegrad import DILATIONS, SHORT
 from tts_diffvoc.mel import MelConfig
-from tts_diffvoc.networks.wavegrad import WaveGradConfig
-from tts_diffvoc.vocoder import Vocoder
+from tts_diffvoc.networks.waveglow import fold_weight_norm
 
 TINIEST = 1e-8  # Coqui's floor of magnitudes before the logarithm
 NAMES = {
@@ -29,43 +31,27 @@ PARTS = {
 }
 
 
-def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> Converted:
+def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
     """WaveGrad with the sizes, the audio settings and the training schedule of Coqui's config.json."""
-    checkpoint = fold(checkpoint)
+    checkpoint = renamed(checkpoint, fold_weight_norm)
     blocks = count(checkpoint, "ublocks.{}.")
     factors = settings.need("model_params.upsample_factors", [1])
-    dilations = settings.get("model_params.upsample_dilations", [list(one) for one in DILATIONS])
+    dilations = settings.get("model_params.upsample_dilations", list(map(list, DILATIONS)))
     if not len(factors) == len(dilations) == blocks:
         raise DiffvocError(
             f"{settings.source} has {len(factors)} upsample_factors and {len(dilations)} upsample_dilations; "
             f"{checkpoint.path} has {blocks} blocks: give the config.json that belongs to it."
         )
-    sizes = WaveGradConfig(
-        factors=tuple(factors),
-        channels=tuple(shape(checkpoint, f"ublocks.{i}.res_block.weight", 3)[0] for i in range(blocks)),
-        dilations=tuple(tuple(one) for one in dilations),
-        first_channels=shape(checkpoint, "x_conv.weight", 3)[0],
-        down_channels=(
-            shape(checkpoint, "y_conv.weight", 3)[0],
-            *(shape(checkpoint, f"dblocks.{i}.res_block.weight", 3)[0] for i in range(blocks - 1)),
-        ),
-        n_mels=shape(checkpoint, "x_conv.weight", 3)[1],
-        level_encoding="added",
+    sizes = wavegrad.sizes_of(
+        checkpoint, theirs, factors=tuple(factors), dilations=tuple(map(tuple, dilations)), level_encoding="added"
     )
-    training = training_schedule(
-        settings,
+    training = linear_schedule(
         settings.get("train_noise_schedule.min_val", 1e-6),
         settings.get("train_noise_schedule.max_val", 1e-2),
         settings.get("train_noise_schedule.num_steps", 1000),
     )
-    mel = mel_config(settings)
-    if (mel.n_mels, mel.hop_length) != (sizes.n_mels, sizes.positions_per_frame):
-        raise DiffvocError(
-            f"{settings.source} asks for {mel.n_mels} bands every {mel.hop_length} samples; {checkpoint.path} takes "
-            f"{sizes.n_mels} every {sizes.positions_per_frame}: give the config.json that belongs to it."
-        )
-    config = wavegrad_config(sizes, training, mel)
-    return Converted(config.to_dict(), collect(Vocoder(config).state_dict(), checkpoint, theirs), [SHORT])
+    config = wavegrad.config_of(sizes, training, mel_config(settings), settings)
+    return vocoder_of(config, checkpoint, theirs), [SHORT]
 
 
 def theirs(name: str) -> tuple[str, ...]:

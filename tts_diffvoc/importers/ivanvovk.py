@@ -7,12 +7,14 @@ a floor: digital silence is minus infinity there, here it stays at 1e-12.
 
 from __future__ import annotations
 
+from tts_diffvoc.diffusion.schedules import linear_schedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.importers.lmnt import DILATIONS, SHORT, training_schedule, wavegrad_config
-from tts_diffvoc.importers.reading import Checkpoint, Converted, Settings, collect, count, shape
+from tts_diffvoc.factory import AnyVocoder
+from tts_diffvoc.importers import wavegrad
+from tts_diffvoc.importers.reading import Checkpoint, Settings, vocoder_of
+from tts_diffvoc.importers.wavegrad import DILATIONS, SHORT
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
-from tts_diffvoc.vocoder import Vocoder
 
 FLOOR = 1e-12
 NOTES = [
@@ -52,57 +54,42 @@ def theirs(name: str) -> tuple[str, ...]:
     return (f"{block}.main_branch.{int(part.removeprefix('conv.')) + 1}.convolution.conv1d.{leaf}",)
 
 
-def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> Converted:
+def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
     """WaveGrad: widths from the shapes, the rest from the publisher's JSON, or its default one."""
     if any(name.endswith("positional_encoding.pe") for name in checkpoint.weights):
         raise DiffvocError(
             f"{checkpoint.path} is of a version from before October 2020, which encodes positions; "
             "give a checkpoint of a later one."
         )
-    blocks = count(checkpoint, "ublocks.{}.")
-    sizes = WaveGradConfig(
+    sizes = wavegrad.sizes_of(
+        checkpoint,
+        theirs,
         factors=tuple(settings.get("model_config.factors", [5, 5, 3, 2, 2])),
-        channels=tuple(shape(checkpoint, f"ublocks.{i}.{UP['block1']}.weight", 3)[0] for i in range(blocks)),
-        dilations=tuple(
-            tuple(one) for one in settings.get("model_config.upsampling_dilations", [list(one) for one in DILATIONS])
-        ),
-        first_channels=shape(checkpoint, "ublock_preconv.conv1d.weight", 3)[0],
-        down_channels=(
-            shape(checkpoint, "dblock_preconv.conv1d.weight", 3)[0],
-            *(shape(checkpoint, f"dblocks.{i}.residual_branch.0.conv1d.weight", 3)[0] for i in range(blocks - 1)),
-        ),
-        n_mels=shape(checkpoint, "ublock_preconv.conv1d.weight", 3)[1],
+        dilations=tuple(map(tuple, settings.get("model_config.upsampling_dilations", list(map(list, DILATIONS))))),
         level_scale=5000.0,
         interpolation="linear",
     )
-    down = settings.get("model_config.downsampling_dilations", [[1, 2, 4]] * (blocks - 1))
+    down = settings.get("model_config.downsampling_dilations", [[1, 2, 4]] * (len(sizes.factors) - 1))
     if any(one != [1, 2, 4] for one in down):
         raise DiffvocError(f"{settings.source} says downsampling_dilations: {down}; each must be [1, 2, 4].")
     betas = settings.get("training_config.training_noise_schedule.betas_range", [1e-6, 0.01])
     if len(betas) != 2:
         raise DiffvocError(f"{settings.source} says betas_range: {betas}; it must be the first and the last beta.")
     steps = settings.get("training_config.training_noise_schedule.n_iter", 1000)
-    training = training_schedule(settings, betas[0], betas[1], steps)
-    config = wavegrad_config(sizes, training, mel_config(settings, sizes))
-    weights = collect(Vocoder(config).state_dict(), checkpoint, theirs, ignored=lambda name: "." not in name)
-    return Converted(config.to_dict(), weights, NOTES)
+    config = wavegrad.config_of(
+        sizes, linear_schedule(betas[0], betas[1], steps), mel_config(settings, sizes), settings
+    )
+    return vocoder_of(config, checkpoint, theirs, ignored=lambda name: "." not in name), NOTES
 
 
 def mel_config(settings: Settings, sizes: WaveGradConfig) -> MelConfig:
     """The publisher's mel; its last frame is dropped there, and kept here."""
-    n_mels = settings.get("data_config.n_mels", sizes.n_mels)
-    hop = settings.get("data_config.hop_length", sizes.positions_per_frame)
-    if (n_mels, hop) != (sizes.n_mels, sizes.positions_per_frame):
-        raise DiffvocError(
-            f"{settings.source} asks for {n_mels} bands every {hop} samples; the weights and factors take "
-            f"{sizes.n_mels} every {sizes.positions_per_frame}: give the config.json that belongs to them."
-        )
     return MelConfig(
         sample_rate=settings.get("data_config.sample_rate", 22050),
         n_fft=settings.get("data_config.n_fft", 1024),
         win_length=settings.get("data_config.win_length", 1024),
-        hop_length=hop,
-        n_mels=n_mels,
+        hop_length=settings.get("data_config.hop_length", sizes.positions_per_frame),
+        n_mels=settings.get("data_config.n_mels", sizes.n_mels),
         fmin=settings.get("data_config.f_min", 80.0),
         fmax=settings.get("data_config.f_max", 8000.0),
         mel_scale="htk",

@@ -8,19 +8,17 @@ of unit height from 20 Hz, then (20 log10(max(m, 1e-5)) - 20 + 100) / 100, cut t
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, linear_schedule, published_schedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.importers.reading import Checkpoint, Converted, Settings, collect, count, shape
+from tts_diffvoc.factory import AnyVocoder
+from tts_diffvoc.importers import wavegrad
+from tts_diffvoc.importers.reading import Checkpoint, Settings, count, shape, vocoder_of
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
-from tts_diffvoc.networks.wavegrad import WaveGradConfig
-from tts_diffvoc.vocoder import Vocoder, VocoderConfig
+from tts_diffvoc.vocoder import VocoderConfig
 
 LINEAR = {"diffwave": (1e-4, 0.05, 50), "wavegrad": (1e-6, 0.01, 1000)}
-MOST_STEPS = 100_000
-DILATIONS = ((1, 2, 1, 2), (1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8))
 
 
 def mel_config(sample_rate: int, n_fft: int, hop_length: int, n_mels: int) -> MelConfig:
@@ -59,15 +57,6 @@ def schedule(settings: Settings, network: str) -> NoiseSchedule:
     return NoiseSchedule(values)
 
 
-def finish(config: VocoderConfig, checkpoint: Checkpoint, notes: list[str]) -> Converted:
-    def ignored(name: str) -> bool:
-        return name == "diffusion_embedding.embedding"  # a constant, which old versions save
-
-    own = Vocoder(config).state_dict()
-    weights = collect(own, checkpoint, lambda name: (name.removeprefix("network."),), ignored)
-    return Converted(config.to_dict(), weights, notes)
-
-
 def fast_schedule(settings: Settings, training: NoiseSchedule) -> dict[int, tuple[float, ...]]:
     """The publisher's short schedule by its number of steps, if it keeps within the levels of training."""
     fast = list(published_schedule("diffwave-fast-6").betas)
@@ -77,7 +66,12 @@ def fast_schedule(settings: Settings, training: NoiseSchedule) -> dict[int, tupl
     return {short.num_steps: short.betas} if fits and short.num_steps <= training.num_steps else {}
 
 
-def convert_diffwave(checkpoint: Checkpoint, settings: Settings) -> Converted:
+def theirs(name: str) -> tuple[str, ...]:
+    """The package's name for one of our vocoder's weights."""
+    return (name.removeprefix("network."),)
+
+
+def convert_diffwave(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
     """DiffWave: sizes from the shapes; the dilation cycle, rates and schedules from the parameters saved with it."""
     if "spectrogram_upsampler.conv1.weight" not in checkpoint.weights:
         raise DiffvocError(
@@ -96,45 +90,19 @@ def convert_diffwave(checkpoint: Checkpoint, settings: Settings) -> Converted:
     mel = mel_config(settings.get("sample_rate", 22050), settings.get("n_fft", 1024), hop, n_mels)
     steps = min([*inference, training.num_steps])
     config = VocoderConfig("diffwave", sizes, training, mel, inference=inference, defaults={"steps": steps})
-    return finish(config, checkpoint, [])
+    # An embedding is a constant, which old versions save.
+    return vocoder_of(config, checkpoint, theirs, lambda name: name == "diffusion_embedding.embedding"), []
 
 
-def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> Converted:
+def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
     """WaveGrad: widths from the shapes; the factors and dilations are written into the package."""
-    blocks = count(checkpoint, "upsample.{}.")
-    sizes: dict[str, Any] = {
-        "factors": (5, 5, 3, 2, 2),
-        "dilations": DILATIONS,
-        "channels": tuple(shape(checkpoint, f"upsample.{i}.block1.weight", 3)[0] for i in range(blocks)),
-        "first_channels": shape(checkpoint, "first_conv.weight", 3)[0],
-        "n_mels": shape(checkpoint, "first_conv.weight", 3)[1],
-        "down_channels": (
-            shape(checkpoint, "downsample.0.weight", 3)[0],
-            *(shape(checkpoint, f"downsample.{i}.residual_dense.weight", 3)[0] for i in range(1, blocks)),
-        ),
-    }
-    hop = settings.get("hop_samples", 300)
+    blocks, hop = count(checkpoint, "upsample.{}."), settings.get("hop_samples", 300)
     if blocks != 5 or hop != 300:
         raise DiffvocError(
             f"{checkpoint.path} has {blocks} blocks and a hop of {hop}; the package wavegrad has 5 and 300."
         )
+    sizes = wavegrad.sizes_of(checkpoint, theirs, factors=(5, 5, 3, 2, 2), dilations=wavegrad.DILATIONS)
     n_fft = 2 ** (4 * hop - 1).bit_length()
-    mel = mel_config(settings.get("sample_rate", 22050), n_fft, hop, sizes["n_mels"])
-    return finish(wavegrad_config(WaveGradConfig(**sizes), schedule(settings, "wavegrad"), mel), checkpoint, [SHORT])
-
-
-SHORT = "The schedules of 6, 25 and 50 steps are this package's, not searched for these weights (`tts-diffvoc tune`)."
-
-
-def training_schedule(settings: Settings, first: float, last: float, steps: int) -> NoiseSchedule:
-    """A linear schedule that the settings ask for, of a length that fits in memory."""
-    if steps > MOST_STEPS:
-        raise DiffvocError(f"{settings.source} asks for {steps} steps of noise; give at most {MOST_STEPS}.")
-    return linear_schedule(first, last, steps)
-
-
-def wavegrad_config(sizes: WaveGradConfig, training: NoiseSchedule, mel: MelConfig) -> VocoderConfig:
-    """A WaveGrad vocoder with this package's short schedules."""
-    short = {n: published_schedule(f"wavegrad-{n}").betas for n in (6, 25, 50) if n <= training.num_steps}
-    defaults = {"steps": 25 if 25 in short else training.num_steps}
-    return VocoderConfig("wavegrad", sizes, training, mel, inference=short, defaults=defaults)
+    mel = mel_config(settings.get("sample_rate", 22050), n_fft, hop, sizes.n_mels)
+    config = wavegrad.config_of(sizes, schedule(settings, "wavegrad"), mel, settings)
+    return vocoder_of(config, checkpoint, theirs), [wavegrad.SHORT]

@@ -5,20 +5,16 @@ The mel is Tacotron 2's: natural logarithm of Slaney bands from 0 to 8000 Hz, fl
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-
-from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.importers.reading import Checkpoint, Converted, Settings, collect, count, shape
+from tts_diffvoc.factory import AnyVocoder
+from tts_diffvoc.flow import FlowConfig
+from tts_diffvoc.importers.reading import Checkpoint, Settings, count, renamed, shape, vocoder_of
 from tts_diffvoc.mel import MelConfig
-from tts_diffvoc.networks.waveglow import WaveGlow, WaveGlowConfig, published_weights
+from tts_diffvoc.networks.waveglow import WaveGlowConfig, published_weights
 
 
-def convert_waveglow(checkpoint: Checkpoint, settings: Settings) -> Converted:
+def convert_waveglow(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
     """WaveGlow: all sizes from the shapes but the hop, which is a quarter of the upsampling window if not told."""
-    try:
-        checkpoint = replace(checkpoint, weights=published_weights(checkpoint.weights))
-    except DiffvocError as error:
-        raise DiffvocError(f"{checkpoint.path} cannot be imported: {error}") from None
+    checkpoint = renamed(checkpoint, published_weights)
     bands, _, window = shape(checkpoint, "upsample.weight", 3)
     channels, _, kernel = (
         shape(checkpoint, "WN.0.start.weight", 3)[0],
@@ -39,10 +35,8 @@ def convert_waveglow(checkpoint: Checkpoint, settings: Settings) -> Converted:
         hop_length=mel.hop_length,
         upsample_window=window,
     )
-    own = {f"network.{name}": value for name, value in WaveGlow(sizes).state_dict().items()}
-    weights = collect(own, checkpoint, lambda name: (name.removeprefix("network."),))
-    config = {"network": "waveglow", "sizes": asdict(sizes), "mel": mel.to_dict(), "defaults": {}}
-    return Converted(config, weights, ["NVIDIA samples with noise of deviation 0.6 to 1, then denoises."])
+    vocoder = vocoder_of(FlowConfig("waveglow", sizes, mel), checkpoint, lambda name: (name.removeprefix("network."),))
+    return vocoder, ["NVIDIA samples with noise of deviation 0.6 to 1, then denoises."]
 
 
 def early(widths: list[int]) -> tuple[int, int]:

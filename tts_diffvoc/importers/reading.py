@@ -9,16 +9,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tts_diffvoc.checkpoint import read_safetensors
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyConfig, AnyVocoder, build
 from tts_diffvoc.files import check_readable
 from tts_diffvoc.importers import KINDS
-from tts_diffvoc.networks.waveglow import fold_weight_norm
 
 # Where publishers put the weights, and what training in parallel puts before their names.
 PLACES = ("model", "state_dict")
@@ -33,14 +33,6 @@ class Checkpoint:
     sha256: str
     weights: dict[str, Tensor]
     other: dict[str, Any]
-
-
-class Converted(NamedTuple):
-    """What an importer made: our config.json (without the format), our weights, and notes for the model card."""
-
-    config: dict[str, Any]
-    weights: dict[str, Tensor]
-    notes: list[str]
 
 
 @dataclass
@@ -214,29 +206,30 @@ def missing(checkpoint: Checkpoint, names: list[str]) -> DiffvocError:
     )
 
 
-def fold(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with every weight normalisation multiplied out."""
+def renamed(checkpoint: Checkpoint, change: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]) -> Checkpoint:
+    """The checkpoint with ``change`` done to its weights, such as every weight normalisation multiplied out."""
     try:
-        return replace(checkpoint, weights=fold_weight_norm(checkpoint.weights))
+        return replace(checkpoint, weights=change(checkpoint.weights))
     except DiffvocError as error:
         raise DiffvocError(f"{checkpoint.path} cannot be imported: {error}") from None
 
 
-def collect(
-    own: Mapping[str, Tensor],
+def vocoder_of(
+    config: AnyConfig,
     checkpoint: Checkpoint,
     theirs: Callable[[str], tuple[str, ...]],
     ignored: Callable[[str], bool] = lambda name: False,
-) -> dict[str, Tensor]:
-    """Our weights out of the publisher's; float32.
+) -> AnyVocoder:
+    """Our vocoder with the publisher's weights, float32.
 
     Args:
-        own: names and shapes that our network has.
-        theirs: the publisher's names for one of ours; several are concatenated over the first dimension.
+        theirs: the publisher's names for one of our weights; several are concatenated over the first dimension.
         ignored: whether a name of the publisher's holds nothing that we need.
 
     Raises: DiffvocError for weights that are missing, unknown, of another shape, or not finite.
     """
+    vocoder = build(config)
+    own = vocoder.state_dict()
     names = {name: theirs(name) for name in own}
     used = {one for several in names.values() for one in several}
     absent = sorted(used - set(checkpoint.weights))
@@ -262,4 +255,5 @@ def collect(
         if not torch.isfinite(weight).all():
             raise DiffvocError(f"{several[0]} in {checkpoint.path} holds NaN or infinite values; download it again.")
         collected[name] = weight
-    return collected
+    vocoder.load_state_dict(collected)
+    return vocoder

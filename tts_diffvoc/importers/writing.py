@@ -8,13 +8,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tts_diffvoc import __version__
-from tts_diffvoc.checkpoint import FILES, FORMAT, WEIGHTS, write_weights
-from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.importers import Kind
-from tts_diffvoc.importers.reading import Checkpoint, Converted, Settings
+import torch
 
-OURS = set(FILES)
+from tts_diffvoc import __version__
+from tts_diffvoc.checkpoint import FILES, save_checkpoint
+from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import AnyVocoder
+from tts_diffvoc.files import make_folder, reason
+from tts_diffvoc.importers import Kind
+from tts_diffvoc.importers.reading import Checkpoint, Settings
 
 
 def check_output(output: Path, force: bool) -> None:
@@ -24,70 +26,52 @@ def check_output(output: Path, force: bool) -> None:
     held = {path.name for path in output.iterdir()} if output.is_dir() else set()
     if held and not force:
         raise DiffvocError(f"the folder {output} is not empty; give another one, or --force to replace it.")
-    if held - OURS:
-        raise DiffvocError(
-            f"the folder {output} holds {sorted(held - OURS)[0]}, which is no part of a checkpoint; give another one."
-        )
+    if held - set(FILES):
+        other = sorted(held - set(FILES))[0]
+        raise DiffvocError(f"the folder {output} holds {other}, which is no part of a checkpoint; give another one.")
 
 
-def card(kind: str, facts: Kind, checkpoint: Checkpoint, converted: Converted, settings: Settings, name: str) -> str:
+def card(kind: str, facts: Kind, checkpoint: Checkpoint, settings: Settings, notes: list[str], name: str) -> str:
     """A short model card: where the weights come from, and what had to be assumed."""
-    assumed = [f"- `{key}`: {json.dumps(value)}" for key, value in settings.assumed.items()]
-    lines = [
-        "---",
-        "license: that of the imported weights",
-        f"author: {facts.author}",
-        "---",
-        f"{facts.about}, imported from {checkpoint.path.name}.",
-        "",
-        f"# {name}: an imported vocoder",
-        "",
-        "| | |",
-        "| --- | --- |",
-        f"| file | `{checkpoint.path.name}` |",
-        f"| sha256 | `{checkpoint.sha256}` |",
-        f"| kind | `{kind}` |",
-        f"| settings from | `{Path(settings.source).name}` |",
-        f"| imported by | tts-diffvoc {__version__} |",
-        "",
-        "Assumed, because the file does not say:" if assumed else "Nothing had to be assumed.",
-        "",
-        *assumed,
-        *([""] if assumed else []),
-        *converted.notes,
-    ]
-    return "\n".join(lines).rstrip() + "\n"
+    assumed = "\n".join(f"- `{key}`: {json.dumps(value)}" for key, value in settings.assumed.items())
+    told = f"Assumed, because the file does not say:\n\n{assumed}" if assumed else "Nothing had to be assumed."
+    return f"""---
+license: that of the imported weights
+author: {facts.author}
+---
+{facts.about}, imported from {checkpoint.path.name}.
+
+# {name}: an imported vocoder
+
+| | |
+| --- | --- |
+| file | `{checkpoint.path.name}` |
+| sha256 | `{checkpoint.sha256}` |
+| kind | `{kind}` |
+| settings from | `{Path(settings.source).name}` |
+| imported by | tts-diffvoc {__version__} |
+
+{told}
+
+""" + "\n".join([*notes, ""])
 
 
-def write_folder(output: Path, converted: Converted, card: str, force: bool) -> None:
-    """Write the folder beside ``output``, then rename it."""
+def write_folder(vocoder: AnyVocoder, output: Path, card: str) -> None:
+    """Write the folder beside ``output``, then rename it; a checkpoint that is there goes once the new one is."""
+    make_folder(output.parent)
+    beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
+    new, old = beside / "new", beside / "old"
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
+        save_checkpoint(vocoder, new, card, torch.float32)
+        if output.is_dir():
+            os.replace(output, old)
+        try:
+            os.replace(new, output)
+        except OSError:
+            if old.is_dir():
+                os.replace(old, output)
+            raise
     except OSError as error:
-        raise DiffvocError(f"{output.parent} cannot be written to: {error.strerror or error}.") from None
-    try:
-        new = beside / "new"
-        new.mkdir()
-        write_weights(new / WEIGHTS, converted.weights)
-        values = {"format": FORMAT, **converted.config}
-        (new / "config.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        (new / "README.md").write_text(card, encoding="utf-8")
-        check_output(output, force)
-        replace_folder(new, output, beside / "old")
-    except OSError as error:
-        raise DiffvocError(f"{output} cannot be written: {error.strerror or error}.") from None
+        raise DiffvocError(f"{output} cannot be written: {reason(error)}.") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def replace_folder(new: Path, output: Path, old: Path) -> None:
-    """Rename ``new`` to ``output``; what is there goes to ``old``, and comes back if that fails."""
-    if output.is_dir():
-        os.replace(output, old)
-    try:
-        os.replace(new, output)
-    except OSError:
-        if old.is_dir():
-            os.replace(old, output)
-        raise

@@ -27,16 +27,6 @@ TILE = 1024
 HALF = math.sqrt(0.5)
 
 
-class FastConditioning(NamedTuple):
-    """The upsampled mel as rows [B, T, M]."""
-
-    rows: Tensor
-
-    @property
-    def length(self) -> int:
-        return self.rows.shape[1]
-
-
 class _Layer(NamedTuple):
     """One residual layer's weights, packed for rows."""
 
@@ -99,9 +89,9 @@ class FastDiffWave:
         self.pad = max(layer.dilation for layer in self.layers)
         self._buffers: tuple[Tensor, ...] = ()
 
-    def condition(self, mel: Tensor) -> FastConditioning:
-        """Upsample ``mel`` [B, M, F]; its projections are part of each tile's product."""
-        return FastConditioning(self.network.spectrogram_upsampler(mel).transpose(1, 2).contiguous())
+    def condition(self, mel: Tensor) -> Tensor:
+        """``mel`` [B, M, F] upsampled to [B, T, M]; its projections are part of each tile's product."""
+        return self.network.spectrogram_upsampler(mel).transpose(1, 2).contiguous()
 
     def _allocate(self, length: int, bands: int) -> tuple[Tensor, ...]:
         """Two padded states, the skip sum, and a tile's gathered input and gate."""
@@ -112,14 +102,13 @@ class FastDiffWave:
             self._buffers = (*states, torch.empty(length, channels), gathered, torch.empty(tile, channels))
         return self._buffers
 
-    def __call__(self, x: Tensor, noise_level: Tensor, conditioning: FastConditioning) -> Tensor:
+    def __call__(self, x: Tensor, noise_level: Tensor, conditioning: Tensor) -> Tensor:
         """The noise [B, T] in ``x`` [B, T], as :meth:`DiffWave.forward` says it, with the same errors."""
-        if x.shape[-1] != conditioning.length:
-            raise DiffvocError(
-                f"x has {x.shape[-1]} positions and its mel conditions {conditioning.length}; they must be equal."
-            )
+        positions = conditioning.shape[1]
+        if x.shape[-1] != positions:
+            raise DiffvocError(f"x has {x.shape[-1]} positions and its mel conditions {positions}; they must be equal.")
         steps = self.network.diffusion_embedding(fractional_step(self.schedule, noise_level))
-        return torch.stack([self._one(x[i], steps[i], conditioning.rows[i]) for i in range(x.shape[0])])
+        return torch.stack([self._one(x[i], steps[i], conditioning[i]) for i in range(x.shape[0])])
 
     @torch.inference_mode()
     def _one(self, x: Tensor, step: Tensor, mel: Tensor) -> Tensor:
@@ -177,11 +166,7 @@ def fast_inference(network: DiffWave | WaveGrad) -> Any:
     There is one for a DiffWave that is conditioned on a mel alone, in evaluation mode, without gradients, on a CPU, in
     float32.
     """
-    if not isinstance(network, DiffWave) or not network.config.mel_only:
-        return network
-    if torch.is_grad_enabled() or network.training:
+    if not isinstance(network, DiffWave) or not network.config.mel_only or torch.is_grad_enabled() or network.training:
         return network
     weight = network.input_projection.weight
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return network
-    return FastDiffWave(network)
+    return FastDiffWave(network) if (weight.device.type, weight.dtype) == ("cpu", torch.float32) else network

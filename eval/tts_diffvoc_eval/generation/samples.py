@@ -15,6 +15,7 @@ import torch
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
+from tts_diffvoc.zero_shot import entry_level, schedule_from
 from tts_diffvoc_eval.denoising import add_white_noise, si_sdr
 from tts_diffvoc_eval.generation.classifier import Classifier
 from tts_diffvoc_eval.generation.datasets import DigitCorpus, fit
@@ -137,7 +138,7 @@ class SampleMaker:
 
         Raises: DiffvocError where no digit has two speakers, or for a step that the schedule does not have.
         """
-        held, draw, level = self.corpus.held, self._draw(3), self.model.entry_level(t)
+        held, draw, level = self.corpus.held, self._draw(3), entry_level(self.model, t)
         for label in draw.permutation(len(self.labels)).tolist():
             speakers = sorted({held.speakers[i] for i in self._held(label)})
             if len(speakers) > 1:
@@ -155,7 +156,7 @@ class SampleMaker:
             "label": label,
             "t": t,
             "level": level,
-            "steps": self.model.schedule_from(level).num_steps,
+            "steps": schedule_from(self.model, level).num_steps,
             "samples": samples,
         }
 
@@ -166,8 +167,8 @@ class SampleMaker:
 
         Raises: DiffvocError for noise beyond the schedule's.
         """
-        level = self.model.entry_level(noise=noise)
-        steps = self.model.schedule_from(level).num_steps
+        level = entry_level(self.model, noise=noise)
+        steps = schedule_from(self.model, level).num_steps
         clean = [self._recording(index, "clean") for index in self._of_different_speakers(DENOISED)]
         target = torch.from_numpy(np.stack([one.samples for one in clean]))
         noisy = quantised(add_white_noise(target, noise, relative=False, seed=self.seed)[0])
