@@ -130,7 +130,7 @@ def test_a_folder_of_the_first_edition_is_told_how_to_train_again(diffwave, tmp_
     save_checkpoint(diffwave, tmp_path, "# Mine\n")
     values = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**values, **given}))
-    with pytest.raises(DiffvocError, match="first edition .* train it again with recipes/.*finetune_vocoder.py"):
+    with pytest.raises(DiffvocError, match="first edition .* train it again with tts-diffvoc finetune"):
         load_checkpoint(tmp_path)
 
 

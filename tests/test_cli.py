@@ -1,5 +1,7 @@
 """The command tts-diffvoc, run in this process: what it writes, and what it refuses without leaving a file."""
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -43,3 +45,9 @@ def test_bad_input_is_one_sentence_and_no_file(folder, speech, tmp_path, capsys)
         error = capsys.readouterr().err.strip()
         assert error.startswith("error: ") and says in error and "\n" not in error
         assert not target.exists() and not list(tmp_path.glob(".*part"))
+
+
+def test_the_benchmark_says_what_it_lacks(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tts_diffvoc_eval.compare", None)
+    assert main(["compare", "--quick"]) == 2
+    assert "is not installed: pip install 'tts-diffvoc[eval]'" in capsys.readouterr().err

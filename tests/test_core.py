@@ -33,7 +33,7 @@ import sys
 from tts_diffvoc.cli import build_parser
 
 parser = build_parser()
-for command in ([], ["vocode"], ["import"], ["tune"], ["extract-mels"]):
+for command in ([], ["vocode"], ["import"], ["tune"], ["finetune"], ["extract-mels"]):
     try:
         parser.parse_args([*command, "--help"])
     except SystemExit:

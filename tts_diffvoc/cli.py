@@ -13,6 +13,7 @@ from tts_diffvoc.commands import (
     denoise,
     export,
     extract_mels,
+    finetune,
     generate,
     import_checkpoint,
     interpolate,
@@ -32,6 +33,7 @@ COMMANDS = {
     "export": export,
     "tune": tune,
     "extract-mels": extract_mels,
+    "finetune": finetune,
 }
 
 

@@ -28,7 +28,7 @@ def config_from_dict(values: dict[str, Any]) -> AnyConfig:
     if any(values.get(name) for name in FIRST_EDITION):
         raise DiffvocError(
             "this vocoder was made by the first edition of tts-diffvoc, whose networks are gone; train it again with "
-            "recipes/custom_voice/finetune_vocoder.py."
+            "tts-diffvoc finetune."
         )
     values = {name: value for name, value in values.items() if name not in FIRST_EDITION}
     return FlowConfig.from_dict(values) if values.get("network") == "waveglow" else VocoderConfig.from_dict(values)

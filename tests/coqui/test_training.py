@@ -475,7 +475,7 @@ def test_a_spectral_vocoder_is_told_who_trains_it(corpus, tmp_path, monkeypatch,
     config = from_core(load_vocoder(tmp_path / "spectral").config)
     config.data_path, config.output_path = str(corpus), str(tmp_path / "runs")
     monkeypatch.setattr(sys, "argv", ["train.py"])
-    says = "fine-tune it with recipes/custom_voice/finetune_vocoder.py, or train a new one with recipes/voices/train.py"
+    says = "fine-tune it with tts-diffvoc finetune, or train a new one with recipes/voices/train.py"
     with pytest.raises(SystemExit, match=f"^error: Coqui's Trainer trains the published networks .*{says}"):
         training.train_from_recipe(config)
     assert not (tmp_path / "runs").exists()

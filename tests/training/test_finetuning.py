@@ -1,11 +1,16 @@
 """Fine-tuning a spectral vocoder on a folder of recordings, whole and in small."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
+from tts_diffvoc.cli import main
 from tts_diffvoc.coqui.finetuning import fine_tune
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig
@@ -13,6 +18,8 @@ from tts_diffvoc.spectral.network import DiffWaveSizes
 from tts_diffvoc.spectral.pitch import PitchConfig
 from tts_diffvoc.spectral.vocoder import SpectralConfig, SpectralVocoder
 from tts_diffvoc.training.finetuning import FineTuning, train_spectral
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "custom_voice" / "finetune_vocoder.py"
 
 
 @pytest.fixture
@@ -57,6 +64,28 @@ def test_a_tuned_vocoder_is_compared_saved_and_gone_on_with(start, recordings, t
     assert len(targets) == 4 and sum(name.endswith("~held.npz") for name in targets) == 1
     fine_tune(plan(start, recordings, tmp_path / "mine", max_steps=8))
     assert "step 8 " in capsys.readouterr().out
+
+
+def test_the_command_and_the_script_take_the_same_words(start, recordings, tmp_path, capsys, monkeypatch):
+    words = ["--data", recordings, "--output", tmp_path / "mine", "--vocoder", start, "--max-steps", 2]
+    words += ["--held-back", 1, "--batch-size", 2, "--crop-seconds", 0.2, "--keep-dc"]
+    assert main(["finetune", *map(str, words)]) == 0
+    assert f"--vocoder_name {tmp_path / 'mine'}" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [str(RECIPE), *map(str, words)])
+    runpy.run_path(str(RECIPE), run_name="__main__")
+    went_on = capsys.readouterr().out
+    assert "held back: 2" in went_on and "step 2 " not in went_on
+    assert main(["finetune", "--data", str(recordings), "--output", str(tmp_path / "mine"), "--max-minutes", "0"]) == 2
+
+
+@pytest.mark.parametrize("highpass", [True, False])
+def test_an_offset_is_learnt_only_if_it_is_kept(start, recordings, tmp_path, highpass):
+    for path in recordings.iterdir():
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, samples + 0.1, rate)
+    fine_tune(plan(start, recordings, tmp_path / "mine", max_steps=1, highpass=highpass))
+    for target in (tmp_path / "mine" / "training" / "targets").iterdir():
+        assert abs(float(np.load(target)["recording"].mean()) - (0 if highpass else 0.1)) < 0.01
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def check_trainable(core: AnyConfig) -> None:
     if isinstance(core, SpectralConfig):
         raise DiffvocError(
             "Coqui's Trainer trains the published networks and this is a spectral vocoder; fine-tune it with "
-            "recipes/custom_voice/finetune_vocoder.py, or train a new one with recipes/voices/train.py."
+            "tts-diffvoc finetune, or train a new one with recipes/voices/train.py."
         )
 
 

@@ -22,6 +22,7 @@ from tts_diffvoc.coqui.configs import DiffvocConfig, from_core
 from tts_diffvoc.coqui.trainer import Budget
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder
+from tts_diffvoc.files import make_folder, write_beside
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc.training.compare import ClipScore, comparison, score_clips, verdict
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
@@ -75,7 +76,7 @@ def fine_tune(plan: FineTuning) -> tuple[list[ClipScore], list[ClipScore]]:
     """
     _check_output(plan)
     vocoder = load_vocoder(plan.vocoder, plan.device)
-    corpus = scan(plan.data, vocoder.mel_config, plan.features)
+    corpus = scan(plan.data, vocoder.mel_config, plan.features, highpass=plan.highpass)
     print(corpus.report(), flush=True)
     train, held = corpus.split(plan.held_back)
     _remark(corpus, train)
@@ -94,16 +95,10 @@ def fine_tune(plan: FineTuning) -> tuple[list[ClipScore], list[ClipScore]]:
 def _check_output(plan: FineTuning) -> None:
     if plan.max_minutes is None and plan.max_steps is None:
         raise DiffvocError("a fine-tuning without an end was asked for; give max_minutes or max_steps.")
-    if plan.output.exists() and not plan.output.is_dir():
-        raise DiffvocError(f"{plan.output} is a file; give a folder for the result.")
     foreign = plan.output.is_dir() and any(plan.output.iterdir()) and not (plan.output / "training").is_dir()
     if foreign:
         raise DiffvocError(f"{plan.output} holds something else already; give a new folder for the result.")
-    try:
-        plan.output.mkdir(parents=True, exist_ok=True)
-        (plan.output / "training").mkdir(exist_ok=True)
-    except OSError as error:
-        raise DiffvocError(f"{plan.output} cannot be made ({error.strerror}); give another folder.") from None
+    make_folder(plan.output / "training")
 
 
 def _remark(corpus: Corpus, train: list[Recording]) -> None:
@@ -120,12 +115,13 @@ def _before(plan: FineTuning, vocoder: AnyVocoder, held: list[Recording]) -> lis
     """Scores of the vocoder as it was, kept beside the run for a later call."""
     path = plan.output / "training" / "before.json"
     asked = {"vocoder": plan.vocoder, "clips": [r.name for r in held], "seconds": plan.clip_seconds, "seed": plan.seed}
+    asked["highpass"] = plan.highpass
     kept = voices.read_json(path)
     if kept.get("asked") == asked:
         return [ClipScore(**score) for score in kept["scores"]]
     print(f"Measuring {plan.vocoder} on the held-back clips...", flush=True)
     scores = score_clips(vocoder, held, plan.clip_seconds, plan.seed)
-    path.write_text(json.dumps({"asked": asked, "scores": [asdict(s) for s in scores]}), encoding="utf-8")
+    write_beside(path, json.dumps({"asked": asked, "scores": [asdict(s) for s in scores]}))
     return scores
 
 
@@ -140,6 +136,7 @@ def configuration(plan: FineTuning, vocoder: AnyVocoder, clips: list[Recording])
         "run_description": f"{plan.vocoder} fine-tuned on {plan.data.name}",
         "data_path": str(plan.data),
         "feature_path": str(plan.features) if plan.features else "",
+        "highpass": plan.highpass,
         "output_path": str(plan.output / "training"),
         "start_from": plan.vocoder,
         "seq_len": frames * mel.hop_length,

@@ -42,6 +42,7 @@ class FineTuning:
         workers: processes that read data.
         save_minutes: between two checkpoints.
         clip_seconds: of each held-back clip that are compared; None for all.
+        highpass: take off what recordings hold below 20 Hz.
         seed: of the data's order and of the noise.
     """
 
@@ -60,6 +61,7 @@ class FineTuning:
     workers: int = 1
     save_minutes: float = 2.0
     clip_seconds: float | None = 5.0
+    highpass: bool = True
     seed: int = 0
 
 
