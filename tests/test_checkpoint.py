@@ -75,6 +75,16 @@ def test_bad_options_behind_the_name(diffwave, tmp_path, options, says):
         tts_diffvoc.load_vocoder(f"{tmp_path}?{options}")
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
+def test_half_precision_by_name_or_type(dtype):
+    assert tts_diffvoc.load_vocoder("diffwave", dtype=dtype).autocast == torch.bfloat16
+
+
+def test_an_unknown_precision():
+    with pytest.raises(DiffvocError, match="dtype='int8' is unknown; choose one of float32, bfloat16, float16"):
+        tts_diffvoc.load_vocoder("diffwave", dtype="int8")
+
+
 def spoil_json(folder):
     (folder / "config.json").write_text("{")
 

@@ -45,6 +45,15 @@ def test_speech_comes_back_and_better_than_from_the_prior(name):
     assert sum(gains) > 0
 
 
+@pytest.mark.parametrize("name, dtype", [("diffwave", "bfloat16"), ("diffwave", "float16"), ("wavegrad", "bfloat16")])
+def test_half_precision_costs_nothing_that_is_heard(name, dtype):
+    half = load_vocoder(name, dtype=dtype)
+    for recording, mel in map(clip, CLIPS):
+        whole, made = bundled(name).generate(mel, seed=0), half.generate(mel, seed=0)
+        assert made.dtype == torch.float32 and not torch.equal(made, whole)
+        assert score(recording, made) > score(recording, whole) - 0.01
+
+
 @pytest.mark.parametrize("of", CLIPS)
 def test_a_stream_is_heard_as_the_whole(of):
     vocoder, (_, mel) = bundled("diffwave"), clip(of)
