@@ -7,7 +7,7 @@
     tts-diffvoc compare --tts --systems diffwave wavegrad griffin-lim
     tts-diffvoc compare --config run.toml    # options from a file: systems = ["diffwave", ...], clips = 40, ...
 
-Writes results/<run>/: leaderboard.md, .csv, .json and .tex, index.html, plots, and the records that they are drawn
+Writes results/<run>/: README.md, leaderboard.csv and .json, index.html, plots, and the records that they are drawn
 from. `python eval/report.py results/<run>` draws them again. results/README.md says what the figures mean.
 """
 
@@ -270,5 +270,5 @@ def run(options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         say("\nStopped; the same command with --resume continues.")
         sys.exit(130)
-    print((made / "leaderboard.md").read_text(encoding="utf-8").split("\n## ")[0])
+    print((made / "README.md").read_text(encoding="utf-8").split("\n## ")[0])
     print(f"Written to {made}: open {made / 'index.html'}")

@@ -2,7 +2,7 @@
 
     python eval/report.py results/<run>
 
-Writes leaderboard.md, .csv, .json and .tex, index.html, plots/ and spectrograms/ into the folder of the run.
+Writes README.md, leaderboard.csv and .json, index.html, plots/ and spectrograms/ into the folder of the run.
 """
 
 from __future__ import annotations

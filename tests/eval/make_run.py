@@ -154,7 +154,7 @@ def write_quality(run: Path, systems: dict[str, MadeUp], clips: tuple[str, ...],
                     records.append(run, "quality", {**record, "error": FAILED[2]})
                     continue
                 sound = 1.0 if name == "original" else system.quality - luck
-                record["audio"] = f"audio/{name}/{clip}-{seed}.flac"
+                record["audio"] = f"audio/{name}/{clip}-{seed}.mp3"
                 path = run / record["audio"]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(path, tone(number, sound, seed), RATE)

@@ -81,7 +81,7 @@ def whole(tmp_path_factory, adapter, diffwave):
 
 
 def test_a_run_holds_every_file(whole):
-    for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.tex", "index.html"):
+    for name in ("README.md", "leaderboard.csv", "leaderboard.json", "index.html"):
         assert (whole / name).stat().st_size > 100
     assert list((whole / "plots").glob("*.png"))
     manifest = records.read(whole, "manifest")
@@ -115,7 +115,7 @@ def test_a_failure_is_a_record_with_its_reason_shown_in_the_table(whole, system,
     table = records.table(whole, "quality")
     own = table[table.system == system]
     assert own.error.str.contains(told).all() and own.pesq_wb.isna().all()
-    board = (whole / "leaderboard.md").read_text()
+    board = (whole / "README.md").read_text()
     assert told in board
     rows = pd.read_csv(whole / "leaderboard.csv")
     assert len(rows) == 8
@@ -140,8 +140,8 @@ def test_what_is_heard_is_what_was_measured(whole):
     clips, _ = speech.load([], 2, 1.0)
     original = next(c for c in clips if c.name == record["clip"]).samples
     again = runner.score(["pesq_wb"], samples, runner.rounded(original), None)
-    assert rate == 22050
-    assert again["values"]["pesq_wb"] == pytest.approx(record["values"]["pesq_wb"], abs=1e-4)
+    assert rate == 22050 and len(samples) == len(original)
+    assert again["values"]["pesq_wb"] == pytest.approx(record["values"]["pesq_wb"], abs=0.05)  # what MP3 takes away
 
 
 def test_every_bundled_system_is_there(tmp_path):

@@ -6,6 +6,7 @@ import re
 import browser
 import make_run
 import pytest
+import test_answer
 
 from tts_diffvoc_eval import report
 
@@ -20,6 +21,14 @@ SHOWN = (
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = make_run.make(tmp_path_factory.mktemp("run with spaces & signs") / "made #1")
+    report.redraw(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """A run that allows all sentences of the answer."""
+    folder = make_run.make(tmp_path_factory.mktemp("run") / "answered", test_answer.systems(), test_answer.CLIPS[:3])
     report.redraw(folder)
     return folder
 
@@ -98,7 +107,7 @@ def test_every_sound_has_a_player_and_a_spectrogram(page, run):
                     assert sound is None and f"Failed: {make_run.FAILED[2]}" in text
                     continue
                 taken = 0 if make_run.SYSTEMS[name].deterministic else seed
-                assert sound == f"audio/{name}/{clip}-{taken}.flac" and preload == "none"
+                assert sound == f"audio/{name}/{clip}-{taken}.mp3" and preload == "none"
                 assert (run / sound).is_file() and (run / picture).is_file()
 
 
@@ -107,7 +116,61 @@ def test_a_player_plays(page):
     page.wait("document.querySelector('.player audio').currentTime > 0.05")
     assert page.run("document.querySelector('.player audio').duration") == pytest.approx(0.7, abs=0.01)
     page.run("document.querySelectorAll('.player audio')[1].play()")
-    assert page.run("document.querySelector('.player audio').paused")
+    page.wait("document.querySelector('.player audio').paused")
+
+
+AUDIBLE = "[...document.querySelectorAll('audio')].filter(it => !it.paused && !it.muted && it.readyState > 2)"
+
+
+def test_another_player_takes_over_without_a_gap(page):
+    """From frame to frame exactly one is heard, and time goes on."""
+    page.run("document.querySelectorAll('#three button')[0].click()")
+    page.wait("document.querySelector('.player audio').currentTime > 0.1")
+    heard = page.run(
+        "new Promise(done => { const seen = []; document.querySelectorAll('#three button')[1].click();"
+        " const heard = it => [it.closest('.player').dataset.system, it.currentTime];"
+        f" const look = () => {{ seen.push({AUDIBLE}.map(heard));"
+        " if (seen.length < 12) requestAnimationFrame(look); else done(seen); }; look(); })"
+    )
+    assert [len(one) for one in heard] == [1] * len(heard)
+    names, times = zip(*(one[0] for one in heard))
+    assert names[0] == "original" and names[-1] == "diffwave-50"
+    assert times[-1] > 0.1 and all(after > before - 0.05 for before, after in zip(times, times[1:]))
+    assert page.run("[...document.querySelectorAll('#three button')].map(it => it.ariaPressed)") == [
+        "false", "true", "false"]  # fmt: skip
+
+
+def test_a_key_plays(page):
+    page.run("document.querySelectorAll('#three button')[2].focus()")
+    page.key("Enter", 13, "\r")
+    page.wait(f"{AUDIBLE}.some(it => it.closest('.player').dataset.system === data.three[2])")
+    page.key(" ", 32, " ")
+    page.wait(f"{AUDIBLE}.length === 0")
+
+
+@pytest.mark.parametrize("width, height", [(1280, 800), (390, 844)])
+def test_the_first_screen_holds_answer_plot_and_sounds(page, answered, width, height):
+    page.size(width, height)
+    page.open(answered / "index.html")
+    page.wait("document.querySelector('#front .plot img').naturalWidth > 0")
+    wanted = ".answer li, #front .plot img, #three button"
+    ends = page.run(f"[...document.querySelectorAll('{wanted}')].map(it => it.getBoundingClientRect().bottom)")
+    assert len(ends) == 5 + 1 + 3 and max(ends) <= height
+    shown = page.run("document.querySelector('#front .plot img').currentSrc")
+    assert shown.endswith("-narrow.png") == (width == 390)
+
+
+def test_headings_stay_when_the_table_scrolls(page):
+    page.size(390, 844)
+    page.run("document.querySelector('#views input[value=all]').click()")
+    box = "document.querySelector('#leaderboard .scroll')"
+    where = "[...document.querySelectorAll('thead th')].map(it => it.getBoundingClientRect().top)"
+    page.run(f"{box}.style.maxHeight = '300px'; {box}.scrollTo(400, 150)")
+    assert page.run(f"{box}.scrollTop") == 150 and page.run(f"{box}.scrollLeft") == 400
+    top = page.run(f"{box}.getBoundingClientRect().top")
+    assert all(abs(one - top) < 3 for one in page.run(where))
+    assert abs(page.run("document.querySelector('tbody th').getBoundingClientRect().left - "
+                        f"{box}.getBoundingClientRect().left")) < 3  # fmt: skip
 
 
 def test_families_and_columns_are_chosen(page):
@@ -125,8 +188,8 @@ def test_families_and_columns_are_chosen(page):
 
 def test_every_plot_is_on_the_page(page, run):
     images = page.run("[...document.querySelectorAll('figure img')].map(image => image.getAttribute('src'))")
+    images += page.run("[...document.querySelectorAll('figure source')].map(image => image.getAttribute('srcset'))")
     assert sorted(images) == sorted(f"plots/{path.name}" for path in (run / "plots").glob("*.png"))
-    page.run("document.querySelectorAll('figure img').forEach(image => { image.loading = 'eager'; })")
     shown = "[...document.querySelectorAll('figure')].filter(figure => !figure.hidden)"
     page.wait(f"{shown}.every(figure => figure.querySelector('img').naturalWidth > 0)")
     page.run("document.querySelector('#metrics input[value=dnsmos]').click()")

@@ -15,7 +15,7 @@ from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import intervals, records, speed
 from tts_diffvoc_eval.diversity import SPREADS
 from tts_diffvoc_eval.metrics import METRICS
-from tts_diffvoc_eval.reporting import failures
+from tts_diffvoc_eval.reporting import answer, failures
 
 # What the rank stands on: nearness to the recording, what a listener without it may say, and the words.
 PRIMARY = ("pesq_wb", "dnsmos", "wer")
@@ -115,7 +115,7 @@ class Leaderboard:
         primary: names of the columns that the rank stands on.
         condition: of the headline speeds, in words.
         speeds: every timed setting, from ``speed.summarise``.
-        failures: one sentence each.
+        answer, failures: one sentence each.
         sounds: {clip: {system: {seed: record}}}.
         ranked_clips: how many clips the ranks stand on.
     """
@@ -126,6 +126,7 @@ class Leaderboard:
     primary: list[str]
     condition: str
     speeds: pd.DataFrame
+    answer: list[str]
     failures: list[str]
     sounds: dict[str, dict[str, dict[int, dict[str, Any]]]]
     ranked_clips: int = 0
@@ -187,6 +188,7 @@ def load(run: Path) -> Leaderboard:
         primary=primary,
         condition=condition(headline, manifest.get("threads")),
         speeds=speeds,
+        answer=answer.sentences(rows, metrics, quality, by_repeat(tables["speed"], headline)),
         failures=failures.sentences(labels, metrics, quality, speeds, tables["diversity"]),
         sounds=sounds(quality),
         ranked_clips=clips,
@@ -271,6 +273,16 @@ def headline_speeds(speeds: pd.DataFrame, device: str | None) -> pd.DataFrame:
     table = speeds[speeds["device"] == (device if device in set(speeds["device"]) else speeds["device"].iloc[0])]
     table = table[table["batch"] == table["batch"].min()]
     return table[table["asked"] == table["asked"].max()]
+
+
+def by_repeat(calls: pd.DataFrame, headline: pd.DataFrame) -> pd.DataFrame:
+    """Real-time factors of the headline's setting, repetitions x systems."""
+    if headline.empty:
+        return pd.DataFrame()
+    keys = ["device", "batch", "asked"]
+    calls = calls.merge(headline[keys].drop_duplicates())
+    calls = calls.assign(rtf=pd.to_numeric(calls["took"]) / (calls["batch"] * calls["seconds"]))
+    return calls.pivot_table(index="repeat", columns="system", values="rtf")
 
 
 def condition(headline: pd.DataFrame, threads: int | None) -> str:

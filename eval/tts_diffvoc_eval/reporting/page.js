@@ -76,7 +76,37 @@ for (const choice of $$("#metrics input")) choice.addEventListener("change", cho
 choosePictures();
 
 // ---- the players ----
-let place = 0; // seconds into the clip, kept when another player starts
+let sounding = null; // the player that is heard, or was last
+let wanted = null; // the one that was started last
+
+function takeOver(audio) {
+  if (wanted === audio) return;
+  for (const other of $$("#players audio")) {
+    other.preload = "auto";
+    if (other !== audio && other !== sounding) other.pause();
+  }
+  const before = sounding;
+  wanted = audio;
+  if (before === null || before === audio || before.ended || !$("#follow").checked) {
+    if (before && before !== audio) before.pause();
+    audio.muted = false;
+    sounding = audio;
+    return;
+  }
+  audio.muted = true; // until it has come to the place of the other, which is heard meanwhile
+  const arrived = () => {
+    if (wanted !== audio) return;
+    audio.muted = false;
+    before.pause();
+    sounding = audio;
+  };
+  const go = () => {
+    audio.addEventListener("seeked", arrived, { once: true });
+    audio.currentTime = Math.min(before.currentTime, audio.duration - 0.05);
+  };
+  if (audio.readyState > 0) go();
+  else audio.addEventListener("loadedmetadata", go, { once: true });
+}
 
 function current() {
   return { clip: $("#clip").value, seed: $("#seed").value };
@@ -101,9 +131,8 @@ function spectrogram(sound, system, audio) {
   audio.addEventListener("seeking", show);
   frame.addEventListener("click", (event) => {
     const part = (event.clientX - frame.getBoundingClientRect().left) / frame.clientWidth;
-    place = part * (audio.duration || sound.seconds || 0);
-    if (audio.paused) audio.play();
-    else audio.currentTime = place;
+    for (const one of [audio, sounding || audio]) one.currentTime = part * (one.duration || sound.seconds || 0);
+    audio.play();
   });
   return frame;
 }
@@ -111,14 +140,7 @@ function spectrogram(sound, system, audio) {
 function player(system, sound) {
   const audio = make("audio", { controls: true, preload: "none", src: sound.audio });
   audio.setAttribute("aria-label", `${system.label}, ${current().clip}`);
-  audio.addEventListener("play", () => {
-    for (const other of $$("#players audio")) if (other !== audio) other.pause();
-    const far = Math.abs(audio.currentTime - place) > 0.15;
-    if ($("#follow").checked && far && !(audio.duration <= place)) audio.currentTime = place;
-  });
-  audio.addEventListener("timeupdate", () => { if (!audio.paused) place = audio.currentTime; });
-  audio.addEventListener("seeked", () => { if (!audio.paused) place = audio.currentTime; });
-  audio.addEventListener("ended", () => { place = 0; });
+  audio.addEventListener("play", () => takeOver(audio));
   return audio;
 }
 
@@ -148,9 +170,26 @@ function card(system, clip, seed) {
 
 function fill() {
   const { clip, seed } = current();
-  place = 0;
+  sounding = wanted = null;
   $("#players").replaceChildren(...data.systems.map((system) => card(system, clip, seed)));
+  $("#three").replaceChildren(...data.three.flatMap(hearButton));
   filter();
+}
+
+function hearButton(name) {
+  const [audio, image] = ["audio", "img"].map((tag) => $(`.player[data-system="${CSS.escape(name)}"] ${tag}`));
+  if (!audio) return [];
+  const { label } = data.systems.find((system) => system.name === name);
+  const button = make("button", { type: "button", textContent: label });
+  if (image) button.append(make("img", { src: image.src, alt: "" }));
+  button.setAttribute("aria-pressed", "false");
+  button.addEventListener("click", () => {
+    if (!audio.paused) return audio.pause();
+    takeOver(audio);
+    audio.play();
+  });
+  for (const kind of ["play", "pause"]) audio.addEventListener(kind, () => button.setAttribute("aria-pressed", kind === "play"));
+  return [button];
 }
 
 function hasAudio(clip) {

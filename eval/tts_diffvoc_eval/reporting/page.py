@@ -18,15 +18,7 @@ HERE = Path(__file__).parent
 VIEWS = {
     "overview": "Overview", "quality": "Quality", "speed": "Speed and size", "diversity": "Diversity", "all": "All",
 }  # fmt: skip
-SHAPES = {  # the markers of the plots, in a box of 16
-    "*": '<path d="M8 1l2 4.7 5 .4-3.8 3.3 1.2 5L8 11.7 3.6 14.4l1.2-5L1 6.1l5-.4z"/>',
-    "o": '<circle cx="8" cy="8" r="6"/>',
-    "D": '<path d="M8 1l7 7-7 7-7-7z"/>',
-    "s": '<path d="M2 2h12v12H2z"/>',
-    "^": '<path d="M8 1.5L15 14H1z"/>',
-    "X": '<path d="M1.5 4.5l3-3L8 5l3.5-3.5 3 3L11 8l3.5 3.5-3 3L8 11l-3.5 3.5-3-3L5 8z"/>',
-    "P": '<path d="M5.5 1.5h5v4h4v5h-4v4h-5v-4h-4v-5h4z"/>',
-}
+SHAPES = {"*": "★", "o": "●", "D": "◆", "s": "■", "^": "▲", "X": "✖", "P": "✚"}  # the markers of the plots
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
     undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
@@ -58,10 +50,10 @@ def write(run: Path, leaderboard: Leaderboard, pictures: list[Plot], drawn: set[
 
 
 def mark(name: str) -> Markup:
-    """The marker of a family as an SVG of its own."""
+    """The marker of a family."""
     color, shape, label = plots.family(name)
-    svg = Markup('<svg class="mark" viewBox="0 0 16 16" role="img" aria-label="{}" fill="{}">{}</svg>')
-    return svg.format(label, "currentColor" if name == "original" else color, Markup(SHAPES[shape]))
+    span = Markup('<span class="mark" role="img" aria-label="{}" style="color: {}">{}</span>')
+    return span.format(label, "inherit" if name == "original" else color, SHAPES[shape])
 
 
 def _data(run: Path, leaderboard: Leaderboard, drawn: set[str]) -> dict[str, Any]:
@@ -78,7 +70,18 @@ def _data(run: Path, leaderboard: Leaderboard, drawn: set[str]) -> dict[str, Any
             made = {str(seed): _sound(run, leaderboard, record, drawn) for seed, record in sorted(takes.items())}
             sounds.setdefault(system, {})[clip] = made
     marks = {row.family: mark(row.family) for row in leaderboard.rows}
-    return {"systems": systems, "clips": list(leaderboard.sounds), "seeds": seeds, "sounds": sounds, "marks": marks}
+    return {
+        "systems": systems, "clips": list(leaderboard.sounds), "seeds": seeds, "sounds": sounds, "marks": marks,
+        "three": _three(leaderboard),
+    }  # fmt: skip
+
+
+def _three(leaderboard: Leaderboard) -> list[str]:
+    """The original, the best system, and the best of another family that was trained; fewer where there are fewer."""
+    learnt = [row for row in leaderboard.systems() if row.family != "signal" and row.training != "untrained"]
+    best = learnt or leaderboard.systems()
+    other = [row for row in best if row.family != best[0].family] or [row for row in best if row.name != best[0].name]
+    return [row.name for row in [leaderboard.row("original"), *best[:1], *other[:1]] if row]
 
 
 def _sound(run: Path, leaderboard: Leaderboard, record: dict[str, Any], drawn: set[str]) -> dict[str, Any]:

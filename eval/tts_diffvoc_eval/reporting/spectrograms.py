@@ -26,18 +26,18 @@ def levels(samples: torch.Tensor, rate: int) -> np.ndarray:
 
 
 def save(level: np.ndarray, top: float, path: Path) -> None:
-    """``level`` [bands, frames] as a PNG in magma, low bands below, ``top`` dB white and ``top`` - 80 dB black."""
+    """``level`` [bands, frames] in magma, low bands below, ``top`` dB white and ``top`` - 80 dB black; PNG or WebP."""
     pixels = ((level - top + RANGE) / RANGE).clip(0, 1) * 255
     image = Image.fromarray(pixels[::-1].round().astype(np.uint8), "P")
     colours = matplotlib.colormaps["magma"](np.arange(256))[:, :3] * 255
     image.putpalette(colours.round().astype(int).ravel().tolist())
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, optimize=True)
+    image.save(path, optimize=True, quality=80)
 
 
 def where(audio: str) -> str:
     """Where the picture of a sound lies, from the sound's own place in the run."""
-    return Path("spectrograms", *Path(audio).with_suffix(".png").parts[1:]).as_posix()
+    return Path("spectrograms", *Path(audio).with_suffix(".webp").parts[1:]).as_posix()
 
 
 def draw(run: Path, leaderboard: Leaderboard) -> set[str]:
@@ -55,7 +55,7 @@ def draw(run: Path, leaderboard: Leaderboard) -> set[str]:
         for file, one in level.items():
             save(one, top, run / where(file))
             made.add(where(file))
-    for old in (run / "spectrograms").rglob("*.png"):
+    for old in (run / "spectrograms").rglob("*.webp"):
         if old.relative_to(run).as_posix() not in made:
             old.unlink()
     return made

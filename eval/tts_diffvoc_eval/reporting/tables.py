@@ -1,4 +1,4 @@
-"""The leaderboard as Markdown, CSV, JSON and LaTeX."""
+"""The leaderboard as Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -12,18 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tts_diffvoc_eval.reporting.failures import setting
+from tts_diffvoc_eval.reporting.answer import NOTE
 from tts_diffvoc_eval.reporting.leaderboard import SPREAD, Cell, Column, Leaderboard, Row
 
 NONE = "–"
 KINDS = {"quality": "Quality", "speed": "Speed and size", "diversity": "Diversity over seeds"}
-LATEX_TABLE = r"""\begin{table}
-\centering\small
-\caption{%s. Ranks with ties; ± is half of the 95 \%% interval over clips; bold: better than every other system by
-corrected paired differences.}
-\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%%
-%s}
-\end{table}"""
 
 
 # Cells
@@ -87,27 +80,13 @@ def body(leaderboard: Leaderboard, columns: list[Column], overview: bool = False
         table["failures"] = [failed(row) for row in rows]
     best = {heading(column): [row.cell(column.name).best for row in rows] for column in columns}
     frame = pd.DataFrame(table)
-    return frame, pd.DataFrame(best).reindex(columns=frame.columns, fill_value=False).to_numpy(bool)
+    return frame, pd.DataFrame(best, frame.index).reindex(columns=frame.columns, fill_value=False).to_numpy(bool)
 
 
 def sections(leaderboard: Leaderboard) -> list[tuple[str, list[Column]]]:
     """Title and columns of each table, the overview first."""
     made = [("Overview", [column for column in leaderboard.columns if column.headline])]
     return made + [(title, columns) for kind, title in KINDS.items() if (columns := leaderboard.of(kind))]
-
-
-def rates(leaderboard: Leaderboard) -> pd.DataFrame:
-    """Real-time factors in words, ranked systems x settings that were timed."""
-    speeds = leaderboard.speeds
-    if speeds.empty:
-        return pd.DataFrame()
-    speeds = speeds.assign(setting=[setting(row) for _, row in speeds.iterrows()])
-    table = speeds.pivot_table(index="system", columns="setting", values="rtf", sort=False)
-    known = [row for row in leaderboard.rows if row.name in table.index]
-    table = table.loc[[row.name for row in known]].map(lambda value: NONE if pd.isna(value) else shown(value))
-    table.insert(0, "rank", [row.rank_text() for row in known])
-    table.insert(1, "system", [row.label for row in known])
-    return table
 
 
 # What a reader must know
@@ -191,14 +170,14 @@ def overview(leaderboard: Leaderboard) -> str:
 
 
 def markdown(leaderboard: Leaderboard) -> str:
-    pieces = ["# Leaderboard", _escape(summary(leaderboard)), overview(leaderboard)]
+    answer = "\n".join(f"- {_escape(sentence)}" for sentence in leaderboard.answer)
+    pieces = ["# Leaderboard", *([answer, NOTE] if answer else [])]
+    pieces += [_escape(summary(leaderboard)), overview(leaderboard)]
     pieces.append("\n".join(f"- {_escape(note)}" for note in notes(leaderboard)))
     failures = "\n".join(f"- {_escape(failure)}" for failure in leaderboard.failures)
     pieces.append(f"## Failures\n\n{failures}" if failures else "Nothing failed.")
     for title, columns in sections(leaderboard)[1:]:
         pieces.append(f"## {title}\n\n{_markdown_table(*body(leaderboard, columns))}")
-    if len(found := rates(leaderboard)) and found.shape[1] > 3:
-        pieces.append(f"## Real-time factor by setting\n\n{_markdown_table(found)}")
     pieces.append("To hear and see the systems, open index.html; it says what each column means, too.")
     return "\n\n".join(pieces) + "\n"
 
@@ -232,26 +211,15 @@ def as_json(leaderboard: Leaderboard) -> str:
         "primary": leaderboard.primary, "speed": leaderboard.condition,
         "columns": {column.name: {name: getattr(column, name) for name in kept} for column in leaderboard.columns},
         "systems": systems, "settings": json.loads(leaderboard.speeds.to_json(orient="records", double_precision=15)),
-        "failures": leaderboard.failures, "notes": notes(leaderboard), "manifest": leaderboard.manifest,
+        "answer": leaderboard.answer, "failures": leaderboard.failures, "notes": notes(leaderboard),
+        "manifest": leaderboard.manifest,
     }  # fmt: skip
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def latex(leaderboard: Leaderboard) -> str:
-    """Tables for ``\\input``."""
-    pieces = ["% Made by eval/report.py; needs \\usepackage{booktabs,graphicx}."]
-    for title, columns in sections(leaderboard):
-        table, bold = body(leaderboard, columns)
-        styled = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-        styled = styled.apply(lambda _, bold=bold: np.where(bold, "textbf:--rwrap", ""), axis=None)
-        layout = f"@{{}}ll{'r' * len(columns)}@{{}}"
-        pieces.append(LATEX_TABLE % (title, styled.to_latex(hrules=True, column_format=layout)))
-    return "\n\n".join(pieces) + "\n"
-
-
 def write(run: Path, leaderboard: Leaderboard) -> None:
-    """``leaderboard.md``, ``.csv``, ``.json`` and ``.tex`` of a run."""
+    """``README.md``, ``leaderboard.csv`` and ``leaderboard.json`` of a run."""
     plain = flat(leaderboard).to_csv(index=False, lineterminator="\n")
-    made = {"md": markdown(leaderboard), "csv": plain, "json": as_json(leaderboard), "tex": latex(leaderboard)}
-    for ending, content in made.items():
-        (run / f"leaderboard.{ending}").write_text(content, encoding="utf-8", newline="\n")
+    made = {"README.md": markdown(leaderboard), "leaderboard.csv": plain, "leaderboard.json": as_json(leaderboard)}
+    for name, content in made.items():
+        (run / name).write_text(content, encoding="utf-8", newline="\n")

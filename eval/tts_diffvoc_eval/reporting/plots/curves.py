@@ -16,6 +16,7 @@ from tts_diffvoc_eval.reporting.plots.style import (
     draw_original,
     error_bars,
     family,
+    folded,
     limits,
     name_points,
     new_axes,
@@ -87,7 +88,7 @@ def _curves(
     rows = [row for line in lines for row in line]
     axes.set_ylim(limits(rows, column.name, leaderboard))
     draw_original(axes, leaderboard, column)
-    axes.set_xlabel(label)
+    axes.set_xlabel(folded(label, 11))
     axes.set_ylabel(axis_label(column))
     draw_legend(figure, rows)
     name_points(axes, ends)

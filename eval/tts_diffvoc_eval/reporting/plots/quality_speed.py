@@ -16,8 +16,10 @@ from tts_diffvoc_eval.reporting.plots.style import (
     draw_original,
     error_bars,
     family,
+    folded,
     limits,
     name_points,
+    narrow,
     new_axes,
 )
 
@@ -43,7 +45,7 @@ def plot(leaderboard: Leaderboard, column: Column) -> Plot | None:
     if not points:
         return None
     kept = [points[i] for i in front([(1 / speed, value) for _, speed, value in points], column.better != "lower")]
-    title = f"Pareto front of speed and {column.label}: {len(kept)} of {len(points)} systems"
+    title = f"{column.label} against speed: {len(kept)} of {len(points)} systems are beaten by none in both"
     figure, axes = new_axes(title)
     rows, speeds = [row for row, _, _ in points], [speed for _, speed, _ in points]
     axes.set_xscale("log")
@@ -63,14 +65,16 @@ def plot(leaderboard: Leaderboard, column: Column) -> Plot | None:
         axes.axvline(1, color="#888888", lw=0.8, zorder=1)
         axes.annotate(" real time", (1, 0), xycoords=("data", "axes fraction"), xytext=(1, 3),
                       textcoords="offset points", fontsize=7.5, color="#555555")  # fmt: skip
-    axes.set_xlabel(f"Speed (× real time), higher is faster: {leaderboard.condition}")
+    axes.set_xlabel(folded(f"Speed (× real time), higher is faster: {leaderboard.condition}", 11))
     axes.set_ylabel(axis_label(column))
     corner = "right and down" if column.better == "lower" else "right and up"
     draw_legend(figure, rows, [Line2D([], [], color="#555555", ls="--", lw=1.1, label=f"front; {corner} is better")])
-    name_points(axes, [(row.label, speed, value, "#222222") for row, speed, value in points])
+    first = {row.family if narrow() else row.title: row.name for row in reversed(rows)}.values()
+    named = [points[i] for i, row in enumerate(rows) if i in kept or row.name in first]
+    name_points(axes, [(row.label, speed, value, "#222222") for row, speed, value in named])
     best = "; ".join(row.label for row, _, _ in kept)
     caption = (
-        "Each mark is a system. No other is both faster and better than one on the front, by the means: "
-        f"{best}. {BARS_SAID}"
+        "Each mark is a system; names stand at the front and at the best of each kind. No other is both faster and "
+        f"better than one on the front, by the means: {best}. {BARS_SAID}"
     )
     return Plot(f"quality-speed-{column.name}", figure, title, caption, metric=column.name)

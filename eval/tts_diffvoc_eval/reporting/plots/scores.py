@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import textwrap
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tts_diffvoc_eval.reporting.leaderboard import Leaderboard
 from tts_diffvoc_eval.reporting.plots.style import (
-    SIZE,
-    TITLE_WIDTH,
     Plot,
     axis_label,
     draw_legend,
     draw_original,
     error_bars,
     family,
+    folded,
     limits,
+    narrow,
 )
 
 
@@ -28,8 +29,11 @@ def plot(leaderboard: Leaderboard) -> Plot | None:
     rows = [row for row in leaderboard.systems() if any(row.value(column.name) is not None for column in metrics)]
     if not rows:
         return None
-    figure = Figure(figsize=(SIZE[0] + 1.2, 1.5 + 0.21 * len(rows)), layout="constrained")
-    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    width = matplotlib.rcParams["figure.figsize"][0]
+    across, down = (1, len(metrics)) if narrow() else (len(metrics), 1)
+    size = (width if narrow() else 1.16 * width, 0.9 + down * (0.6 + 0.21 * len(rows)))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
     heights = np.arange(len(rows))[::-1]
     for axes, column in zip(panels, metrics):
         known = [(row, y) for row, y in zip(rows, heights) if row.value(column.name) is not None]
@@ -38,12 +42,14 @@ def plot(leaderboard: Leaderboard) -> Plot | None:
             axes.errorbar(row.value(column.name), y, xerr=error_bars([row], column.name), color=color, fmt=marker, ms=5)
         axes.set_xlim(limits([row for row, _ in known], column.name, leaderboard, 0.06))
         draw_original(axes, leaderboard, column, upright=True)
-        axes.set_xlabel(axis_label(column).replace(", lower", "\nlower").replace(", higher", "\nhigher"), fontsize=8)
+        axes.set_xlabel(axis_label(column).replace(", ", ",\n"), fontsize=8)
         axes.tick_params(labelsize=7.5)
-    panels[0].set_yticks(heights, [f"{textwrap.shorten(row.label, 44)}  {row.rank_text():>5}" for row in rows])
+    longest = 28 if narrow() else 44
+    names = [f"{textwrap.shorten(row.label, longest, placeholder='…')}  {row.rank_text():>5}" for row in rows]
+    panels[0].set_yticks(heights, names)
     panels[0].set_ylim(-0.7, len(rows) - 0.3)
     title = _leaders(leaderboard)
-    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize=10.5, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(folded(title), fontsize=10.5, fontweight="bold", x=0.01, ha="left")
     dotted = Line2D([], [], color="#000000", lw=0.9, ls=(0, (1, 2)), label="original recording")
     draw_legend(figure, rows, [dotted] if leaderboard.row("original") else [])
     caption = (

@@ -39,8 +39,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 150, "figure.dpi": 150,
     "text.parse_math": False, "xtick.color": "#333333", "ytick.color": "#333333",
 }  # fmt: skip
-SIZE = (7.6, 5.2)  # inches: the width of a page in print
-TITLE_WIDTH = 76  # characters
+SIZES = {"": (7.6, 5.2), "-narrow": (3.9, 3.5)}  # inches: of a page in print and of a telephone, by the file's ending
 BARS_SAID = "Bars are 95 % intervals over clips; one that meets the frame goes on beyond it."
 
 
@@ -63,10 +62,21 @@ class Plot:
 
 
 @contextmanager
-def plot_style() -> Iterator[None]:
-    settings: Any = {**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"}
+def plot_style(size: tuple[float, float] = SIZES[""]) -> Iterator[None]:
+    """The look of all plots; a figure has ``size`` inches unless it says otherwise."""
+    settings: Any = {**matplotlib.rcParamsDefault, **STYLE, "backend": "agg", "figure.figsize": size}
     with matplotlib.rc_context(settings):
         yield
+
+
+def narrow() -> bool:
+    """Whether the plot is for a telephone."""
+    return matplotlib.rcParams["figure.figsize"][0] < 5
+
+
+def folded(text: str, letters: float = 9) -> str:
+    """``text`` in as many lines as the figure's width asks for, at so many letters an inch."""
+    return textwrap.fill(text, round(letters * matplotlib.rcParams["figure.figsize"][0]), break_on_hyphens=False)
 
 
 def family(name: str) -> tuple[str, str, str]:
@@ -76,10 +86,10 @@ def family(name: str) -> tuple[str, str, str]:
 
 def new_axes(title: str) -> tuple[Figure, Axes]:
     """A figure with one system of axes, under the finding in as many lines as it needs."""
-    figure = Figure(figsize=SIZE, layout="constrained")
+    figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_title(textwrap.fill(title, TITLE_WIDTH, break_on_hyphens=False))
+    axes.set_title(folded(title))
     return figure, axes
 
 
@@ -87,7 +97,7 @@ def axis_label(column: Column) -> str:
     """Name, unit and the better direction of a column."""
     arrow = {"higher": "higher is better", "lower": "lower is better"}.get(column.better)
     unit = f" ({column.unit})" if column.unit else ""
-    return f"{column.label}{unit}" + (f", {arrow}" if arrow else "")
+    return f"{column.label}{unit}" + (f",{chr(10) if narrow() else ' '}{arrow}" if arrow else "")
 
 
 def error_bars(rows: Sequence[Row], column: str) -> np.ndarray:
@@ -104,7 +114,7 @@ def draw_legend(figure: Figure, rows: Sequence[Row], extra: Sequence[Line2D] = (
     handles = [Line2D([], [], color=color, marker=marker, ls="", label=label) for color, marker, label in found]
     handles += extra
     figure.legend(handles=handles, loc="outside lower center", columnspacing=1.4,
-                  ncols=math.ceil(len(handles) / math.ceil(len(handles) / 5)))  # fmt: skip
+                  ncols=math.ceil(len(handles) / math.ceil(len(handles) / (0.65 * figure.get_figwidth()))))  # fmt: skip
 
 
 def draw_original(axes: Axes, leaderboard: Leaderboard, column: Column, upright: bool = False) -> None:
