@@ -4,7 +4,9 @@ import torch
 
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.factory import AnyVocoder, build
+from tts_diffvoc.flow import FlowConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
+from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig
 from tts_diffvoc.spectral.network import DiffWaveSizes, WaveGradSizes
@@ -32,6 +34,7 @@ CONFIGS = {
         published_schedule("wavegrad-1000"),
     ),
 }
+FLOW = {"waveglow": FlowConfig(sizes=WaveGlowConfig(flows=4, layers=2, channels=8, early_every=2))}
 SMALL = {"pitch": PitchConfig(8, 1), "magnitude": MagnitudeConfig(8, 1)}
 SPECTRAL = {
     "spectral diffwave": SpectralConfig("diffwave", DiffWaveSizes(16, 2, 2), **SMALL, defaults={"steps": 2}),
@@ -40,9 +43,9 @@ SPECTRAL = {
 
 
 def random_vocoder(kind: str) -> AnyVocoder:
-    """A vocoder, every weight random so that no path is silent: one of CONFIGS or SPECTRAL."""
+    """A vocoder, every weight random so that no path is silent: one of CONFIGS, FLOW or SPECTRAL."""
     torch.manual_seed(0)
-    vocoder = build({**CONFIGS, **SPECTRAL}[kind], kind.replace(" ", "-")).eval()
+    vocoder = build({**CONFIGS, **FLOW, **SPECTRAL}[kind], kind.replace(" ", "-")).eval()
     if isinstance(vocoder, SpectralVocoder):
         torch.nn.init.normal_(vocoder.denoiser.output.weight, std=0.02)
         torch.nn.init.normal_(vocoder.magnitude.last.weight, std=0.02)

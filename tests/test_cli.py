@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from tts_diffvoc.checkpoint import save_checkpoint
 from tts_diffvoc.cli import main
@@ -45,6 +46,19 @@ def test_bad_input_is_one_sentence_and_no_file(folder, speech, tmp_path, capsys)
         error = capsys.readouterr().err.strip()
         assert error.startswith("error: ") and says in error and "\n" not in error
         assert not target.exists() and not list(tmp_path.glob(".*part"))
+
+
+def test_threads_are_those_of_the_flag_or_of_the_environment(folder, tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "mel.npy", np.full((80, 3), -4.0))
+    command = ["vocode", str(tmp_path / "mel.npy"), "-o", str(tmp_path / "out.wav"), "--vocoder", str(folder)]
+    for threads, flag, wanted in (("2", [], 2), ("2", ["--threads", "3"], 3), ("", ["--threads", "1"], 1)):
+        monkeypatch.setenv("TTS_DIFFVOC_THREADS", threads)
+        assert main([*command, *flag]) == 0 and torch.get_num_threads() == wanted
+    for threads, flag in (("two", []), ("0", []), ("1", ["--threads", "0"])):
+        monkeypatch.setenv("TTS_DIFFVOC_THREADS", threads)
+        capsys.readouterr()
+        assert main([*command, *flag]) == 2
+        assert "whole number from 1 to 1024" in capsys.readouterr().err
 
 
 def test_the_benchmark_says_what_it_lacks(monkeypatch, capsys):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from small_vocoders import FLOW, random_vocoder
 
 from tts_diffvoc import DiffvocError
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
@@ -11,17 +12,10 @@ from tts_diffvoc.factory import build, config_from_dict
 from tts_diffvoc.flow import FlowConfig, FlowVocoder
 from tts_diffvoc.networks.waveglow import WaveGlowConfig, log_likelihood
 
-SIZES = WaveGlowConfig(flows=4, layers=2, channels=8, early_every=2)
-
 
 @pytest.fixture
 def flow() -> FlowVocoder:
-    torch.manual_seed(0)
-    vocoder = FlowVocoder(FlowConfig(sizes=SIZES), "small-flow").eval()
-    with torch.no_grad():
-        for coupling in vocoder.network.WN:
-            coupling.end.weight.normal_(0, 0.05)
-    return vocoder
+    return random_vocoder("waveglow")
 
 
 def test_generation_has_its_length_and_its_seed(flow, speech):
@@ -45,7 +39,7 @@ def test_the_loss_is_the_negative_log_likelihood_of_a_sample(flow, speech):
     exact = -log_likelihood(*flow.network(waveform, mel)) / waveform.shape[1]
     assert float(flow.loss(waveform, mel)) == pytest.approx(float(exact), rel=1e-5)
     # An untrained flow whose couplings do nothing is an orthogonal map: the density of white noise.
-    fresh = FlowVocoder(FlowConfig(sizes=SIZES))
+    fresh = FlowVocoder(FLOW["waveglow"])
     wanted = float(waveform.square().mean() / 2) + 0.5 * math.log(2 * math.pi)
     assert float(fresh.loss(waveform, mel)) == pytest.approx(wanted, rel=1e-4)
 

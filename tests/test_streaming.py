@@ -42,7 +42,8 @@ def test_a_window_comes_as_soon_as_its_context_is_there():
 
 
 def test_bad_pieces_are_refused():
-    with pytest.raises(DiffvocError, match="chunk_frames=0"):
-        next(windows(torch.zeros(1, 1, 8), 0, 4, 4))
+    for chunk in (0, 2.5, "8"):
+        with pytest.raises(DiffvocError, match=f"chunk_frames={chunk!r} was given; give a whole number of at least 1"):
+            next(windows(torch.zeros(1, 1, 8), chunk, 4, 4))
     with pytest.raises(DiffvocError, match="a piece of shape"):
         list(windows([torch.zeros(1, 2, 8), torch.zeros(1, 3, 8)], 2, 0, 0))

@@ -16,6 +16,8 @@ from tts_diffvoc.errors import DiffvocError, Failure, shown
 
 MOST_SEED = 2**63 - 1
 MOST_STEPS = 10_000  # network evaluations, or iterations of anything
+MOST_THREADS = 1024
+THREADS = "TTS_DIFFVOC_THREADS"  # in the environment: how many threads share a model's work on a CPU
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,16 +5,26 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS
-from tts_diffvoc.audio import LOUDEST
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS, MOST_THREADS, THREADS
+from tts_diffvoc.audio import LOUDEST, cut_peaks, scale_peaks
+from tts_diffvoc.diffusion.noise import FrameNoise, row_seeds
+from tts_diffvoc.errors import DiffvocError, shown
+from tts_diffvoc.hub import HubMixin
 from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc.mel_kinds import take_mel
+from tts_diffvoc.streaming import Window, windows
+
+LONGEST = 60.0  # seconds that are made at once
 
 
 def parse_whole(option: str, least: int, most: int) -> Callable[[str], int]:
@@ -76,7 +86,7 @@ def in_float32(method: Method) -> Method:
 
 
 class AudioModel(nn.Module):
-    """A model that makes waveforms, with options that have defaults.
+    """A model that makes waveforms, with options that have defaults; it sets torch's threads to those of ``THREADS``.
 
     Attributes:
         name: for messages.
@@ -89,6 +99,8 @@ class AudioModel(nn.Module):
 
     def __init__(self, config: Any, name: str) -> None:
         super().__init__()
+        if os.environ.get(THREADS):
+            torch.set_num_threads(parse_whole(THREADS, 1, MOST_THREADS)(os.environ[THREADS]))
         self.name = name
         self.config = config
         unknown = sorted(set(config.defaults) - set(self.GENERATE_OPTIONS))
@@ -140,11 +152,17 @@ class AudioModel(nn.Module):
         return torch.autocast(kind, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None)
 
 
-class MelVocoder(AudioModel):
+class MelVocoder(AudioModel, HubMixin, ABC):
     """Mel to waveform. B is the batch, T samples, M mel bands, F mel frames.
 
-    Its ``config`` has ``network``, ``sizes``, ``mel`` and ``defaults``.
+    Its ``config`` has ``network``, ``sizes``, ``mel`` and ``defaults``; the class's docstring tells the options of
+    ``generate`` that are its own.
+
+    Attributes:
+        FADE: frames over which a chunk of a stream fades into the next; 0 where chunks are what the whole would be.
     """
+
+    FADE = 0
 
     @property
     def mel_config(self) -> MelConfig:
@@ -157,3 +175,144 @@ class MelVocoder(AudioModel):
     def mel(self, waveform: Tensor) -> Tensor:
         """Log-mel [B, M, T // hop + 1] of ``waveform`` [B, T] or [T] in [-1, 1], as this vocoder takes it."""
         return log_mel(self.check_waveform(waveform), self.config.mel)
+
+    def generate(
+        self,
+        mel: Tensor,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        seed: int | Sequence[int] | None = None,
+        mel_kind: str | MelConfig = "auto",
+        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1], float32, on the device of the mel.
+
+        A row whose peak is above 1 is scaled down to 1, with a warning. What is longer than a minute is made in chunks,
+        as :meth:`stream` makes them.
+
+        Args:
+            lengths: frames of each row [B], from 1 to F; each row is then made by itself, so that it is exactly what it
+                would be alone, and silent after its end. None for F, the rows together.
+            seed: the same seed gives the same samples on one device; one for all rows, or one a row; None draws anew.
+            mel_kind: what the mel is, one of ``tts_diffvoc.mel_kinds.KINDS`` or its settings, if not the vocoder's own.
+            callback: called as (step, state, x0) after each step of a sampler; nothing is then made in chunks.
+            options: of this class, those of ``GENERATE_OPTIONS``.
+
+        Raises: DiffvocError for a mel that :func:`tts_diffvoc.mel.check_mel` refuses, bad lengths and bad options.
+        """
+        if lengths is None or not isinstance(mel, Tensor) or mel.dim() not in (2, 3) or not mel.numel():
+            taken = take_mel(mel, self.config.mel, mel_kind)
+            return scale_peaks(self.sample(taken, seed, callback, **options), self.name).to(mel.device)
+        rows = cut_rows(mel, lengths)
+        told = {"mel_kind": mel_kind, "callback": callback, **options}
+        made = [self.generate(row, seed=one, **told) for row, one in zip(rows, self._seeds(seed, len(rows)))]
+        longest = max(mel.shape[-1] * self.config.mel.hop_length, *(one.shape[1] for one in made))
+        return torch.cat([F.pad(one, (0, longest - one.shape[1])) for one in made])
+
+    def sample(
+        self,
+        mel: Tensor,
+        seed: int | Sequence[int] | None = None,
+        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """What :meth:`generate` makes of a mel of this vocoder's kind, of any level, as a search must see it."""
+        settings, frames = self._settings(options), mel.shape[-1]
+        longest = round(LONGEST * self.sample_rate / self.config.mel.hop_length)
+        chunk = frames if frames <= longest or callback else max(longest // 8, 4 * self._context(settings))
+        return torch.cat(list(self._chunks([mel], chunk, self._seeds(seed, len(mel)), settings, callback)), 1)
+
+    def stream(
+        self,
+        mel: Tensor | Iterable[Tensor],
+        chunk_frames: int = 64,
+        *,
+        seed: int | Sequence[int] | None = None,
+        mel_kind: str | MelConfig = "auto",
+        **options: Any,
+    ) -> Iterator[Tensor]:
+        """Synthesise a mel [B, M, F], or its pieces as they come, chunk after chunk: waveforms [B, chunk * hop].
+
+        A chunk is there as soon as the frames are that its last sample depends on. Joined they are what
+        :meth:`generate` makes of the whole, exactly unless the class says otherwise; memory does not grow with length.
+        A peak above 1 is cut, with a warning.
+
+        Raises: DiffvocError, before the first chunk, for what ``generate`` refuses, and for a chunk of no frames.
+        """
+        pieces = [mel] if isinstance(mel, Tensor) else mel
+        checked = (take_mel(piece, self.config.mel, mel_kind) for piece in pieces)
+        first = next(checked, None)
+        if first is None:
+            raise DiffvocError("the stream of mels ended before its first; give at least one piece [B, M, F].")
+        settings, seeds = self._settings(options), self._seeds(seed, len(first))
+        chunks = self._chunks(chain([first], checked), chunk_frames, seeds, settings)
+        return (cut_peaks(one, self.name).to(first.device) for one in chunks)
+
+    @torch.no_grad()
+    def _chunks(
+        self,
+        mels: Iterable[Tensor],
+        chunk: int,
+        seeds: Sequence[int],
+        settings: Any,
+        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+    ) -> Iterator[Tensor]:
+        hop, context, noise = self.config.mel.hop_length, self._context(settings), FrameNoise(seeds, self.device)
+        carried = None
+        fading = torch.zeros(len(seeds), 0, device=self.device)
+        for window in windows((mel.to(self.device) for mel in mels), chunk, context, context):
+            waveform, carried = self._synthesise(window, noise, settings, carried, callback)
+            piece = waveform[:, window.keep.start * hop : window.keep.stop * hop].clone()
+            size = min(fading.shape[1], piece.shape[1])
+            share = torch.linspace(0, 1, size, device=piece.device)
+            piece[:, :size] = torch.lerp(fading[:, :size], piece[:, :size], share)
+            fading = waveform[:, window.keep.stop * hop : (window.keep.stop + self.FADE) * hop]
+            yield piece
+
+    @abstractmethod
+    def _synthesise(
+        self,
+        window: Window,
+        noise: FrameNoise,
+        settings: Any,
+        carried: Any,
+        callback: Callable[[int, Tensor, Tensor], None] | None,
+    ) -> tuple[Tensor, Any]:
+        """The waveform of a window's whole mel, and what the next window must know of it, as ``carried``."""
+
+    @abstractmethod
+    def _settle(self, *args: Any, **options: Any) -> Any:
+        """The settings that ``options`` of ``generate`` give, with the defaults for those that are None or missing."""
+
+    @abstractmethod
+    def _context(self, settings: Any) -> int:
+        """Frames that a chunk needs on both sides."""
+
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Raise DiffvocError for options, each valid by itself, that this vocoder cannot take."""
+        self._settings({name: value for name, value in options.items() if name != "seed"})
+
+    def _settings(self, options: dict[str, Any]) -> Any:
+        unknown = sorted(set(options) - set(self.GENERATE_OPTIONS))
+        if unknown:
+            known = ", ".join(self.GENERATE_OPTIONS)
+            raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {known}.")
+        return self._settle(**options)
+
+    def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
+        given = self.defaults.get("seed") if seed is None else seed
+        return row_seeds(given, rows, lambda one: parse_seed(str(one)))
+
+
+def cut_rows(mel: Tensor, lengths: Tensor | Sequence[int]) -> list[Tensor]:
+    """The rows of a mel [B, M, F], each [1, M, its length]; DiffvocError unless ``lengths`` has a number a row."""
+    mel = mel.unsqueeze(0) if mel.dim() == 2 else mel
+    numbers: Any = lengths.tolist() if isinstance(lengths, Tensor | np.ndarray) else lengths
+    fits = isinstance(numbers, Sequence) and len(numbers) == len(mel)
+    if not fits or not all(isinstance(one, int | np.integer) and 1 <= one <= mel.shape[2] for one in numbers):
+        raise DiffvocError(
+            f"lengths={shown(numbers)} was given for {len(mel)} mels of {mel.shape[2]} frames; give the frames of "
+            f"each, whole numbers from 1 to {mel.shape[2]}."
+        )
+    return [mel[row : row + 1, :, :length] for row, length in enumerate(numbers)]

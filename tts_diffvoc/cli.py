@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from tts_diffvoc import __version__, generators, voices
-from tts_diffvoc.arguments import Parser, spoken
+from tts_diffvoc.arguments import MOST_THREADS, THREADS, Parser, spoken, whole
 from tts_diffvoc.commands import (
     bound,
     denoise,
@@ -46,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="print the model card and settings of a vocoder or generator")
     info.add_argument("name", help="name or checkpoint folder")
     for name, module in COMMANDS.items():
-        module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.__doc__))
+        command = commands.add_parser(name, help=module.HELP, description=module.__doc__)
+        module.add_arguments(command)
+        command.add_argument("--threads", type=whole(1, MOST_THREADS), help=f"of the CPU; default: {THREADS}, or all")
     for name in plugins.find():
         commands.add_parser(name, help=f"an extra's command: `tts-diffvoc {name} --help` tells")
     return parser
@@ -116,6 +119,8 @@ def run(arguments: list[str]) -> None:
         plugins.run(further[arguments[0]], arguments[1:])
         return
     options = build_parser().parse_args(arguments)
+    if getattr(options, "threads", None):
+        os.environ[THREADS] = str(options.threads)  # of other processes, too
     if options.command == "list":
         list_models()
     elif options.command == "info":

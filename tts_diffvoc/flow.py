@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tts_diffvoc.audio import scale_peaks
-from tts_diffvoc.base import MelVocoder, parse_seed
+from tts_diffvoc.base import MelVocoder, in_float32, parse_seed
+from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
-from tts_diffvoc.mel_kinds import take_mel
 from tts_diffvoc.networks.waveglow import WaveGlow, WaveGlowConfig, bias_spectrum, denoise, log_likelihood
 from tts_diffvoc.schema import FromJson
+from tts_diffvoc.streaming import Window
 
 
 def parse_strength(option: str) -> Callable[[str], float]:
@@ -70,9 +70,20 @@ class FlowConfig(FromJson):
         }
 
 
+class Settings(NamedTuple):
+    """What ``generate`` was asked for."""
+
+    sigma: float
+    denoise: float
+
 
 class FlowVocoder(MelVocoder):
-    """WaveGlow as a vocoder: one pass, no steps."""
+    """WaveGlow as a vocoder: one pass, no steps. Options of ``generate`` and ``stream``:
+
+    Args:
+        sigma: deviation of the noise (section 2.4); training has 1.
+        denoise: strength at which the network's own tone is taken off the magnitudes (NVIDIA's denoiser).
+    """
 
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
         "seed": parse_seed,
@@ -103,28 +114,21 @@ class FlowVocoder(MelVocoder):
             found = self.network(waveform, mel)
         return -log_likelihood(*(one.float() for one in found)).mean() / waveform.shape[1]
 
-    @torch.inference_mode()
-    def generate(
-        self,
-        mel: Tensor,
-        seed: int | None = None,
-        sigma: float | None = None,
-        denoise: float | None = None,
-        mel_kind: str | MelConfig = "auto",
-    ) -> Tensor:
-        """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
+    def _settle(self, sigma: float | None = None, denoise: float | None = None) -> Settings:
+        return Settings(self._option("sigma", sigma, 0.6), self._option("denoise", denoise, 0.0))
 
-        Args:
-            seed: the same seed gives the same samples on one device; None draws a new one.
-            sigma: deviation of the noise (section 2.4); training has 1.
-            denoise: strength at which the network's own tone is taken off the magnitudes (NVIDIA's denoiser).
-            mel_kind: what the mel is, one of ``tts_diffvoc.mel_kinds.KINDS`` or its settings, if not the vocoder's own.
+    def _context(self, settings: Settings) -> int:
+        sizes, mel = self.config.sizes, self.config.mel
+        samples = sizes.reach + (2 * mel.n_fft if settings.denoise else 0)
+        return math.ceil((samples + sizes.upsample_window) / mel.hop_length)
 
-        Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
-        """
-        mel = take_mel(mel, self.config.mel, mel_kind).to(self.device)
-        waveform = self.network.inverse(mel, self._option("sigma", sigma, 0.6), self._random(seed))
-        return scale_peaks(self._denoised(waveform, self._option("denoise", denoise, 0.0)), self.name)
+    @in_float32
+    def _synthesise(
+        self, window: Window, noise: FrameNoise, settings: Settings, carried: None, callback: Any
+    ) -> tuple[Tensor, None]:
+        drawn = noise(0, window.start, window.mel.shape[-1], self.config.mel.hop_length).flatten(1)
+        z = settings.sigma * drawn.unflatten(1, (-1, self.config.sizes.group)).transpose(1, 2)
+        return self._denoised(self.network.inverse(window.mel, z=z), settings.denoise), None
 
     def _denoised(self, waveform: Tensor, strength: float) -> Tensor:
         if not strength or waveform.shape[-1] <= self.config.mel.n_fft:

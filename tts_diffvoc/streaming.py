@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, shown
 
 ALIGNED = 16  # windows begin at multiples of so many frames, so that a network which pools frames pools the same ones
 
@@ -38,8 +38,8 @@ def windows(mels: Tensor | Iterable[Tensor], chunk: int, before: int, after: int
 
     Raises: DiffvocError for a chunk of no frames, and pieces that do not fit together.
     """
-    if chunk < 1:
-        raise DiffvocError(f"chunk_frames={chunk} was given; give at least 1.")
+    if not isinstance(chunk, int) or chunk < 1:
+        raise DiffvocError(f"chunk_frames={shown(chunk)} was given; give a whole number of at least 1.")
     held: Tensor | None = None
     start = begin = 0  # of what is held, and of the next chunk
     for piece in [mels] if isinstance(mels, Tensor) else mels:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.base import MelVocoder, in_float32, parse_choice, parse_seed, parse_steps
+from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import (
     LABEL_DROPOUT,
     discrete_levels,
@@ -24,18 +25,19 @@ from tts_diffvoc.diffusion.process import Denoiser, NoisePredictor, denoiser_fro
 from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.mel import MelConfig, check_mel
-from tts_diffvoc.mel_kinds import take_mel
+from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.networks.factors import fitting
 from tts_diffvoc.networks.fast import fast_inference
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 from tts_diffvoc.schema import FromJson, check_part
+from tts_diffvoc.streaming import Window
 
 NETWORKS: dict[str, tuple[type, type]] = {
     "diffwave": (DiffWave, DiffWaveConfig),
     "wavegrad": (WaveGrad, WaveGradConfig),
 }
+
 
 def parse_speaker(text: str) -> str:
     """A speaker's name or number as it stands: only the vocoder knows which of them it is."""
@@ -120,8 +122,29 @@ class VocoderConfig(FromJson):
         return super().from_dict(values)
 
 
+class Settings(NamedTuple):
+    """What ``generate`` was asked for."""
+
+    schedule: NoiseSchedule
+    sampler: str
+    speaker: int | None
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, and no fewer draws of noise."""
+        return self.schedule.num_steps + (self.sampler == "langevin")  # whose last estimate is one more
+
+
 class Vocoder(MelVocoder):
-    """A diffusion vocoder. B is the batch, T samples, M mel bands, F mel frames."""
+    """A diffusion vocoder. B is the batch, T samples, M mel bands, F mel frames.
+
+    Options of ``generate`` and ``stream``:
+
+    Args:
+        steps: network evaluations; more is slower and better, and a stream waits for more frames.
+        sampler: one of ``tts_diffvoc.diffusion.samplers.SAMPLERS``.
+        speaker: name or number, from 0, of one of this vocoder's speakers; None for none of them.
+    """
 
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
         "steps": parse_steps,
@@ -141,11 +164,11 @@ class Vocoder(MelVocoder):
         # Of the training loss; a benchmark of the two sets it.
         self.norm = "l2" if config.network == "diffwave" else "l1"
 
-    def denoiser(self, mel: Tensor, labels: Tensor | None = None) -> Denoiser:
+    def denoiser(self, mel: Tensor, labels: Tensor | None = None, start: int = 0) -> Denoiser:
         """The function (x [B, T], noise_level [B]) -> x0 [B, T] that samplers see; as :meth:`noise_predictor`."""
-        return denoiser_from(self.noise_predictor(mel, labels))
+        return denoiser_from(self.noise_predictor(mel, labels, start))
 
-    def noise_predictor(self, mel: Tensor, labels: Tensor | None = None) -> NoisePredictor:
+    def noise_predictor(self, mel: Tensor, labels: Tensor | None = None, start: int = 0) -> NoisePredictor:
         """The function (x [B, T], noise_level [B]) -> eps [B, T] that the network is, for one mel.
 
         A DiffWave takes its fast path on a CPU.
@@ -153,12 +176,15 @@ class Vocoder(MelVocoder):
         Args:
             mel: [B, M, F].
             labels: speakers [B] of a vocoder that has them.
+            start: frame of the utterance at which the mel begins.
         """
         network: Any = self.network
         if self.autocast is None:  # the fast path is float32
             network = fast_inference(network)
+        told: dict[str, Any] = {"start": start} if isinstance(self.network, WaveGrad) else {}
+        told |= {} if labels is None else {"labels": labels}
         with self._mixed():
-            conditioning = network.condition(mel, *([] if labels is None else [labels]))
+            conditioning = network.condition(mel, **told)
 
         def predict(x: Tensor, noise_level: Tensor) -> Tensor:
             with self._mixed():
@@ -210,63 +236,34 @@ class Vocoder(MelVocoder):
             return NoiseSchedule(self.config.inference[steps])
         return training.respace(steps)
 
-    @torch.inference_mode()
-    def generate(
-        self,
-        mel: Tensor,
-        steps: int | None = None,
-        seed: int | None = None,
-        sampler: str | None = None,
-        speaker: str | int | None = None,
-        callback: Callable[[int, Tensor, Tensor], None] | None = None,
-        mel_kind: str | MelConfig = "auto",
-    ) -> Tensor:
-        """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
-
-        A row whose peak is above 1 is scaled down to 1, with a warning.
-
-        Args:
-            steps: network evaluations; more is slower and better.
-            seed: the same seed gives the same samples on one device; None draws a new one.
-            sampler: one of ``tts_diffvoc.diffusion.samplers.SAMPLERS``.
-            speaker: name or number, from 0, of one of this vocoder's speakers; None for none of them.
-            callback: called as (step, x, x0) after each step.
-            mel_kind: what the mel is, one of ``tts_diffvoc.mel_kinds.KINDS`` or its settings, if not the vocoder's own.
-
-        Raises: DiffvocError for a mel that :func:`check_mel` refuses, and for bad options.
-        """
-        mel = take_mel(mel, self.config.mel, mel_kind)
-        return scale_peaks(self.sample(mel, steps, seed, sampler, speaker, callback), self.name)
-
-    @torch.inference_mode()
-    @in_float32
-    def sample(
-        self,
-        mel: Tensor,
-        steps: int | None = None,
-        seed: int | None = None,
-        sampler: str | None = None,
-        speaker: str | int | None = None,
-        callback: Callable[[int, Tensor, Tensor], None] | None = None,
-    ) -> Tensor:
-        """What :meth:`generate` makes, of any level, as a search for a schedule must see it."""
-        mel = check_mel(mel, self.config.mel).to(self.device)
-        steps = self._option("steps", steps, 6)
-        sampler = self._option("sampler", sampler, "ddpm")
+    def _settle(self, steps: int | None = None, sampler: str | None = None, speaker: Any = None) -> Settings:
         speaker = self.defaults.get("speaker") if speaker is None else speaker
-        number = None if speaker is None else self.speaker_number(speaker)
-        schedule = self.inference_schedule(steps)
-        generator = self._random(seed)
-        x = torch.randn(mel.shape[0], mel.shape[2] * self.config.mel.hop_length, generator=generator).to(mel)
-        labels = None if number is None else torch.full((mel.shape[0],), number, device=mel.device)
-        denoiser = self.denoiser(mel, labels)
-        return SAMPLERS[sampler](denoiser, x, schedule, generator=generator, callback=callback)
+        return Settings(
+            self.inference_schedule(self._option("steps", steps, 6)),
+            self._option("sampler", sampler, "ddpm"),
+            None if speaker is None else self.speaker_number(speaker),
+        )
 
-    def check_options(self, options: dict[str, Any]) -> None:
-        """Raise DiffvocError for more steps than the schedule has, and for a speaker that this vocoder has not."""
-        self.inference_schedule({**self.defaults, **options}.get("steps", 6))
-        if options.get("speaker") is not None:
-            self.speaker_number(options["speaker"])
+    def _context(self, settings: Settings) -> int:
+        sizes = self.config.sizes
+        return math.ceil(settings.evaluations * sizes.reach / self.config.mel.hop_length) + sizes.mel_reach
+
+    @in_float32
+    def _synthesise(
+        self,
+        window: Window,
+        noise: FrameNoise,
+        settings: Settings,
+        carried: None,
+        callback: Callable[[int, Tensor, Tensor], None] | None,
+    ) -> tuple[Tensor, None]:
+        rows, _, frames = window.mel.shape
+        speaker = settings.speaker
+        labels = None if speaker is None else torch.full((rows,), speaker, device=self.device)
+        denoiser = self.denoiser(window.mel, labels, window.start)
+        draw = noise.draws(window.start, frames, self.config.mel.hop_length, settings.evaluations)
+        sample = SAMPLERS[settings.sampler]
+        return sample(denoiser, draw(), settings.schedule, generator=draw, callback=callback), None
 
     def speaker_number(self, speaker: str | int) -> int:
         """The number of a speaker given by name or by number; a text is a name first, even one of digits.

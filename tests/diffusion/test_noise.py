@@ -1,10 +1,13 @@
 """Noise by seed, draw and frame."""
 
+import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_diffvoc.diffusion.noise import FrameNoise
+from tts_diffvoc.diffusion.noise import FrameNoise, row_seeds
+from tts_diffvoc.errors import DiffvocError
 
 
 @settings(max_examples=50)
@@ -12,6 +15,19 @@ from tts_diffvoc.diffusion.noise import FrameNoise
 def test_a_frame_has_its_noise_in_every_window(start, frames, seed, draw):
     whole = FrameNoise([seed])(draw, 0, 260, 3)
     assert torch.equal(FrameNoise([7, seed])(draw, start, frames, 3)[1], whole[0, start : start + frames])
+
+
+def test_draws_follow_one_another():
+    noise = FrameNoise([3, 4])
+    draw = noise.draws(5, 9, 3)
+    assert all(torch.equal(draw(), noise(number, 5, 9, 3).flatten(1)) for number in range(3))
+
+
+def test_rows_have_seeds_of_their_own_or_the_one_that_is_given():
+    assert row_seeds(3, 2, int) == [3, 3] and row_seeds(range(2), 2, int) == row_seeds(np.arange(2), 2, int) == [0, 1]
+    assert len(set(row_seeds(None, 20, int))) == 20
+    with pytest.raises(DiffvocError, match="1 seeds were given for 2 mels; give one, or one for each"):
+        row_seeds([3], 2, int)
 
 
 def test_it_is_unit_gaussian_and_each_draw_another():

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from itertools import chain, count
+from secrets import randbits
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:  # the noise is also drawn where there is no torch
     import torch
     from torch import Tensor
 
 BLOCK = 16  # frames that one state of the generator makes
+
+
+def row_seeds(seed: Any, rows: int, parse: Callable[[Any], int]) -> list[int]:
+    """A seed a row, checked by ``parse``: those given, the one given for all, or new ones for None.
+
+    Raises: DiffvocError for another number of seeds than rows.
+    """
+    if seed is None:
+        return [randbits(31) for _ in range(rows)]
+    seeds = list(seed) if np.iterable(seed) and not isinstance(seed, str) else [seed] * rows
+    if len(seeds) != rows:
+        raise DiffvocError(f"{len(seeds)} seeds were given for {rows} mels; give one, or one for each.")
+    return [parse(one) for one in seeds]
 
 
 class FrameNoise:
@@ -42,6 +59,20 @@ class FrameNoise:
             for seed in self.seeds
         ]
         return np.stack(rows)[:, skip : skip + frames]
+
+    def draws(self, start: int, frames: int, values: int, ahead: int = 0) -> Callable[[], Tensor]:
+        """What gives these frames of one draw after the other, from draw 0 on: [B, frames * values].
+
+        ``ahead`` of them go to a device together, as the way there of each would be waited for.
+        """
+        import torch
+
+        if torch.device(self.device).type == "cpu":
+            ahead = 0
+        made = [torch.from_numpy(self.array(draw, start, frames, values)) for draw in range(ahead)]
+        ready = torch.stack(made).to(self.device).unbind() if made else ()
+        later = (self(draw, start, frames, values) for draw in count(ahead))
+        return (one.flatten(1) for one in chain(ready, later)).__next__
 
     @staticmethod
     def _block(seed: int, draw: int, block: int, values: int) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 Each takes ``(denoiser, noise, schedule, *, generator, callback)`` and options of its own. ``denoiser(x, noise_level)``
 predicts the clean data x0 in ``x`` [B, ...] at ``noise_level`` [B], float64; ``noise`` is the state at the schedule's
-noisiest level; ``callback(step, x, x0)`` is called after each step with the state and the prediction. With a = noise
-level and s = sqrt(1 - a^2), the index t is the level that a step starts from and u the cleaner one that it ends at; the
-last step ends at a = 1, s = 0.
+noisiest level; ``generator`` draws further noise, or is a function that makes the next; ``callback(step, x, x0)`` is
+called after each step with the state and the prediction. With a = noise level and s = sqrt(1 - a^2), the index t is
+the level that a step starts from and u the cleaner one that it ends at; the last step ends at a = 1, s = 0.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
 Callback = Callable[[int, Tensor, Tensor], None]
+Randomness = torch.Generator | Callable[[], Tensor] | None
 
 
 def _steps(schedule: NoiseSchedule) -> Iterator[tuple[int, float, float]]:
@@ -37,8 +38,10 @@ def _denoise(denoiser: Denoiser, x: Tensor, level: float) -> Tensor:
     return denoiser(x, torch.full((x.shape[0],), level, device=x.device, dtype=torch.float64))
 
 
-def _randn(x: Tensor, generator: torch.Generator | None) -> Tensor:
+def _randn(x: Tensor, generator: Randomness) -> Tensor:
     """Unit noise like x, drawn where the generator lives, so that one seed gives one result on every device."""
+    if callable(generator):
+        return generator().to(x)
     device = x.device if generator is None else generator.device
     return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
 
@@ -48,7 +51,7 @@ def ddpm(
     noise: Tensor,
     schedule: NoiseSchedule,
     *,
-    generator: torch.Generator | None = None,
+    generator: Randomness = None,
     callback: Callback | None = None,
     variance: str = "beta_tilde",
     clip: float | None = None,
@@ -83,7 +86,7 @@ def ddim(
     noise: Tensor,
     schedule: NoiseSchedule,
     *,
-    generator: torch.Generator | None = None,
+    generator: Randomness = None,
     callback: Callback | None = None,
     eta: float = 0.0,
 ) -> Tensor:
@@ -113,7 +116,7 @@ def dpm_solver_pp_2m(
     noise: Tensor,
     schedule: NoiseSchedule,
     *,
-    generator: torch.Generator | None = None,
+    generator: Randomness = None,
     callback: Callback | None = None,
 ) -> Tensor:
     """DPM-Solver++(2M), second order and deterministic (Lu et al. 2022, algorithm 2).
@@ -144,7 +147,7 @@ def langevin(
     noise: Tensor,
     schedule: NoiseSchedule,
     *,
-    generator: torch.Generator | None = None,
+    generator: Randomness = None,
     callback: Callback | None = None,
     steps_per_level: int = 1,
     c1: float = 1.0,

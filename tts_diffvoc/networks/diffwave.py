@@ -54,6 +54,16 @@ class DiffWaveConfig(FromJson):
         return math.prod(self.upsample_factors)
 
     @property
+    def reach(self) -> int:
+        """Positions on either side on which the noise at one depends: the sum of the dilations."""
+        return sum(2 ** (layer % self.dilation_cycle) for layer in range(self.residual_layers))
+
+    @property
+    def mel_reach(self) -> int:
+        """Frames of the mel beyond that: each upsampling sees one of its own inputs on either side, at most a frame."""
+        return len(self.upsample_factors)
+
+    @property
     def mel_only(self) -> bool:
         """Whether it maps a waveform and a mel to noise and is told nothing else, as the fast paths take it."""
         return self.n_mels > 0 and self.labels == 0 and self.in_channels == 1
@@ -243,7 +253,8 @@ class DiffWave(nn.Module):
             return weight[self.no_label :].unsqueeze(-1)
         if labels.dim() != 1 or labels.dtype not in (torch.int32, torch.int64):
             raise DiffvocError(f"labels of shape {list(labels.shape)}, {labels.dtype}, were given; give int64 [B].")
-        if not torch.compiler.is_compiling() and bool(((labels < 0) | (labels > self.no_label)).any()):
+        checked = labels.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere it would be waited for
+        if checked and bool(((labels < 0) | (labels > self.no_label)).any()):
             raise DiffvocError(
                 f"labels from {int(labels.min())} to {int(labels.max())} were given; this network knows 0 to "
                 f"{self.config.labels - 1}, and {self.no_label} for no label."

@@ -55,6 +55,11 @@ class WaveGlowConfig(FromJson):
         return tuple(self.group - self.early_size * (k // self.early_every) for k in range(self.flows))
 
     @property
+    def reach(self) -> int:
+        """Samples of noise on either side on which one of the waveform depends."""
+        return self.group * self.flows * (self.kernel_size // 2) * (2**self.layers - 1)
+
+    @property
     def positions_per_frame(self) -> int:
         """Samples of a mel frame, the name that the other networks have for it."""
         return self.hop_length
@@ -81,8 +86,8 @@ class InvertibleConv(nn.Module):
         return self.conv(x), torch.linalg.slogdet(self.conv.weight[:, :, 0].double())[1].to(x.dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """x [B, channels, P] to W^-1 x; the matrix is inverted in float64."""
-        inverse = torch.linalg.inv(self.conv.weight[:, :, 0].double()).to(x.dtype)
+        """x [B, channels, P] to W^-1 x; the matrix is inverted in float64; a singular one makes NaN."""
+        inverse = torch.linalg.inv_ex(self.conv.weight[:, :, 0].double())[0].to(x.dtype)
         return F.conv1d(x, inverse.unsqueeze(-1))
 
 
@@ -271,7 +276,7 @@ def published_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def bias_spectrum(network: WaveGlow, n_fft: int = 1024, frames: int = 88) -> Tensor:
     """Magnitudes [n_fft // 2 + 1] of the tone that ``network`` leaves in everything.
 
@@ -282,7 +287,7 @@ def bias_spectrum(network: WaveGlow, n_fft: int = 1024, frames: int = 88) -> Ten
     return _stft(waveform, n_fft).abs()[0, :, 0]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def denoise(waveform: Tensor, bias: Tensor, strength: float = 0.1) -> Tensor:
     """Take ``strength`` times ``bias``, from :func:`bias_spectrum`, off the magnitudes of ``waveform`` [B, T].
 

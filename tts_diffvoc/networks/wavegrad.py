@@ -66,16 +66,35 @@ class WaveGradConfig(FromJson):
     def positions_per_frame(self) -> int:
         return math.prod(self.factors)
 
+    @property
+    def reach(self) -> int:
+        """No fewer than the positions on either side on which the noise at one depends.
+
+        At each resolution three convolutions on the way down reach 7 steps, those of FiLM 2, resampling 1 each way, and
+        those on the way up the sum of their dilations.
+        """
+        steps, total = self.positions_per_frame, 0
+        for factor, dilations in zip(self.factors, self.dilations):
+            steps //= factor
+            total += steps * (4 + self.repeats * (7 + sum(dilations)))
+        return total
+
+    @property
+    def mel_reach(self) -> int:
+        """Frames of the mel beyond that, of the first convolution and of upsampling."""
+        return 2
+
 
 BASE = WaveGradConfig()
 LARGE = WaveGradConfig(repeats=2)
 
 
 class Conditioning(NamedTuple):
-    """What depends on the mel alone: the first convolution's output [B, first_channels, F]."""
+    """What depends on the mel alone: the first convolution's output [B, first_channels, F]; ``start`` is its frame."""
 
     hidden: Tensor
     positions: int
+    start: int = 0
 
     @property
     def length(self) -> int:
@@ -116,18 +135,18 @@ class FiLM(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
     @staticmethod
-    def positions(x: Tensor) -> Tensor:
+    def positions(x: Tensor, start: int = 0) -> Tensor:
         """Sinusoids [channels, positions] of each position of ``x``, over 5000, sines and cosines in turn."""
         channels = x.shape[1]
-        place = torch.arange(x.shape[2], device=x.device, dtype=torch.float32)
+        place = torch.arange(start, start + x.shape[2], device=x.device, dtype=torch.float32)
         periods = torch.pow(1e4, torch.arange(0, channels, 2, device=x.device).float() / channels)
         angles = place / periods.unsqueeze(1)
         return torch.stack([angles.sin(), angles.cos()], dim=1).reshape(-1, x.shape[2])[:channels] / 5000
 
-    def forward(self, x: Tensor, noise_level: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, noise_level: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
         x = F.leaky_relu(self.input_conv(x), 0.2)
         if self.level_encoding == "added":
-            x = x + noise_level.reshape(-1, 1, 1).to(x.dtype) + self.positions(x).to(x.dtype)
+            x = x + noise_level.reshape(-1, 1, 1).to(x.dtype) + self.positions(x, start).to(x.dtype)
         else:
             x = x + self.encode(noise_level, x.shape[1]).unsqueeze(-1).to(x.dtype)
         shift, scale = self.output_conv(x).chunk(2, dim=1)
@@ -208,9 +227,9 @@ class WaveGrad(nn.Module):
         self.first_conv = _conv(config.n_mels, config.first_channels, 3)
         self.last_conv = _conv(config.channels[-1], config.in_channels, 3)
 
-    def condition(self, mel: Tensor) -> Conditioning:
-        """The part of the network that depends on ``mel`` [B, M, F] alone."""
-        return Conditioning(self.first_conv(mel), self.config.positions_per_frame)
+    def condition(self, mel: Tensor, start: int = 0) -> Conditioning:
+        """The part of the network that depends on ``mel`` [B, M, F], from frame ``start`` of an utterance, alone."""
+        return Conditioning(self.first_conv(mel), self.config.positions_per_frame, start)
 
     def forward(self, x: Tensor, noise_level: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict the noise in ``x``.
@@ -234,7 +253,7 @@ class WaveGrad(nn.Module):
             first = 0 if i == 0 else 1 + (i - 1) * repeats
             for block in self.downsample[first : 1 + i * repeats]:
                 h = block(h)
-            modulations.append(film(h, noise_level))
+            modulations.append(film(h, noise_level, conditioning.start * h.shape[-1] // conditioning.hidden.shape[-1]))
         h = conditioning.hidden
         for i, block in enumerate(self.upsample):
             h = block(h, *modulations[-1 - i // repeats])

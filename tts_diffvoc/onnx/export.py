@@ -124,15 +124,11 @@ def _settings(vocoder: SpectralVocoder | Vocoder) -> dict[str, Any]:
         counts = sorted({steps, *vocoder.config.inference})
         plans = {str(count): plan(vocoder.inference_schedule(count), sampler) for count in counts}
         return {**common, "options": ["steps"], "steps": steps, "plans": plans}
-    qualities = {}
-    for quality in vocoder.qualities:
-        resolved = vocoder._plan(1, None, 0, None, quality)
-        qualities[quality] = {"steps": resolved.steps, "consistency": resolved.consistency}
     return {
         **common,
         "options": ["steps", "consistency", "quality"],
         "quality": defaults.get("quality", "default"),
-        "qualities": qualities,
+        "qualities": {quality: vocoder._settle(quality=quality)._asdict() for quality in vocoder.qualities},
         "levels": list(restart_levels(LEVELS)),
         "draws": graphs.draws(vocoder),
     }
@@ -320,5 +316,3 @@ def _signature(values: Any) -> str:
         shape = ", ".join(size.dim_param or str(size.dim_value) for size in kind.shape.dim)
         told.append(f"`{value.name}` [{shape}]" + (" float64" if kind.elem_type == TensorProto.DOUBLE else ""))
     return ", ".join(told)
-
-

@@ -6,17 +6,16 @@ Letters in shapes: B batch, T samples, F frames (T = F * hop), M mel bands.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from secrets import randbits
 from typing import Any
 
 import numpy as np
 
 from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS
-from tts_diffvoc.diffusion.noise import FrameNoise
-from tts_diffvoc.errors import DiffvocError, Failure, shown
+from tts_diffvoc.audio import scale_peaks
+from tts_diffvoc.diffusion.noise import FrameNoise, row_seeds
+from tts_diffvoc.errors import DiffvocError, shown
 
 FORMAT = "tts-diffvoc-onnx/1"
 CONFIG = "config.json"
@@ -72,7 +71,8 @@ class OnnxVocoder:
         Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
         """
         mel = self._check(mel)
-        noise = FrameNoise(self._seeds(seed, len(mel)))
+        one = self.settings["seed"] if seed is None else seed
+        noise = FrameNoise(row_seeds(one, len(mel), lambda given: _whole_number("seed", given, MOST_SEED)))
         given = {"steps": steps, "consistency": consistency, "quality": quality}
         options = {name: value for name, value in given.items() if value is not None}
         unknown = [name for name in options if name not in self.settings["options"]]
@@ -85,7 +85,7 @@ class OnnxVocoder:
             waveform = self._walk(mel, noise, self._plan(steps))
         else:
             waveform = self._restart(mel, noise, **self._settle(options))
-        return _scale_peaks(waveform, self.settings["name"])
+        return scale_peaks(waveform, self.settings["name"])
 
     def _walk(self, mel: np.ndarray, noise: FrameNoise, plan: list[list[float]]) -> np.ndarray:
         """From noise to data: each step keeps a share of x, takes one of the estimate and adds fresh noise."""
@@ -151,15 +151,6 @@ class OnnxVocoder:
             )
         return np.ascontiguousarray(mel, np.float32)
 
-    def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
-        """A seed a row: those given, or the one given or exported for all, or new ones."""
-        if seed is not None and not isinstance(seed, int | np.integer):
-            if len(seed) != rows:
-                raise DiffvocError(f"{len(seed)} seeds were given for {rows} mels; give one, or one for each.")
-            return [_whole_number("seed", one, MOST_SEED) for one in seed]
-        one = self.settings["seed"] if seed is None else seed
-        return [randbits(31) for _ in range(rows)] if one is None else [_whole_number("seed", one, MOST_SEED)] * rows
-
 
 def _opener(providers: Sequence[str], threads: int) -> Any:
     """What opens a graph: a path to a session of ONNX Runtime."""
@@ -178,15 +169,6 @@ def _opener(providers: Sequence[str], threads: int) -> Any:
             raise DiffvocError(f"{path} cannot be opened as a graph ({said}); export the vocoder again.") from None
 
     return open_graph
-
-
-def _scale_peaks(waveform: np.ndarray, name: str) -> np.ndarray:
-    peaks = np.abs(waveform).max(1, keepdims=True)
-    if not np.isfinite(peaks).all():
-        raise Failure(f"{name} made NaN or infinite samples; give another mel, other options or weights.")
-    if peaks.max() > 1:
-        warnings.warn(f"{name} made a peak of {peaks.max():.3g}, and the clip was scaled down to 1.", stacklevel=3)
-    return waveform / np.maximum(peaks, 1)
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tts_diffvoc.audio import cut_peaks, scale_peaks
 from tts_diffvoc.base import MelVocoder, in_float32, parse_iterations, parse_seed
 from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import log_spectral_error
+from tts_diffvoc.diffusion.process import noise_like
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
-from tts_diffvoc.mel_kinds import take_mel
 from tts_diffvoc.schema import FromJson, check_part
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, make_consistent, within
 from tts_diffvoc.spectral.network import NETWORKS, Denoiser, DiffWaveSizes, Sizes
@@ -34,7 +32,7 @@ from tts_diffvoc.spectral.source import (
     turn,
 )
 from tts_diffvoc.spectral.transform import TINY, Transform, power, project, rescale
-from tts_diffvoc.streaming import windows
+from tts_diffvoc.streaming import Window
 
 SPECTRAL = "spectral"
 SCALE = 1.12  # brings a spectrum divided by its magnitudes to unit variance, real and imaginary part each
@@ -42,8 +40,6 @@ SHARE = 0.9  # of its magnitudes that the prior has, and an estimate that is han
 NOISE_SCALE = 0.3  # deviation of the noise on the prior
 LIMIT = 4.0  # of a divided spectrum's magnitude
 CONTEXT = 48  # frames that a chunk is given on both sides, in which all but all of an edge's effect has died away
-FADE = 4  # frames over which a chunk fades into the next
-LONGEST = 60.0  # seconds that are made at once
 QUALITIES = {
     "fast": {"steps": 1, "consistency": 4},
     "default": {"steps": 4, "consistency": 4},
@@ -95,12 +91,19 @@ class SpectralConfig(FromJson):
         return super().from_dict(values)
 
 
-class Plan(NamedTuple):
-    """What ``generate`` was asked for: steps, iterations of mel consistency, and the rows' noise."""
+class Settings(NamedTuple):
+    """What ``generate`` was asked for: steps, and iterations of mel consistency."""
 
     steps: int
     consistency: int
-    noise: FrameNoise
+
+
+class Carried(NamedTuple):
+    """What a window hands on: pitch up to its chunk's end, its first frame, and the part of a period [B] before it."""
+
+    f0: F0
+    start: int
+    phase: Tensor | None
 
 
 class Conditions(NamedTuple):
@@ -112,8 +115,18 @@ class Conditions(NamedTuple):
 
 
 class SpectralVocoder(MelVocoder):
-    """Diffusion of the complex short-time spectrum divided by its magnitudes, from a source-filter prior."""
+    """Diffusion of the complex short-time spectrum divided by its magnitudes, from a source-filter prior.
 
+    A stream's chunks see ``CONTEXT`` frames on both sides: joined they differ from the whole by what lies beyond, PESQ
+    between the two above 4.5. Options of ``generate`` and ``stream``:
+
+    Args:
+        steps: evaluations of the denoiser; 0 for the prior alone, without noise.
+        consistency: iterations that carry the waveform's own mel towards the given one at the end; 0 for none.
+        quality: a name for steps and consistency, one of ``self.qualities``, for those that are not given.
+    """
+
+    FADE = 4
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
         "steps": parse_iterations("steps"),
         "seed": parse_seed,
@@ -134,7 +147,7 @@ class SpectralVocoder(MelVocoder):
     def excitation(self, f0: F0, noise: Tensor, phase: Tensor | None = None) -> Tensor:
         """The source [B, F * hop]: pulses at the pitch, ``phase`` [B] of a period in, and ``noise`` [B, F * hop]."""
         mel = self.config.mel
-        return pulses(f0.f0, f0.voiced, mel.hop_length, mel.sample_rate, phase) + NOISE * noise
+        return pulses(f0.f0, f0.voiced, mel.hop_length, mel.sample_rate, phase).to(noise.device) + NOISE * noise
 
     def conditions(self, mel: Tensor, excitation: Tensor) -> Conditions:
         """All that a denoiser is told of an utterance, from its log-mel [B, M, F] and source [B, F * hop]."""
@@ -202,7 +215,7 @@ class SpectralVocoder(MelVocoder):
         self, x0: Tensor, conditions: Conditions, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """States z to learn from and their noise levels: of the bridge, or of the sampler on its way."""
-        z = self.prior(conditions, torch.randn(x0.shape, generator=generator).to(x0))
+        z = self.prior(conditions, noise_like(x0, generator))
         if torch.rand((), generator=generator) < 0.5:
             passes = int(torch.randint(1, 5, (), generator=generator))
             levels = restart_levels(passes + 1)
@@ -210,145 +223,52 @@ class SpectralVocoder(MelVocoder):
             return self.degrade(estimate), torch.full((len(x0),), levels[-1], device=x0.device)
         noise_level = 0.95 * torch.rand(len(x0), generator=generator)
         noise_level[torch.rand(len(x0), generator=generator) < 0.25] = 0.0
-        noise_level = noise_level.to(x0)
+        noise_level = noise_level.to(x0, non_blocking=x0.is_cuda)
         return interpolate(z, x0, noise_level), noise_level
 
-    def check_options(self, options: dict[str, Any]) -> None:
-        """Raise DiffvocError for a quality that this vocoder has not."""
-        self._quality(options.get("quality"))
-
-    def _quality(self, quality: str | None) -> dict[str, int]:
+    def _settle(self, steps: Any = None, consistency: Any = None, quality: str | None = None) -> Settings:
         name = self._option("quality", quality, "default")
         if name not in self.qualities:
             known = ", ".join(self.qualities)
             raise DiffvocError(f"quality={name} is unknown to {self.name}; choose one of {known}.")
-        return self.qualities[name]
-
-    @torch.no_grad()
-    def generate(
-        self,
-        mel: Tensor,
-        steps: int | None = None,
-        seed: int | Sequence[int] | None = None,
-        consistency: int | None = None,
-        quality: str | None = None,
-        callback: Callable[[int, Tensor, Tensor], None] | None = None,
-        mel_kind: str | MelConfig = "auto",
-    ) -> Tensor:
-        """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1].
-
-        A row whose peak is above 1 is scaled down to 1, with a warning.
-
-        Args:
-            steps: evaluations of the denoiser; 0 for the prior alone, without noise.
-            seed: the same seed gives the same samples on one device; one for all rows, or one a row; None draws anew.
-            consistency: iterations that carry the waveform's own mel towards ``mel`` at the end; 0 for none.
-            quality: a name for steps and consistency, one of ``self.qualities``, for those that are not given.
-            callback: called as (step, z, x0) after each step.
-            mel_kind: what the mel is, one of ``tts_diffvoc.mel_kinds.KINDS`` or its settings, if not the vocoder's own.
-
-        Raises: DiffvocError for a mel that :func:`check_mel` refuses, and for bad options.
-        """
-        mel = take_mel(mel, self.config.mel, mel_kind).to(self.device)
-        plan = self._plan(len(mel), steps, seed, consistency, quality)
-        hop, rate = self.config.mel.hop_length, self.config.mel.sample_rate
-        longest = round(LONGEST * rate / hop)
-        if mel.shape[-1] > longest and callback is None:
-            return scale_peaks(torch.cat(list(self._stream(mel, longest // 8, plan)), 1), self.name)
-        return scale_peaks(self._synthesise(mel, self._f0(mel), plan, 0, None, callback), self.name)
-
-    def stream(
-        self,
-        mel: Tensor | Iterable[Tensor],
-        chunk_frames: int = 64,
-        steps: int | None = None,
-        seed: int | Sequence[int] | None = None,
-        consistency: int | None = None,
-        quality: str | None = None,
-        mel_kind: str | MelConfig = "auto",
-    ) -> Iterator[Tensor]:
-        """Synthesise a mel [B, M, F], or its pieces as they come, chunk after chunk: waveforms [B, chunk * hop].
-
-        A chunk is there as soon as ``CONTEXT`` frames that follow it are. Joined they are what :meth:`generate` makes
-        of the whole but for what lies beyond a chunk's context; memory does not grow with length. A peak above 1 is
-        cut, with a warning.
-
-        Raises: DiffvocError, before the first chunk, for what ``generate`` refuses, and for a chunk of no frames.
-        """
-        pieces = [mel] if isinstance(mel, Tensor) else mel
-        checked = (take_mel(piece, self.config.mel, mel_kind).to(self.device) for piece in pieces)
-        first = next(checked, None)
-        if first is None:
-            raise DiffvocError("the stream of mels ended before its first; give at least one piece [B, M, F].")
-        plan = self._plan(len(first), steps, seed, consistency, quality)
-        return (cut_peaks(one, self.name) for one in self._stream(chain([first], checked), chunk_frames, plan))
-
-    @torch.no_grad()
-    def _stream(self, mels: Tensor | Iterable[Tensor], chunk: int, plan: Plan) -> Iterator[Tensor]:
-        mel = self.config.mel
-        hop, begin = mel.hop_length, 0
-        f0, phase, fading = None, None, None
-        for window in windows(mels, chunk, CONTEXT, CONTEXT):
-            found = self._f0(window.mel)
-            if f0 is not None:  # what was heard stays as it was; the pulses go on from there
-                passed = window.start - begin
-                step = periods(f0.f0[:, : passed + 1], f0.voiced[:, : passed + 1], hop, mel.sample_rate)
-                moved = step[:, : passed * hop].sum(1)
-                phase = (moved if phase is None else phase + moved) % 1
-                known = [part[:, passed:] for part in f0]
-                found = F0(*(torch.cat([old, new[:, old.shape[1] :]], 1) for old, new in zip(known, found)))
-            waveform = self._synthesise(window.mel, found, plan, window.start, phase)
-            piece = waveform[:, window.keep.start * hop : window.keep.stop * hop].clone()
-            if fading is not None:
-                size = min(fading.shape[1], piece.shape[1])
-                share = torch.linspace(0, 1, size, device=piece.device)
-                piece[:, :size] = torch.lerp(fading[:, :size], piece[:, :size], share)
-            fading = waveform[:, window.keep.stop * hop : (window.keep.stop + FADE) * hop]
-            f0 = F0(*(part[:, : window.keep.stop + 1] for part in found))
-            begin = window.start
-            yield piece
-
-    def _plan(self, rows: int, steps: Any, seed: Any, consistency: Any, quality: str | None) -> Plan:
-        settings = self._quality(quality)
-        return Plan(
+        settings = self.qualities[name]
+        return Settings(
             self._option("steps", steps, settings.get("steps", 4)),
             self._option("consistency", consistency, settings.get("consistency", 0)),
-            FrameNoise(self._seeds(seed, rows), self.device),
         )
 
-    @in_float32
-    def _f0(self, mel: Tensor) -> F0:
-        return self.pitch(mel)
+    def _context(self, settings: Settings) -> int:
+        return CONTEXT
 
     @in_float32
     def _synthesise(
         self,
-        mel: Tensor,
-        f0: F0,
-        plan: Plan,
-        start: int,
-        phase: Tensor | None,
-        callback: Callable[[int, Tensor, Tensor], None] | None = None,
-    ) -> Tensor:
-        """The waveform [B, F * hop] of a mel [B, M, F] that begins at frame ``start``, ``phase`` [B] of a period in."""
+        window: Window,
+        noise: FrameNoise,
+        settings: Settings,
+        carried: Carried | None,
+        callback: Callable[[int, Tensor, Tensor], None] | None,
+    ) -> tuple[Tensor, Carried]:
+        mel, start, hop = window.mel, window.start, self.config.mel.hop_length
         frames, bins = mel.shape[-1], self.transform.bins
-        noise = plan.noise(0, start, frames, self.config.mel.hop_length).flatten(1)
-        conditions = self.conditions(mel, self.excitation(f0, noise, phase))
+        f0, phase = self.pitch(mel), None
+        if carried is not None:  # what was heard stays as it was; the pulses go on from there
+            passed = start - carried.start
+            before = F0(*(part[:, : passed + 1] for part in carried.f0))
+            moved = periods(before.f0, before.voiced, hop, self.sample_rate)[:, : passed * hop].sum(1)
+            phase = (moved if carried.phase is None else carried.phase + moved) % 1
+            known = [part[:, passed:] for part in carried.f0]
+            f0 = F0(*(torch.cat([old, new[:, old.shape[1] :]], 1) for old, new in zip(known, f0)))
+        excitation = self.excitation(f0, noise(0, start, frames, hop).flatten(1), phase)
+        conditions = self.conditions(mel, excitation)
         x0 = SCALE * conditions.source.phases
-        if plan.steps:
-            noise = plan.noise(1, start, frames, 2 * bins).unflatten(2, (2, bins))
-            z, levels = self.prior(conditions, noise), restart_levels(plan.steps)
+        if settings.steps:
+            z = self.prior(conditions, noise(1, start, frames, 2 * bins).unflatten(2, (2, bins)))
+            levels = restart_levels(settings.steps)
             x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, levels, self.degrade, callback)
         waveform = self.decode(x0, conditions.magnitude)
-        return make_consistent(waveform, mel, self.config.mel, self.transform, plan.consistency)
-
-    def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
-        if isinstance(seed, Sequence):
-            if len(seed) != rows:
-                raise DiffvocError(f"{len(seed)} seeds were given for {rows} mels; give one, or one for each.")
-            return [self._option("seed", one, None) for one in seed]
-        one = self._option("seed", seed, None)
-        return torch.randint(2**31, (rows,)).tolist() if one is None else [one] * rows
+        waveform = make_consistent(waveform, mel, self.config.mel, self.transform, settings.consistency)
+        return waveform, Carried(F0(*(part[:, : window.keep.stop + 1] for part in f0)), start, phase)
 
 
 def divide(spectrum: Tensor, wanted: Tensor) -> Tensor:
