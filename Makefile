@@ -6,7 +6,7 @@ VOCODER ?= diffwave
 OUT ?= hello.wav
 BIN = $(VENV)/bin
 
-.PHONY: speak test fuzz soak lint install clean
+.PHONY: speak test fuzz soak lint docs install clean
 
 speak: $(VENV)/.installed
 	$(BIN)/tts --text "$(TEXT)" --vocoder_name "$(VOCODER)" --out_path "$(OUT)"
@@ -18,7 +18,7 @@ test: $(VENV)/.tested
 fuzz: $(VENV)/.tested
 	OMP_NUM_THREADS=1 $(BIN)/python tests/robustness/fuzz.py --write
 
-# Coqui's server under 200 requests, half of them bad, with clients that go away, and kills of training: a minute or two.
+# Coqui's server under 200 requests, half of them bad, and kills of training, fine-tuning and vocoding: some minutes.
 soak: $(VENV)/.tested
 	OMP_NUM_THREADS=1 $(BIN)/python tests/robustness/soak.py
 
@@ -26,6 +26,11 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/mypy tts_diffvoc eval
 	$(BIN)/lint-imports --no-cache
+
+# The pages of docs/, into build/docs/index.html.
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs,eval]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 
 install: $(VENV)/.installed
 
@@ -37,10 +42,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
 	touch $@
 
-# diffwave and wavegrad are the public packages that ours is compared with; their own pins are not ours.
+# diffwave and wavegrad are the public packages that ours is compared with; their own pins are not ours. Of resemblyzer
+# only the weights are used: what it depends on needs a C compiler, or has long been part of Python.
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test]"
-	$(BIN)/python -m pip install -q --no-deps diffwave==0.1.7 wavegrad==0.1.5
+	$(BIN)/python -m pip install -q --no-deps diffwave==0.1.7 wavegrad==0.1.5 resemblyzer==0.1.4
 	$(BIN)/python -m pip install -q -c constraints.txt pesq pyworld \
 		|| echo "pesq and pyworld need a C compiler: the tests of PESQ and of pitch are skipped."
 	touch $@

@@ -4,11 +4,12 @@
 
 Coqui's server with a small voice answers 200 requests from 16 clients, every other one of them bad and every tenth cut
 off by its client: the good ones get the same bytes as alone, the bad ones 400, and memory is level after the first
-quarter. A training is killed 20 times at random moments: each time it goes on from a whole checkpoint, further than
-before, and nothing of it still runs.
+quarter. A training, a fine-tuning and the vocoding of a folder are killed 20 times each, at random moments: what they
+leave is whole, each goes on from there, nothing is lost, and none of their processes lives on.
 """
 
 import http.client
+import json
 import os
 import random
 import signal
@@ -19,14 +20,20 @@ import tempfile
 import time
 import urllib.parse
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import DEVNULL
 
+import numpy as np
+import psutil
+import soundfile
 import torch
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from small_corpus import tones  # noqa: E402
 from small_vocoders import random_vocoder  # noqa: E402
 from small_voice import options, save_voice  # noqa: E402
 
@@ -34,7 +41,7 @@ from tts_diffvoc.arguments import spoken  # noqa: E402
 from tts_diffvoc.checkpoint import save_checkpoint  # noqa: E402
 from tts_diffvoc.errors import Failure  # noqa: E402
 
-REQUESTS, CLIENTS, KILLS = 200, 16, 20
+REQUESTS, CLIENTS, KILLS, CLIPS = 200, 16, 20, 400
 GOOD = ["hello", "one two three", "Good morning."]
 BAD = ["", "...", "世界", "\u200f", "\0", "😀", "?!" * 500]
 TRAINING = """
@@ -53,6 +60,16 @@ class Line(torch.nn.Module):
 
 torch.manual_seed(0)
 train(Line(), itertools.repeat(torch.ones(())), LoopConfig(steps=10**6, save_minutes=1e-6), Path(sys.argv[1]))
+"""
+FINE_TUNING = """
+import sys
+from pathlib import Path
+from tts_diffvoc.coqui.finetuning import fine_tune
+from tts_diffvoc.training.finetuning import FineTuning
+
+data, output, vocoder = sys.argv[1:]
+short = {"held_back": 1, "batch_size": 2, "crop_seconds": 0.2, "clip_seconds": 0.3, "save_minutes": 1e-6}
+fine_tune(FineTuning(Path(data), Path(output), vocoder, max_steps=10**6, **short))
 """
 
 
@@ -112,34 +129,112 @@ def serve(root: Path) -> dict[str, object]:
         server.wait(60)
 
 
-def kill(root: Path) -> dict[str, object]:
-    """Steps that a training has come to at each of its kills, and whether a checkpoint could not be read."""
-    generator, steps, broken = random.Random(0), [], 0
-    for _ in range(KILLS):
-        training = subprocess.Popen([sys.executable, "-c", TRAINING, root / "run"], stdout=subprocess.DEVNULL)
-        while not (root / "run" / "checkpoint.pt").exists() and training.poll() is None:
-            time.sleep(0.05)
-        time.sleep(3 + 3 * generator.random())
-        training.kill()
-        training.wait()
+def outlives(group: int, seconds: float = 20.0) -> bool:
+    """Whether a process of a killed program's group still runs after some seconds; it is ended then."""
+    deadline = time.monotonic() + seconds
+    while left := [p for p in psutil.process_iter(["status"]) if p.info["status"] != "zombie" and group_of(p) == group]:
+        if time.monotonic() > deadline:
+            for process in left:
+                process.kill()
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def group_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None
+
+
+def kill(command: list[str | Path], progress: Callable[[], int]) -> dict[str, object]:
+    """Start a program again and again and kill it; ``progress`` counts what it has left, and raises for half a file."""
+    generator, made, broken, orphans, start = random.Random(0), [0], 0, 0, 0.0
+    for number in range(KILLS):
+        began = time.monotonic()
+        program = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while number == 0 and not progress() and program.poll() is None:  # when it begins to make something
+            time.sleep(0.1)
+            start = time.monotonic() - began
+        time.sleep(2 * start * generator.random())
+        program.kill()
+        program.wait()
+        orphans += outlives(program.pid)
         try:
-            state = torch.load(root / "run" / "checkpoint.pt", weights_only=True)
-            steps.append(state["step"])
-        except Exception:
+            made.append(progress())
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
             broken += 1
-    rising = all(before <= after for before, after in zip(steps, steps[1:]))
-    return {"kills": KILLS, "unreadable": broken, "steps": steps[-1], "lost": not rising}
+    lost = any(before > after for before, after in zip(made, made[1:]))
+    return {"kills": KILLS, "unreadable": broken, "orphans": orphans, "made": made[-1], "lost": lost}
+
+
+def steps(folder: Path) -> int:
+    """Steps that the training in a folder has saved."""
+    path = folder / "checkpoint.pt"
+    return torch.load(path, weights_only=True)["step"] if path.exists() else 0
+
+
+def train(root: Path) -> dict[str, object]:
+    """What kills of a training have done to its checkpoint."""
+    return kill([sys.executable, "-c", TRAINING, root / "run"], lambda: steps(root / "run"))
+
+
+def fine_tune(root: Path) -> dict[str, object]:
+    """What kills of a fine-tuning have done to its targets, scores and checkpoint."""
+    data, training = write_clips(root / "voice", 4), root / "tuned" / "training"
+    save_checkpoint(random_vocoder("spectral diffwave"), root / "old", "# A\n")
+
+    def progress() -> int:
+        for path in training.rglob("[!.]*.json"):
+            json.loads(path.read_text())
+        for path in training.glob("targets/[!.]*.npz"):
+            assert all(np.isfinite(value).all() for value in np.load(path).values())
+        return steps(training)
+
+    return kill([sys.executable, "-c", FINE_TUNING, data, root / "tuned", root / "old"], progress)
+
+
+def vocode(root: Path) -> dict[str, object]:
+    """What kills of ``tts-diffvoc vocode`` have done to the files that it writes; then it ends by itself."""
+    data, out = write_clips(root / "clips", CLIPS), root / "vocoded"
+    save_checkpoint(random_vocoder("spectral diffwave"), root / "small", "# A\n")
+    command = [sys.executable, "-m", "tts_diffvoc.cli", "vocode", data, "--output-dir", out, "--skip-existing"]
+    command += ["--vocoder", root / "small", "--jobs", "2"]
+    told = kill(command, lambda: whole_clips(out))
+    ended = subprocess.run(command, stdout=DEVNULL, stderr=DEVNULL).returncode
+    left = len(list(out.iterdir()))
+    return {**told, "made": whole_clips(out), "lost": told["lost"] or ended != 0 or left != CLIPS}
+
+
+def write_clips(folder: Path, count: int) -> Path:
+    """So many recordings of 0.5 s in a folder."""
+    folder.mkdir()
+    for number in range(count):
+        soundfile.write(folder / f"{number}.wav", tones(number, 0.5, 22050), 22050)
+    return folder
+
+
+def whole_clips(folder: Path) -> int:
+    """The recordings in a folder; AssertionError for one that is not all there."""
+    paths = list(folder.glob("*.wav"))
+    for path in paths:
+        assert len(soundfile.read(path)[0]) == 11025, path
+    return len(paths)
 
 
 def soak() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for part in (serve, kill):
+        for part in (serve, train, fine_tune, vocode):
             told = part(Path(folder))
             print(part.__name__, told, flush=True)
             if part is serve and (told["wrong"] or not told["runs"] or told["MB"][3] > 1.2 * told["MB"][0] + 50):
                 raise Failure("the server gave a wrong answer, ended, or grew.")
-            if part is kill and (told["unreadable"] or told["lost"]):
-                raise Failure("a kill cost what was saved before.")
+            if part is not serve and (told["unreadable"] or told["lost"] or told["orphans"]):
+                raise Failure("a kill cost what was saved before, or left a process.")
 
 
 if __name__ == "__main__":
