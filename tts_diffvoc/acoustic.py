@@ -110,11 +110,11 @@ def harmonic_mels(config: MelConfig, steps: int = 512) -> Tensor:
     f0 = F0_MIN * (F0_MAX / F0_MIN) ** (torch.arange(steps, dtype=torch.float64) / (steps - 1))
     harmonics = f0[:, None] * torch.arange(1, int(config.fmax / F0_MIN) + 1)
     amplitude = (harmonics < config.fmax).double()
-    bins = torch.arange(config.n_fft // 2 + 1) * config.sample_rate / config.n_fft
-    power = torch.zeros(steps, len(bins), dtype=torch.float64)
-    for row in range(steps):
-        distance = (bins[:, None] - harmonics[row]) * config.n_fft / config.sample_rate
-        power[row] = (amplitude[row] * _hann_spectrum(distance).square()).sum(1)
+    place = (harmonics * config.n_fft / config.sample_rate).unsqueeze(2)  # in bins
+    bins = place.floor().long() + torch.arange(-1, 3)  # those that a harmonic reaches
+    reached = amplitude.unsqueeze(2) * _hann_spectrum(bins - place).square() * (bins <= config.n_fft // 2)
+    power = torch.zeros(steps, config.n_fft // 2 + 1, dtype=torch.float64)
+    power.scatter_add_(1, bins.clamp_max(config.n_fft // 2).flatten(1), reached.flatten(1))
     log_mel = (power.sqrt() @ mel_filters(config).double().T + 1e-5).log()
     return (log_mel - log_mel.mean(0)).float()
 
