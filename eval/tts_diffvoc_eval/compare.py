@@ -5,6 +5,7 @@
     tts-diffvoc compare --data my_voice/ --systems diffwave runs/mine vocoder_models/en/ljspeech/hifigan_v2
     tts-diffvoc compare --systems original my_vocoder.py:speak --output results/mine
     tts-diffvoc compare --tts --systems diffwave wavegrad griffin-lim
+    tts-diffvoc compare --data reader=LJSpeech/wavs unseen=LibriSpeech german=kerstin:de voice=ada
     tts-diffvoc compare --config run.toml    # options from a file: systems = ["diffwave", ...], clips = 40, ...
 
 Writes results/<run>/: README.md, leaderboard.csv and .json, index.html, plots, and the records that they are drawn
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import os
 import sys
 import warnings
@@ -26,8 +28,9 @@ from typing import Any
 
 import torch
 
+from tts_diffvoc import voices
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval import metrics, provenance, records, registry, report, runner, speech, text_to_speech
+from tts_diffvoc_eval import metrics, provenance, records, registry, report, runner, speech
 from tts_diffvoc_eval.systems import System
 
 if sys.version_info >= (3, 11):
@@ -36,11 +39,9 @@ else:
     import tomli as tomllib
 
 HELP = "rank vocoders by quality, speed and diversity (extra eval)"
-# Metrics that need no recording of the same words at the same time.
-ALONE = ("dnsmos", "wer")
 # What --quick changes, as far as the command line does not say otherwise.
 FULL = {
-    "clips": 8, "seconds": 5.0, "seeds": 2, "metrics": ["all"], "batch_sizes": [1, 4], "lengths": [1.0, 5.0],
+    "clips": 8, "seconds": 10.0, "seeds": 2, "metrics": ["all"], "batch_sizes": [1, 4], "lengths": [1.0, 5.0],
     "repeats": 5, "cap": 2.0,
 }  # fmt: skip
 QUICK = {
@@ -56,9 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quick", action="store_true", help="fewer clips and metrics, one setting timed")
     add("--output", type=Path, help="folder of the run (default: results/ and the date)")
     add("--systems", nargs="+", metavar="SYSTEM", help="names, checkpoint folders, Coqui's zoo names, FILE.py:FUNCTION")
-    add("--data", nargs="+", type=Path, default=[], metavar="FOLDER", help="recordings (default: the bundled clips)")
-    add("--held-back", action="store_true", help="of them only those that our recipes never train on")
-    add("--clips", type=int, help="how many of them at most, spread evenly")
+    add("--data", nargs="+", default=[], metavar="[NAME=]FOLDER[:LANGUAGE]",
+        help="sets of recordings, or acoustic models that read sentences (default: the bundled clips)")  # fmt: skip
+    add("--held-back", action="store_true", help="of recordings only those that our recipes never train on")
+    add("--clips", type=int, help="how many at most, spread evenly over all sets")
     add("--seconds", type=float, help="of each clip at most; 0 for all")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
     add("--threads", type=int, default=cores, help="of PyTorch while timing")
@@ -69,12 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-sizes", nargs="+", type=int, help="clips at once that are timed")
     add("--lengths", nargs="+", type=float, help="seconds of the clips that are timed")
     add("--repeats", type=int, help="timed calls of each")
+    add("--timeout", type=float, default=600.0, help="seconds that a system may take for a clip; 0 for no limit")
     add("--cap", type=float, help="seconds that one system may take in a setting")
     add("--listen", type=int, default=4, help="how many clips can be heard on the page")
     add("--workers", type=int, default=cores, help="processes that compute metrics")
     add("--no-speed", action="store_true", help="do not time anything")
-    add("--tts", action="store_true", help="score speech from text, an acoustic model in front of each system")
-    add("--acoustic", default=text_to_speech.ACOUSTIC, metavar="MODEL", help="Coqui's acoustic model for --tts")
+    add("--tts", action="store_true", help="speech from text as a data set more: sentences that --acoustic reads")
+    add("--acoustic", nargs="+", default=[voices.DEFAULT_ACOUSTIC], metavar="MODEL", help="acoustic models for --tts")
     add("--resume", action="store_true", help="continue the run in --output, or the latest")
     parser.set_defaults(parser=parser)
 
@@ -91,15 +94,15 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         unknown = sorted(set(given) - set(vars(options)))
         if unknown:
             raise DiffvocError(f"{options.config} sets {', '.join(unknown)}, which compare does not know.")
-        for name in ("data", "output"):
-            if name in given:
-                values = given[name]
-                given[name] = Path(values) if isinstance(values, str) else [Path(value) for value in values]
+        if "output" in given:
+            given["output"] = Path(given["output"])
         typed = {name: value for name, value in vars(options).items() if value != parser.get_default(name)}
         options = argparse.Namespace(**{**vars(options), **given, **typed})
     for name, value in (QUICK if options.quick else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    if options.tts:
+        options.data = [*options.data, *options.acoustic]
     return options
 
 
@@ -131,6 +134,8 @@ def check(options: argparse.Namespace) -> None:
     for name in ("clips", "seeds", "repeats", "threads", "workers"):
         if getattr(options, name) < 1:
             raise DiffvocError(f"--{name} {getattr(options, name)} was given; it must be at least 1.")
+    if not 0 <= options.timeout < math.inf:
+        raise DiffvocError(f"--timeout {options.timeout:g} was given; it must be 0 for no limit, or a time in seconds.")
     if options.seconds < 0 or 0 < options.seconds < 0.5:
         raise DiffvocError(f"--seconds {options.seconds:g} was given; it must be 0 for whole clips, or at least 0.5.")
     if options.device.startswith("cuda") and not torch.cuda.is_available():
@@ -138,13 +143,8 @@ def check(options: argparse.Namespace) -> None:
 
 
 def config_of(options: argparse.Namespace) -> runner.BenchmarkConfig:
-    names = metrics.select(options.metrics)
-    if options.tts:
-        names = [name for name in names if name in ALONE]
-        if not names:
-            raise DiffvocError(f"--tts can only be scored by metrics that need no recording: {', '.join(ALONE)}.")
     return runner.BenchmarkConfig(
-        metrics=tuple(names),
+        metrics=tuple(metrics.select(options.metrics)),
         seeds=tuple(range(options.seeds)),
         listen=options.listen,
         workers=options.workers,
@@ -154,6 +154,7 @@ def config_of(options: argparse.Namespace) -> runner.BenchmarkConfig:
         repeats=options.repeats,
         cap=options.cap,
         threads=options.threads,
+        timeout=options.timeout,
         plugins=tuple(word for word in options.metrics if ".py:" in word),
     )
 
@@ -161,8 +162,10 @@ def config_of(options: argparse.Namespace) -> runner.BenchmarkConfig:
 def identity(manifest: dict[str, Any]) -> dict[str, Any]:
     """What two parts of one run must have in common, as JSON holds it."""
     manifest = json.loads(json.dumps(manifest))
-    kept = {name: manifest.get(name) for name in ("device", "seeds", "clips", "checkpoints")}
-    return {**kept, **{name: manifest["options"].get(name) for name in ("metrics", "systems", "acoustic")}}
+    kept = {name: manifest.get(name) for name in ("device", "seeds", "data_sets", "clips", "checkpoints")}
+    options = manifest.get("options")
+    options = options if isinstance(options, dict) else {}
+    return {**kept, **{name: options.get(name) for name in ("metrics", "systems")}}
 
 
 def begin(run: Path, manifest: dict[str, Any], resume: bool) -> None:
@@ -170,16 +173,17 @@ def begin(run: Path, manifest: dict[str, Any], resume: bool) -> None:
 
     Raises: DiffvocError naming what has changed.
     """
-    if resume:
-        before = identity(records.read(run, "manifest"))
-        changed = [name for name, value in identity(manifest).items() if before[name] != value]
-        if changed:
-            raise DiffvocError(
-                f"{run} was started with other {' and '.join(changed)}; give the same, or another --output."
-            )
-        records.mend(run)
+    if not resume:
+        records.write(run, "manifest", manifest)
         return
-    records.write(run, "manifest", manifest)
+    before = identity(records.read(run, "manifest"))
+    changed = [name.replace("_", " ") for name, value in identity(manifest).items() if before[name] != value]
+    if changed:
+        raise DiffvocError(f"{run} was started with other {' and '.join(changed)}; give the same, or another --output.")
+    systems, clips = manifest["options"]["systems"], manifest["clips"]
+    lost = records.mend(run, lambda one: one["system"] in systems and ("batch" in one or one.get("clip") in clips))
+    if lost:
+        say(f"{lost} line{'s' * (lost > 1)} of {run} {'are' if lost > 1 else 'is'} no record of this run, and dropped.")
 
 
 def gather(options: argparse.Namespace) -> tuple[list[System], list[str]]:
@@ -189,6 +193,9 @@ def gather(options: argparse.Namespace) -> tuple[list[System], list[str]]:
     untrained = [system.label for system in found if system.training == "untrained"]
     if untrained:
         said.append(f"Untrained, and scored so: {', '.join(untrained)}.")
+    if "all" in options.metrics and (lacking := metrics.lacking()):
+        package = " ".join(lacking.values())
+        said.append(f"Not measured: {', '.join(lacking)}. It takes pip install --no-deps {package}.")
     if not options.systems:
         said.append(
             "Others join by --systems: what recipes/benchmark trained by folder, Coqui's vocoders as "
@@ -206,15 +213,14 @@ def compare(options: argparse.Namespace) -> Path:
     options = complete(options)
     check(options)
     config = config_of(options)
-    clips, found = speech.load(options.data, options.clips, options.seconds or None, options.held_back)
-    say(found)
     systems, said = gather(options)
+    clips, found = speech.load(options.data, options.clips, options.seconds or None, options.held_back, options.device)
+    say(found)
+    kinds = {(clip.samples is not None, clip.text is not None) for clip in clips}
+    if not any(metrics.applicable(config.metrics, *kind) for kind in kinds):
+        raise DiffvocError(f"no clip can be scored by {', '.join(config.metrics)}; add one that needs no recording.")
     run = folder(options)
-    acoustic = None
-    if options.tts:
-        acoustic = text_to_speech.load(options.acoustic, options.device)
-        clips = text_to_speech.speak(acoustic, clips)
-    begin(run, manifest_of(options, config, clips, systems, acoustic), options.resume)
+    begin(run, manifest_of(options, config, clips, systems), options.resume)
     records.write(run, "systems", {system.name: system.describe() for system in systems})
     say("\n".join([f"{len(systems)} systems, {len(clips)} clips, into {run}", *said]))
     # Threads that wait for a core spin; the metrics' processes have theirs already.
@@ -233,20 +239,15 @@ def manifest_of(
     config: runner.BenchmarkConfig,
     clips: Sequence[speech.Clip],
     systems: Sequence[System],
-    acoustic: text_to_speech.TextToMel | None,
 ) -> dict[str, Any]:
-    left_out = ("command", "config", "data", "output", "parser", "resume", "typed")
+    left_out = ("acoustic", "command", "config", "data", "output", "parser", "resume", "typed")
     given = {name: value for name, value in vars(options).items() if name not in left_out}
     facts = {
         **given,
         **asdict(config),
         "plugins": [Path(place).name for place in config.plugins],
         "systems": [system.name for system in systems],
-        "data": [path.name for path in options.data] or ["bundled clips"],
-        "acoustic": {"model": acoustic.name} if acoustic else None,
     }
-    if acoustic:
-        facts["acoustic_seconds_per_second"] = round(acoustic.took / acoustic.seconds, 4)
     manifest = provenance.manifest(
         provenance.command_line("tts-diffvoc compare", options.typed),
         options.device,
@@ -257,6 +258,9 @@ def manifest_of(
         {system.name: system.digest for system in systems},
         facts,
     )
+    manifest["data_sets"] = {
+        one.name: {"place": Path(one.place).name, "language": one.language} for one in speech.parse_all(options.data)
+    }
     shown = ("label", "unit", "better", "description", "decimals")
     manifest["metrics"] = {m: {f: getattr(metrics.METRICS[m], f) for f in shown} for m in config.metrics}
     return manifest

@@ -16,7 +16,8 @@ import torch
 
 PACKAGES = (
     "tts-diffvoc", "torch", "torchaudio", "coqui-tts", "numpy", "scipy", "pandas", "librosa", "scikit-learn", "pesq",
-    "pystoi", "speechmos", "onnxruntime", "auraloss", "pyworld", "pocketsphinx", "jiwer", "pyloudnorm",
+    "pystoi", "speechmos", "distillmos", "resemblyzer", "onnxruntime", "auraloss", "pyworld", "pocketsphinx", "jiwer",
+    "pyloudnorm",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 A run is a folder with ``manifest.json``, ``systems.json``, and one JSON object a line in ``quality.jsonl``,
 ``speed.jsonl`` and ``diversity.jsonl``. Lines are appended as soon as they are measured, so that an interrupted run is
-continued (``--resume``) without repeating any.
+continued (``--resume``) without repeating any. A line that is damaged, or that is no record, is as good as not there.
 """
 
 from __future__ import annotations
@@ -10,15 +10,23 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import write_beside
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 KINDS = ("quality", "speed", "diversity")
+
+
+def reason(error: BaseException) -> str:
+    """What a record says of a failure: our own sentences as they are, others with their kind."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+    return text if isinstance(error, DiffvocError) else f"{type(error).__name__}: {text}"
 
 
 def _plain(value: Any) -> Any:
@@ -41,30 +49,42 @@ def append(run: Path, kind: str, record: dict[str, Any]) -> None:
 
 
 def lines(run: Path, kind: str) -> Iterator[dict[str, Any]]:
-    """The records of ``kind``; a last line that a crash cut short is left out."""
+    """The records of ``kind``."""
     path = run / f"{kind}.jsonl"
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(record, dict) and isinstance(record.get("system"), str):
+            values = record.get("values", {})
+            if isinstance(values, dict) and all(map(math.isfinite, filter(_is_number, values.values()))):
+                yield record
 
 
-def mend(run: Path) -> None:
-    """Cut a last line that a crash left unfinished, so that the next record begins on its own."""
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def mend(run: Path, known: Callable[[dict[str, Any]], bool] = lambda record: True) -> int:
+    """Keep only lines that are records of this run, as ``known`` tells; returns how many others were there."""
+    lost = 0
     for kind in KINDS:
         path = run / f"{kind}.jsonl"
         if path.is_file():
-            text = path.read_text(encoding="utf-8")
-            whole = text[: text.rfind("\n") + 1]
-            if whole != text:
-                path.write_text(whole, encoding="utf-8")
+            kept = [record for record in lines(run, kind) if known(record)]
+            before = path.read_bytes()
+            lost += len(before.splitlines()) - len(kept)
+            text = "".join(json.dumps(record) + "\n" for record in kept)
+            if text.encode() != before:
+                write_beside(path, text)
+    return lost
 
 
 def table(run: Path, kind: str) -> pd.DataFrame:
     """The records of ``kind`` as rows; the entries of ``values`` become numeric columns of their own."""
+    import pandas as pd
+
     found = list(lines(run, kind))
     values = pd.DataFrame([record.pop("values", None) or {} for record in found]).apply(pd.to_numeric)
     return pd.concat([pd.DataFrame(found), values], axis=1)
@@ -76,9 +96,15 @@ def value_names(run: Path, kind: str) -> list[str]:
 
 
 def read(run: Path, name: str) -> dict[str, Any]:
-    """``manifest`` or ``systems`` of a run."""
+    """NAME.json of a run; empty where there is none. Raises: DiffvocError for a file that is not a JSON object."""
     path = run / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        values = json.loads(path.read_bytes()) if path.is_file() else {}
+    except (ValueError, RecursionError) as error:
+        raise DiffvocError(f"{path} is damaged ({reason(error)}); measure again with another --output.") from None
+    if not isinstance(values, dict):
+        raise DiffvocError(f"{path} is not a JSON object; give the folder of a run.")
+    return values
 
 
 def write(run: Path, name: str, values: dict[str, Any]) -> None:

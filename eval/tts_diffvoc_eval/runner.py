@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder, replacing
 from tts_diffvoc.mel import log_mel
 from tts_diffvoc_eval import diversity, metrics, records, speed
+from tts_diffvoc_eval.limits import TooSlow, end_with_parent, time_limit
 from tts_diffvoc_eval.mels import MEL
 from tts_diffvoc_eval.progress import Progress
+from tts_diffvoc_eval.records import reason
 from tts_diffvoc_eval.speech import Clip
 from tts_diffvoc_eval.systems import System
 
@@ -41,6 +44,7 @@ class BenchmarkConfig:
         repeats: timed calls of each.
         cap: seconds that one system may take in a setting.
         threads: of PyTorch while timing.
+        timeout: seconds that one call of a system, or the metrics of one sound, may take; 0 for no limit.
         plugins: ``file.py:function`` of each metric that is not bundled.
     """
 
@@ -54,23 +58,18 @@ class BenchmarkConfig:
     repeats: int
     cap: float
     threads: int
+    timeout: float = 0.0
     plugins: tuple[str, ...] = ()
 
 
 # Synthesis
 
 
-def reason(error: BaseException) -> str:
-    """What a record says of a failure: our own sentences as they are, others with their kind."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-    return text if isinstance(error, DiffvocError) else f"{type(error).__name__}: {text}"
-
-
 def mel_for(system: System, clip: Clip, device: str) -> Tensor:
-    """The mel that a system is given: the benchmark's, or of its own kind when it takes no other."""
+    """The mel that a system is given and may change: the benchmark's, or of its own kind when it takes no other."""
     if system.mel == MEL:
-        return clip.mel.to(device)
-    if clip.samples is None or not clip.aligned:
+        return clip.mel.to(device, copy=True)
+    if clip.samples is None:
         raise DiffvocError("it takes mels of another kind, which can only be made of a recording.")
     return log_mel(torch.from_numpy(clip.samples)[None], system.mel)[..., : clip.mel.shape[-1]].to(device)
 
@@ -85,9 +84,7 @@ def synthesise(system: System, clip: Clip, seed: int, device: str) -> np.ndarray
 
     Raises: DiffvocError for another length or values that are not finite, and whatever the system raises.
     """
-    if system.family == "original":
-        if clip.samples is None:
-            raise DiffvocError("there is no recording of this text.")
+    if system.family == "original" and clip.samples is not None:
         return rounded(clip.samples)
     with torch.inference_mode():
         made = system.synthesise(mel_for(system, clip, device), seed)[0].float().cpu().numpy()
@@ -102,10 +99,9 @@ def synthesise(system: System, clip: Clip, seed: int, device: str) -> np.ndarray
 def keep_audio(run: Path, system: System, clip: Clip, seed: int, waveform: np.ndarray) -> str:
     """Write an MP3 file, a quarter of FLAC's size and of the same length, and give its path in the run."""
     path = Path("audio") / system.name / f"{clip.name}-{seed}.mp3"
-    (run / path).parent.mkdir(parents=True, exist_ok=True)
-    beside = (run / path).with_suffix(".part")
-    soundfile.write(beside, waveform, RATE, format="MP3")
-    os.replace(beside, run / path)
+    make_folder((run / path).parent)
+    with replacing(run / path) as beside:
+        soundfile.write(beside, waveform, RATE, format="MP3")
     return path.as_posix()
 
 
@@ -114,25 +110,57 @@ def keep_audio(run: Path, system: System, clip: Clip, seed: int, waveform: np.nd
 
 def _begin(plugins: Sequence[str]) -> None:
     """A worker knows the metrics of the run, and keeps to one thread: there are as many workers as cores."""
+    end_with_parent()
     torch.set_num_threads(1)
     for place in plugins:
         metrics.from_file(place)
 
 
+def _within(seconds: float, job: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    with time_limit(seconds):
+        return job(*arguments)
+
+
 def score(names: Sequence[str], made: np.ndarray, original: np.ndarray | None, text: str | None) -> dict[str, Any]:
-    """``values`` and ``reasons`` of a quality record; without an original, ``names`` are metrics that need none."""
+    """``values`` and ``reasons`` of a quality record: those of ``names`` that apply."""
+    names = metrics.applicable(names, original is not None, text is not None)
     values, reasons = metrics.measure(names, made, made if original is None else original, RATE, text=text)
     return {"values": values, "reasons": reasons}
 
 
-@contextmanager
-def workers(config: BenchmarkConfig) -> Iterator[ProcessPoolExecutor]:
-    """Processes that compute metrics."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    context = get_context("spawn")
-    with ProcessPoolExecutor(config.workers, context, initializer=_begin, initargs=(config.plugins,)) as pool:
-        yield pool
+class Workers:
+    """Processes that compute metrics; others take the place of one that dies.
+
+    A job is ``(function, *arguments)``, and returns a part of a record.
+    """
+
+    def __init__(self, config: BenchmarkConfig) -> None:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+        self.config = config
+        self.pool = self._start(config.workers)
+
+    def _start(self, count: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(count, get_context("spawn"), initializer=_begin, initargs=(self.config.plugins,))
+
+    def submit(self, *job: Any) -> Future[dict[str, Any]]:
+        try:
+            return self.pool.submit(_within, self.config.timeout, *job)
+        except BrokenProcessPool:
+            self.pool = self._start(self.config.workers)
+            return self.submit(*job)
+
+    def result(self, job: tuple[Any, ...], future: Future[dict[str, Any]]) -> dict[str, Any]:
+        """What the job made, or a failure. A worker's death fails all jobs at hand, so that each is tried once more,
+        alone."""
+        try:
+            try:
+                return future.result()
+            except BrokenProcessPool:
+                with self._start(1) as alone:
+                    return alone.submit(_within, self.config.timeout, *job).result()
+        except Exception as error:
+            return {"error": f"its metrics failed: {reason(error)}", "values": {}, "reasons": {}}
 
 
 # The measurements of a run
@@ -150,13 +178,16 @@ class Benchmark:
         self.scored = {(r["system"], r["clip"], r["seed"]) for r in records.lines(run, "quality")}
         self.compared = {(r["system"], r["clip"]) for r in records.lines(run, "diversity")}
         self.heard = {clip.name for clip in clips[: config.listen]}
-        self.pending: list[tuple[str, dict[str, Any], Future[Any]]] = []
+        self.slow: set[str] = set()
+        self.pending: list[tuple[str, dict[str, Any], tuple[Any, ...], Future[dict[str, Any]]]] = []
 
     def _missing(self, system: System, clip: Clip) -> tuple[list[int], bool]:
-        """Seeds without a record, and whether the spread over all has none."""
+        """Seeds without a record, and whether the spread over all has none. A sentence has no original."""
+        if system.family == "original" and clip.samples is None:
+            return [], False
         wanted = self.config.seeds[:1] if system.deterministic else self.config.seeds
         seeds = [seed for seed in wanted if (system.name, clip.name, seed) not in self.scored]
-        several = len(self.config.seeds) > 1 and clip.aligned and clip.samples is not None
+        several = len(self.config.seeds) > 1 and clip.samples is not None
         return seeds, several and (system.name, clip.name) not in self.compared
 
     def measure_quality(self) -> None:
@@ -165,55 +196,66 @@ class Benchmark:
         todo = [item for item in todo if item[2] or item[3]]
         if not todo:
             return
-        progress = Progress("quality", len(todo))
-        with workers(self.config) as pool:
+        progress, workers = Progress("quality", len(todo)), Workers(self.config)
+        try:
             for clip, system, seeds, spread in todo:
-                self._measure(pool, clip, system, seeds, spread)
-                self._collect(4 * self.config.workers)
+                self._measure(workers, clip, system, seeds, spread)
+                self._collect(workers, 4 * self.config.workers)
                 progress.step(system.label)
-            self._collect(0)
+            self._collect(workers, 0)
+        finally:
+            workers.pool.shutdown(cancel_futures=True)
 
-    def _measure(self, pool: ProcessPoolExecutor, clip: Clip, system: System, seeds: list[int], spread: bool) -> None:
+    def _synthesise(self, system: System, clip: Clip, seed: int) -> np.ndarray | str:
+        """A waveform, or in words why there is none: a system may fail in any way."""
+        if system.name in self.slow:
+            return f"it took more than {self.config.timeout:g} s before, and was not tried again."
+        try:
+            with time_limit(self.config.timeout):
+                return synthesise(system, clip, seed, self.config.device)
+        except TooSlow as error:
+            self.slow.add(system.name)
+            return reason(error)
+        except (Exception, SystemExit) as error:
+            return reason(error)
+
+    def _measure(self, workers: Workers, clip: Clip, system: System, seeds: list[int], spread: bool) -> None:
         """One system on one clip; a system that calls itself deterministic proves it with all seeds."""
-        made: dict[int, np.ndarray | str] = {}
         all_seeds = self.config.seeds[:1] if system.family == "original" else self.config.seeds
-        for seed in all_seeds if spread else seeds:
-            try:
-                made[seed] = synthesise(system, clip, seed, self.config.device)
-            except Exception as error:  # any system may fail in any way; the record says how
-                made[seed] = reason(error)
-            if seed in seeds:
-                self._score(pool, clip, system, seed, made[seed])
+        made = {seed: self._synthesise(system, clip, seed) for seed in (all_seeds if spread else seeds)}
+        for seed in seeds:
+            self._score(workers, clip, system, seed, made[seed])
         if spread:
-            job = pool.submit(diversity.record, system.name, clip.name, made, clip.samples, RATE)
-            self.pending.append(("diversity", {}, job))
+            record = {"system": system.name, "clip": clip.name}
+            self._submit(workers, "diversity", record, diversity.record, *record.values(), made, clip.samples, RATE)
 
-    def _score(self, pool: ProcessPoolExecutor, clip: Clip, system: System, seed: int, made: np.ndarray | str) -> None:
-        record = {"system": system.name, "clip": clip.name, "seed": seed, "seconds": clip.seconds}
+    def _score(self, workers: Workers, clip: Clip, system: System, seed: int, made: np.ndarray | str) -> None:
+        record = {
+            "system": system.name, "clip": clip.name, "data_set": clip.data_set, "seed": seed, "seconds": clip.seconds
+        }  # fmt: skip
         if isinstance(made, str):
             records.append(self.run, "quality", {**record, "error": made, "audio": None, "values": {}, "reasons": {}})
             return
         heard = clip.name in self.heard and seed == self.config.seeds[0]
-        audio = keep_audio(self.run, system, clip, seed, made) if heard else None
-        original = rounded(clip.samples) if clip.samples is not None and clip.aligned else None
-        job = pool.submit(score, self.config.metrics, made, original, clip.text)
-        self.pending.append(("quality", {**record, "error": None, "audio": audio}, job))
+        record |= {"error": None, "audio": keep_audio(self.run, system, clip, seed, made) if heard else None}
+        original = rounded(clip.samples) if clip.samples is not None else None
+        self._submit(workers, "quality", record, score, self.config.metrics, made, original, clip.text)
 
-    def _collect(self, leave: int) -> None:
+    def _submit(self, workers: Workers, kind: str, record: dict[str, Any], *job: Any) -> None:
+        self.pending.append((kind, record, job, workers.submit(*job)))
+
+    def _collect(self, workers: Workers, leave: int) -> None:
         """Write what is done, waiting until ``leave`` are left."""
         while len(self.pending) > leave:
-            kind, record, job = self.pending.pop(0)
-            try:
-                record = {**record, **job.result()}
-            except Exception as error:
-                record = {**record, "error": f"its metrics failed: {reason(error)}", "values": {}, "reasons": {}}
-            records.append(self.run, kind, record)
+            kind, record, job, future = self.pending.pop(0)
+            records.append(self.run, kind, {**record, **workers.result(job, future)})
 
     def _timed(self, system: System) -> speed.Synthesise:
         """A system as it is timed; one with mels of its own kind gets as many frames of those."""
         if system.mel == MEL:
             return system.synthesise
-        own = torch.cat([mel_for(system, clip, self.config.device) for clip in self.clips], dim=-1)
+        recorded = [clip for clip in self.clips if clip.samples is not None]
+        own = torch.cat([mel_for(system, clip, self.config.device) for clip in recorded], dim=-1)
 
         def call(mel: Tensor, seed: int) -> Tensor:
             batch, _, frames = mel.shape
@@ -225,7 +267,9 @@ class Benchmark:
     def measure_speed(self) -> None:
         """Append the records of every setting; they must be taken side by side, so all are taken anew or none."""
         config = self.config
-        calls = {system.name: self._timed(system) for system in self.systems if system.family != "original"}
+        recorded = any(clip.samples is not None for clip in self.clips)
+        timed = [one for one in self.systems if one.family != "original" and (recorded or one.mel == MEL)]
+        calls = {system.name: self._timed(system) for system in timed}
         settings = speed.settings(config.batch_sizes, config.lengths)
         found = {
             (r["system"], r["batch"], r["asked"])
@@ -250,5 +294,6 @@ class Benchmark:
             repeats=config.repeats,
             cap=config.cap,
             threads=config.threads,
+            timeout=config.timeout,
             write=write,
         )

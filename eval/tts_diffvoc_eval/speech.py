@@ -1,37 +1,58 @@
-"""The recordings that systems are measured on."""
+"""The speech that systems are measured on: data sets of recordings, or of sentences that an acoustic model reads."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, zip_longest
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.training.corpus import Corpus, Recording, scan
+from tts_diffvoc.training.corpus import Recording, scan
 from tts_diffvoc.training.crops import read_clip
+from tts_diffvoc_eval import text_to_speech
 from tts_diffvoc_eval.held_back import held_back
 from tts_diffvoc_eval.mels import MEL
+from tts_diffvoc_eval.metrics.recognition import LANGUAGE
 from tts_diffvoc_eval.systems import safe
 
 BUNDLED = Path(__file__).parent / "clips"
+WORD = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<place>.+?)(?::(?P<language>[a-z]{2,3}))?")
+T = TypeVar("T")
+
+
+class DataSet(NamedTuple):
+    """Speech of one kind, a word of ``--data``: ``[NAME=]PLACE[:LANGUAGE]``.
+
+    Attributes:
+        place: a folder of recordings, or the name or folder of an acoustic model, which reads ``sentences.txt``.
+        language: of what is said; transcripts in another than the recogniser's are left alone.
+    """
+
+    name: str
+    place: str
+    language: str = LANGUAGE
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording as every system gets it.
+    """One recording or sentence as every system gets it.
 
     Attributes:
         name: unique in a run and fit for a file name.
-        samples: float32 [T], T = F * hop_length; None where there is a text but no recording of it.
-        mel: log-mel [1, 80, F], of the recording, or of an acoustic model that speaks the text.
-        aligned: whether the mel is the recording's.
-        text: what is said, None where nobody wrote it down.
-        digest: SHA-256 of the file.
+        samples: the recording, float32 [T], T = F * hop_length; None of a sentence that an acoustic model reads.
+        mel: log-mel [1, 80, F], of the recording or of the acoustic model.
+        text: what is said, None where nobody wrote it down in the recogniser's language.
+        digest: SHA-256 of the file, or of the acoustic model's weights and the sentence.
+        data_set: the name of the one that it is of.
     """
 
     name: str
@@ -39,11 +60,34 @@ class Clip:
     mel: Tensor
     text: str | None
     digest: str
-    aligned: bool = True
+    data_set: str
 
     @property
     def seconds(self) -> float:
         return self.mel.shape[-1] * MEL.hop_length / MEL.sample_rate
+
+
+def parse(word: str | Path) -> DataSet:
+    """A word of ``--data``; a set without a name has that of its folder.
+
+    >>> parse("german=kerstin/wavs:de"), parse("LJSpeech-1.1/wavs").name
+    (DataSet(name='german', place='kerstin/wavs', language='de'), 'LJSpeech-1.1')
+    """
+    found = WORD.fullmatch(str(word))
+    if found is None:
+        raise DiffvocError("--data has an empty word; give [NAME=]FOLDER[:LANGUAGE].")
+    path = Path(found["place"]).expanduser().resolve()
+    name = path.parent.name if path.name in ("wavs", "wav") else path.name
+    return DataSet(found["name"] or safe(name) or "data", found["place"], found["language"] or LANGUAGE)
+
+
+def parse_all(words: Sequence[str | Path]) -> list[DataSet]:
+    """The data sets of a run, or the bundled clips. Raises: DiffvocError for two of one name."""
+    sets = [parse(word) for word in words] or [DataSet("bundled", str(BUNDLED))]
+    twice = {one.name for one in sets if [other.name for other in sets].count(one.name) > 1}
+    if twice:
+        raise DiffvocError(f"two data sets are named {sorted(twice)[0]}; give one another name: NAME=FOLDER.")
+    return sets
 
 
 def transcripts(folder: Path) -> dict[str, str]:
@@ -64,54 +108,81 @@ def transcripts(folder: Path) -> dict[str, str]:
     return found
 
 
-def choose(corpora: Sequence[Corpus], count: int) -> list[tuple[Corpus, Recording]]:
-    """Up to ``count`` recordings, shared out over the folders and spread evenly over each."""
-    chosen: list[tuple[Corpus, Recording]] = []
+def choose(sets: Sequence[Sequence[T]], count: int) -> list[list[T]]:
+    """Up to ``count`` in all, shared out over the sets and spread evenly over each."""
+    chosen: list[list[T]] = [[] for _ in sets]
     left = count
-    for place, corpus in enumerate(sorted(corpora, key=lambda corpus: len(corpus.recordings))):
-        share = min(len(corpus.recordings), -(-left // (len(corpora) - place)))
-        ordered = sorted(corpus.recordings, key=lambda r: r.name)
-        spots = [int((i + 0.5) * len(ordered) / share) for i in range(share)] if share else []
-        chosen += [(corpus, ordered[i]) for i in spots]
+    for place, number in enumerate(sorted(range(len(sets)), key=lambda number: len(sets[number]))):
+        share = min(len(sets[number]), -(-left // (len(sets) - place)))
+        chosen[number] = [sets[number][int((i + 0.5) * len(sets[number]) / share)] for i in range(share)]
         left -= share
     return chosen
 
 
-def unheard(corpus: Corpus) -> Corpus:
-    """Those recordings of a corpus that our recipes hold back from training."""
-    held = held_back([recording.path for recording in corpus.recordings], one=True)
-    return replace(corpus, recordings=[r for r in corpus.recordings if r.path in held])
+def recordings(one: DataSet, seconds: float | None, held: bool) -> tuple[list[Callable[[], Clip]], str]:
+    """What reads each recording of a set, and what was found, in lines for a person."""
+    corpus = scan(Path(one.place).expanduser(), MEL)
+    found = sorted(corpus.recordings, key=lambda recording: recording.name)
+    if held:
+        kept = held_back([recording.path for recording in found], one=True)
+        found = [recording for recording in found if recording.path in kept]
+    texts = transcripts(corpus.folder) if one.language == LANGUAGE else {}
+    return [partial(_read, one, r, texts.get(r.path.stem), seconds) for r in found], corpus.report()
 
 
-def load(folders: Sequence[Path], count: int, seconds: float | None, held: bool = False) -> tuple[list[Clip], str]:
-    """The clips of a run, and what was found and skipped, in lines for a person.
+def _read(one: DataSet, recording: Recording, text: str | None, seconds: float | None) -> Clip:
+    samples, mel = read_clip(recording, MEL, seconds)
+    whole = seconds is None or recording.seconds <= seconds
+    return Clip(
+        safe(recording.name.replace("/", "-")),
+        samples.numpy(),
+        mel.unsqueeze(0),
+        text if whole else None,
+        hashlib.sha256(recording.path.read_bytes()).hexdigest(),
+        one.name,
+    )
+
+
+def sentences(one: DataSet, device: str) -> tuple[list[Callable[[], Clip]], str]:
+    """What has an acoustic model read each sentence, and a line for a person."""
+    model = text_to_speech.load(one.place, device=device)
+    texts = text_to_speech.read_sentences()
+    found: list[Callable[[], Clip]] = [
+        partial(_speak, one, model, number, sentence) for number, sentence in enumerate(texts, 1)
+    ]
+    return found, f"{one.place}: reads {len(texts)} sentences"
+
+
+def _speak(one: DataSet, model: text_to_speech.TextToMel, number: int, sentence: text_to_speech.Sentence) -> Clip:
+    said = hashlib.sha256(f"{model.digest} {sentence.text}".encode()).hexdigest()
+    return Clip(f"{one.name}-{number:02}", None, model.mel(sentence.text), sentence.spoken, said, one.name)
+
+
+def load(
+    data: Sequence[str | Path], count: int, seconds: float | None, held: bool = False, device: str = "cpu"
+) -> tuple[list[Clip], str]:
+    """The clips of a run, those of each data set in turn, and what was found and skipped, in lines for a person.
 
     Args:
-        folders: of recordings; the bundled clips when there are none.
-        count: of clips at most.
-        seconds: of each clip at most, from its beginning; None for all.
+        data: words of ``--data``; the bundled clips when there are none.
+        count: of clips at most, in all.
+        seconds: of each recording at most, from its beginning; None for all. What is cut loses its transcript.
         held: only recordings that our recipes hold back from training.
+        device: of acoustic models.
 
-    Raises: DiffvocError as ``scan`` does, and when two clips would have one name.
+    Raises: DiffvocError as ``scan`` does, and when two sets or two clips would have one name.
     """
-    found = [scan(folder, MEL) for folder in folders or [BUNDLED]]
-    corpora = [unheard(corpus) for corpus in found] if held else found
-    texts = {corpus.folder: transcripts(corpus.folder) for corpus in corpora}
-    clips: list[Clip] = []
-    for corpus, recording in choose(corpora, count):
-        samples, mel = read_clip(recording, MEL, seconds)
-        whole = seconds is None or recording.seconds <= seconds
-        clips.append(
-            Clip(
-                safe(recording.name.replace("/", "-")),
-                samples.numpy(),
-                mel.unsqueeze(0),
-                texts[corpus.folder].get(recording.path.stem) if whole else None,
-                hashlib.sha256(recording.path.read_bytes()).hexdigest(),
-            )
-        )
-    names = [clip.name for clip in clips]
+    sets = parse_all(data)
+    makers, said = [], []
+    for one in sets:
+        acoustic = text_to_speech.is_acoustic(one.place)
+        some, report = sentences(one, device) if acoustic else recordings(one, seconds, held)
+        makers.append(some)
+        said.append(report)
+    clips = [[make() for make in some] for some in choose(makers, count)]
+    in_turn = [clip for clip in chain.from_iterable(zip_longest(*clips)) if clip is not None]
+    names = [clip.name for clip in in_turn]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise DiffvocError(f"several clips are named {sorted(twice)[0]}; rename one, or leave one folder out.")
-    return sorted(clips, key=lambda clip: clip.name), "\n".join(corpus.report() for corpus in found)
+    return in_turn, "\n".join(said)

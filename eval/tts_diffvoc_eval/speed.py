@@ -15,15 +15,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc_eval.limits import time_limit
 from tts_diffvoc_eval.mels import MEL
+from tts_diffvoc_eval.records import reason
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Synthesise = Callable[[Tensor, int], Tensor]
 FRAME = MEL.hop_length / MEL.sample_rate  # seconds
@@ -53,6 +56,11 @@ def fixed_threads(count: int | None) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
+        if count is None:
+            yield
+            return
+        from threadpoolctl import threadpool_limits
+
         with threadpool_limits(count, user_api="blas"):
             yield
     finally:
@@ -95,6 +103,7 @@ class TimedSystem:
     asked: Setting
     seconds: float
     repeats: int
+    timeout: float = 0.0
     memory: int | None = None
     error: str | None = None
 
@@ -102,7 +111,7 @@ class TimedSystem:
         """Seconds that one call took; None where it failed, which is kept as ``error``."""
         mel = fit_mel(self.mel, self.asked.batch, seconds)
         try:
-            with torch.inference_mode():
+            with time_limit(self.timeout), torch.inference_mode():
                 self._wait()
                 start = time.perf_counter()
                 waveform = self.synthesise(mel, seed)
@@ -112,8 +121,8 @@ class TimedSystem:
                 raise DiffvocError(
                     f"the system returned {list(waveform.shape)} for {len(mel)} mels; it must be a tensor [B, T]."
                 )
-        except Exception as error:  # any system may fail in any way; the record says how
-            self.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        except (Exception, SystemExit) as error:  # any system may fail in any way; the record says how
+            self.error = reason(error)
             return None
         return took
 
@@ -162,6 +171,8 @@ def measure(
     repeats: int = 5,
     cap: float = 2.0,
     threads: int | None = None,
+    timeout: float = 0.0,
+    shortest: float = SHORTEST,
     write: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> list[dict[str, Any]]:
     """Time every system in every setting; returns the records of ``speed.jsonl``, one a repetition.
@@ -173,6 +184,8 @@ def measure(
         repeats: timed repetitions of a system in a setting, at most.
         cap: seconds of a system in a setting; it may take longer only with the shortest clip.
         threads: of PyTorch and BLAS while measuring; None leaves them.
+        timeout: seconds that one call may take; 0 for no limit.
+        shortest: seconds of the first calls' clip, at most the one asked for.
         write: called with each record as soon as it is measured.
 
     A system that raises gets one record with ``error`` and ``took`` None in that setting, and is tried in the next.
@@ -183,7 +196,7 @@ def measure(
         for asked in chosen:
             runs = []
             for name, synthesise in systems.items():
-                run = TimedSystem(name, synthesise, mel, device, asked, min(SHORTEST, asked.seconds), repeats)
+                run = TimedSystem(name, synthesise, mel, device, asked, min(shortest, asked.seconds), repeats, timeout)
                 run.call(run.seconds, 0)  # whatever a system sets up when it is first called
                 if run.error is None:
                     run.warm_up(cap)
@@ -207,6 +220,8 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
         latency: seconds to the whole clip that was asked for, with a shortened clip in proportion.
         memory: bytes that a call needed beyond what lay there before.
     """
+    import pandas as pd
+
     if records.empty:
         return pd.DataFrame(columns=[*KEYS, "repetitions", "error", "seconds", "shortened", "rtf", "latency", "memory"])
     table = records.drop_duplicates([*KEYS, "repeat"], keep="last")

@@ -1,11 +1,11 @@
-"""From text: an acoustic model's mels in front of every system."""
+"""From text: sentences, and the mels that an acoustic model of Coqui's makes of them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,24 +13,40 @@ from torch import Tensor
 from tts_diffvoc import register, voices
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval.mels import MEL
-from tts_diffvoc_eval.runner import reason
-from tts_diffvoc_eval.speech import Clip
+from tts_diffvoc_eval.records import reason
+from tts_diffvoc_eval.systems import digest
 
-ACOUSTIC = voices.full_name(voices.DEFAULT_ACOUSTIC)
+SENTENCES = Path(__file__).resolve().parent / "sentences.txt"
+
+
+class Sentence(NamedTuple):
+    """A text as it is written, and its words as they are spoken."""
+
+    kind: str
+    text: str
+    spoken: str
+
+
+def read_sentences(path: Path = SENTENCES) -> list[Sentence]:
+    """The lines `kind|text|as spoken` of a file."""
+    rows = [line.split("|") for line in path.read_text("utf-8").splitlines() if line.strip()]
+    wrong = next((row for row in rows if len(row) != 3), None)
+    if wrong or not rows:
+        raise DiffvocError(f"{path} has the line {'|'.join(wrong or [])!r}; give lines like kind|text|as spoken.")
+    return [Sentence(*row) for row in rows]
 
 
 @dataclass
 class TextToMel:
-    """A Coqui acoustic model by its name or folder, as ``TTS.api`` loads it before one of our vocoders.
-
-    Attributes:
-        seconds, took: audio that it has made mels for, and the time that this took, both in seconds.
-    """
+    """A Coqui acoustic model in front of a vocoder of ours, as ``TTS.api`` loads it."""
 
     name: str
     synthesizer: Any
-    seconds: float = 0.0
-    took: float = 0.0
+
+    @cached_property
+    def digest(self) -> str | None:
+        """SHA-256 of the weights."""
+        return digest(Path(self.synthesizer.tts_checkpoint))
 
     def mel(self, text: str) -> Tensor:
         """Log-mel [1, 80, F] of the benchmark's kind: what the synthesizer hands to the vocoder."""
@@ -42,41 +58,42 @@ class TextToMel:
             return torch.zeros(1, 1, mel.shape[-1] * hop)
 
         vocoder.inference = take
-        began = time.perf_counter()
         try:
             self.synthesizer.tts(text)
         finally:
             del vocoder.inference
-        self.took += time.perf_counter() - began
         if not given:
             raise DiffvocError(f"{self.name} made no mel of {text!r}.")
-        mel = torch.cat([one.reshape(1, *one.shape[-2:]) for one in given], dim=-1)
-        self.seconds += mel.shape[-1] * hop / MEL.sample_rate
-        return mel
+        return torch.cat([one.reshape(1, *one.shape[-2:]) for one in given], dim=-1)
 
 
-def load(name: str, device: str) -> TextToMel:
-    """Raises: DiffvocError when Coqui cannot load it, with its reason."""
+def is_acoustic(name: str) -> bool:
+    """Whether ``name`` is that of an acoustic model, as Coqui has them or a bundled one's, or a folder with one."""
+    return name.startswith("tts_models/") or (_folder(name) / voices.WEIGHTS).is_file()
+
+
+def _folder(name: str) -> Path:
+    return voices.bundled_acoustic(name) or Path(name).expanduser()
+
+
+def load(name: str, vocoder: str | None = f"{voices.VOCODER_PREFIX}diffwave", device: str = "cpu") -> TextToMel:
+    """An acoustic model and a vocoder; None is Coqui's own Griffin-Lim.
+
+    Raises: DiffvocError for an unknown name, and when Coqui cannot load it, with its reason.
+    """
     register()
     from TTS.api import TTS  # after our models are registered
 
+    if not is_acoustic(name):
+        raise voices.unknown(name, [*voices.ACOUSTIC], "voice")
+    folder = _folder(name)
+    model: dict[str, Any] = {"model_name": name}
+    if (folder / voices.WEIGHTS).is_file():
+        model = {"model_path": str(folder / voices.WEIGHTS), "config_path": str(folder / "config.json")}
     try:
-        api = TTS(name, vocoder_name=f"{voices.VOCODER_PREFIX}diffwave", progress_bar=False).to(device)
+        api = TTS(**model, vocoder_name=vocoder, progress_bar=False).to(device)
     except DiffvocError:
         raise
     except Exception as error:  # Coqui, its downloads and its models fail in many ways
         raise DiffvocError(f"the acoustic model {name} cannot be loaded: {reason(error)}") from None
     return TextToMel(name, api.synthesizer)
-
-
-def speak(acoustic: TextToMel, clips: Sequence[Clip]) -> list[Clip]:
-    """The clips whose text is known, with the acoustic model's mel in place of the recording's.
-
-    Raises: DiffvocError when no clip has a text.
-    """
-    spoken = [clip for clip in clips if clip.text]
-    if not spoken:
-        raise DiffvocError(
-            "--tts needs texts: give a folder with metadata.csv (LJ Speech's layout) or NAME.txt beside each recording."
-        )
-    return [replace(clip, mel=acoustic.mel(clip.text or ""), aligned=False) for clip in spoken]

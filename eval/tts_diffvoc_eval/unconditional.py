@@ -33,7 +33,7 @@ from tts_diffvoc_eval.generation.datasets import DigitCorpus, Digits
 from tts_diffvoc_eval.generation.metrics import Classified, Reference
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.progress import Progress
-from tts_diffvoc_eval.runner import reason
+from tts_diffvoc_eval.records import reason
 from tts_diffvoc_eval.systems import digest
 
 TRAINING, HELD = "training-set", "held-back-set"

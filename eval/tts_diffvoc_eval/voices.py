@@ -30,26 +30,25 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import soundfile
 import torch
 
-import tts_diffvoc
-from tts_diffvoc import voices
 from tts_diffvoc.acoustic import AcousticModel
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import provenance, records
 from tts_diffvoc_eval.intervals import interval
+from tts_diffvoc_eval.limits import end_with_parent
 from tts_diffvoc_eval.metrics import dnsmos, wer
 from tts_diffvoc_eval.metrics.recognition import heard
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.prosody import compared, predicted, read_teacher
 from tts_diffvoc_eval.systems import digest
+from tts_diffvoc_eval.text_to_speech import SENTENCES, Sentence, load, read_sentences
 
-SENTENCES = Path(__file__).resolve().parent / "sentences.txt"
 SEED = 0
 # Key of the values, row of the table, decimals.
 ROWS = (
@@ -63,14 +62,6 @@ ROWS = (
     ("speed", "acoustic model, times real time ↑", 0),
     ("loudness", "loudness, LUFS", 1),
 )
-
-
-class Sentence(NamedTuple):
-    """A text as it is written, and its words as they are spoken."""
-
-    kind: str
-    text: str
-    spoken: str
 
 
 @dataclass(frozen=True)
@@ -117,27 +108,12 @@ def loudness(sounds: Sequence[np.ndarray], rate: int) -> float:
 # Voices and teachers
 
 
-def load(voice: str, vocoder: str) -> Any:
-    """Coqui's Synthesizer of a voice, by its name or folder, and a vocoder; "griffin_lim" is Coqui's own."""
-    tts_diffvoc.register()
-    from TTS.api import TTS
-
-    folder = voices.bundled_acoustic(voice) or Path(voice)
-    if not (folder / voices.WEIGHTS).is_file():
-        raise voices.unknown(voice, [*voices.ACOUSTIC], "voice")
-    seeded = vocoder if "seed=" in vocoder else f"{vocoder}{'&' if '?' in vocoder else '?'}seed={SEED}"
-    return TTS(
-        model_path=str(folder / voices.WEIGHTS),
-        config_path=str(folder / "config.json"),
-        vocoder_name=None if vocoder == "griffin_lim" else seeded,
-        progress_bar=False,
-    ).synthesizer
-
-
 def measure(task: Task) -> dict[str, Any]:
     """Speak all sentences and measure them: the loudness, and a row a sentence."""
     torch.set_num_threads(1)
-    synthesizer = load(task.voice, task.vocoder)
+    join = "&" if "?" in task.vocoder else "?"
+    seeded = task.vocoder if "seed=" in task.vocoder else f"{task.vocoder}{join}seed={SEED}"
+    synthesizer = load(task.voice, None if task.vocoder == "griffin_lim" else seeded).synthesizer
     model, rate = synthesizer.tts_model, synthesizer.output_sample_rate
     teacher = read_teacher(task.teacher, [one.text for one in task.sentences]) if task.teacher else None
     if teacher and not isinstance(getattr(model, "network", None), AcousticModel):
@@ -196,15 +172,6 @@ def page(results: dict[str, dict[str, Any]], sentences: Sequence[Sentence], voco
     )
 
 
-def read_sentences(path: Path) -> list[Sentence]:
-    """The lines `kind|text|as spoken` of a file."""
-    rows = [line.split("|") for line in path.read_text("utf-8").splitlines() if line.strip()]
-    wrong = next((row for row in rows if len(row) != 3), None)
-    if wrong or not rows:
-        raise DiffvocError(f"{path} has the line {'|'.join(wrong or [])!r}; give lines like kind|text|as spoken.")
-    return [Sentence(*row) for row in rows]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--voices", nargs="+", default=["ada", "joe", "slt"], help="names or folders")
@@ -223,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         teachers = {name: Path(folder) for name, _, folder in (one.partition("=") for one in args.teachers)}
         tasks = [Task(one, args.vocoder, teachers.get(Path(one).name), sentences, audio) for one in args.voices]
         if args.jobs > 1:
-            with ProcessPoolExecutor(args.jobs) as pool:
+            with ProcessPoolExecutor(args.jobs, initializer=end_with_parent) as pool:
                 measured = list(pool.map(measure, tasks))
         else:
             measured = [measure(task) for task in tasks]

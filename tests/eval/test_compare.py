@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -47,6 +46,16 @@ def short(mel):
 
 def nan(mel):
     return torch.full((mel.shape[0], mel.shape[-1] * 256), float("nan"))
+
+def quits(mel):
+    raise SystemExit(3)
+
+def elsewhere(mel):
+    return torch.zeros(mel.shape[0], mel.shape[-1] * 256, device="meta")
+
+def spoils(mel):
+    mel.zero_()
+    return None
 """
 
 
@@ -74,8 +83,8 @@ def run(output: Path, *arguments: str, small: bool = True) -> int:
 def whole(tmp_path_factory, adapter, diffwave):
     """A run of working and failing systems."""
     output = tmp_path_factory.mktemp("run") / "whole"
-    names = ["noise", "broken", "short", "nan", "sleep"]
-    specs = ["original", "griffin-lim", diffwave, *(f"{adapter}:{name}" for name in names)]
+    failing = [f"{adapter}:{name}" for name in ("spoils", "broken", "short", "nan", "quits", "elsewhere")]
+    specs = ["original", *failing, "griffin-lim", diffwave, f"{adapter}:noise", f"{adapter}:sleep"]
     assert run(output, "--systems", *specs, "--metrics", "pesq_wb", "log_mel_l1", "lsd") == 0
     return output
 
@@ -109,7 +118,14 @@ def test_the_original_scores_the_ceiling_and_noise_the_floor(whole):
 
 @pytest.mark.parametrize(
     ("system", "told"),
-    [("mine-broken", "RuntimeError: it is broken"), ("mine-short", "100 samples"), ("mine-nan", "NaN")],
+    [
+        ("mine-broken", "RuntimeError: it is broken"),
+        ("mine-short", "100 samples"),
+        ("mine-nan", "NaN"),
+        ("mine-quits", "SystemExit: 3"),
+        ("mine-elsewhere", "meta tensor"),
+        ("mine-spoils", "NoneType"),
+    ],
 )
 def test_a_failure_is_a_record_with_its_reason_shown_in_the_table(whole, system, told):
     table = records.table(whole, "quality")
@@ -118,7 +134,7 @@ def test_a_failure_is_a_record_with_its_reason_shown_in_the_table(whole, system,
     board = (whole / "README.md").read_text()
     assert told in board
     rows = pd.read_csv(whole / "leaderboard.csv")
-    assert len(rows) == 8
+    assert len(rows) == 11
 
 
 def test_a_system_that_sleeps_half_a_second_takes_half_a_second(whole):
@@ -141,7 +157,7 @@ def test_what_is_heard_is_what_was_measured(whole):
     original = next(c for c in clips if c.name == record["clip"]).samples
     again = runner.score(["pesq_wb"], samples, runner.rounded(original), None)
     assert rate == 22050 and len(samples) == len(original)
-    assert again["values"]["pesq_wb"] == pytest.approx(record["values"]["pesq_wb"], abs=0.05)  # what MP3 takes away
+    assert again["values"]["pesq_wb"] == pytest.approx(record["values"]["pesq_wb"], abs=0.15)  # what MP3 takes away
 
 
 def test_every_bundled_system_is_there(tmp_path):
@@ -181,18 +197,6 @@ def test_a_resumed_run_repeats_nothing(tmp_path, adapter, capsys):
     assert sorted((output / "diversity.jsonl").read_text().splitlines()) == sorted(whole["diversity"].splitlines())
     other = ["--systems", "original", "griffin-lim", *chosen[4:], "--resume"]
     assert run(output, *other) == 2 and "other systems" in capsys.readouterr().err
-
-
-def test_from_text_through_an_acoustic_model(tmp_path):
-    output = tmp_path / "run"
-    chosen = ["--tts", "--systems", "original", "griffin-lim", "--metrics", "dnsmos", "wer", "pesq_wb"]
-    assert run(output, *chosen, "--clips", "1", "--seconds", "0", "--no-speed") == 0
-    table = records.table(output, "quality")
-    assert "pesq_wb" not in table and table.dnsmos.notna().all()
-    assert table[table.system == "griffin-lim"].wer.mean() < 60
-    manifest = records.read(output, "manifest")
-    assert manifest["options"]["acoustic"] == {"model": "tts_models/en/diffvoc/ada"}
-    assert manifest["options"]["acoustic_seconds_per_second"] > 0
 
 
 @pytest.mark.parametrize(
@@ -264,25 +268,6 @@ def test_a_folder_of_ours_that_takes_other_mels_hears_its_own(tmp_path):
         assert runner.synthesise(system, clip, 0, "cpu").shape == clip.samples.shape
 
 
-def test_transcripts_are_found_where_corpora_keep_them(tmp_path):
-    samples = np.zeros(22050, np.float32)
-    for name in ("a", "b", "c"):
-        soundfile.write(tmp_path / f"{name}.wav", samples, 22050)
-    (tmp_path / "metadata.csv").write_text("a|Dr. One|Doctor One\n")
-    (tmp_path / "x.trans.txt").write_text("b TWO WORDS\n")
-    (tmp_path / "c.txt").write_text("Three.\n")
-    assert speech.transcripts(tmp_path) == {"a": "Doctor One", "b": "TWO WORDS", "c": "Three."}
-
-
-def test_held_back_clips_are_those_that_no_recipe_trains_on(tmp_path):
-    noise = np.random.default_rng(0).normal(0, 0.1, 22050).astype(np.float32)
-    for reader in (103, 196, 200, 302, 500):
-        soundfile.write(tmp_path / f"{reader}-1-0001.flac", noise, 22050)
-    names = [clip.name for clip in speech.load([tmp_path], 40, None, held=True)[0]]
-    assert names == ["196-1-0001", "302-1-0001"]
-    assert len(speech.load([tmp_path], 40, None)[0]) == 5
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu(tmp_path, diffwave):
     assert run(tmp_path / "run", "--systems", "original", diffwave, "griffin-lim", "--device", "cuda") == 0
@@ -314,7 +299,8 @@ def test_options_from_a_file(tmp_path, adapter):
     table = records.table(tmp_path / "run", "quality")
     assert set(table.system) == {"original", "mine-noise"} and table["clip"].nunique() == 2
     manifest = records.read(tmp_path / "run", "manifest")
-    assert manifest["options"]["data"] == ["clips"] and "--config run.toml" in manifest["command"]
+    assert manifest["data_sets"] == {"clips": {"place": "clips", "language": "en"}}
+    assert "--config run.toml" in manifest["command"]
     file.write_text("sistems = []\n")
     assert run(tmp_path / "other", "--config", file) == 2
 
@@ -339,21 +325,3 @@ def test_the_checkpoints_of_one_training_share_its_name(tmp_path):
     assert [(system.name, system.run) for system in made] == [("mine", "mine"), ("mine-quarter-2", "mine")]
     assert made[0].describe()["minutes"] == 3.0
     assert registry.find(f"{tmp_path / 'mine' / 'vocoder'}?steps=2", "cpu")[0].run is None
-
-
-@pytest.mark.parametrize(
-    ("counts", "asked", "shares"),
-    [((28, 12), 40, (28, 12)), ((12, 28), 40, (12, 28)), ((28, 12), 20, (10, 10)), ((3, 50, 50), 21, (3, 9, 9))],
-)
-def test_clips_are_shared_out_over_folders(counts, asked, shares):
-    """A folder that has too few leaves the rest to the others, whatever order they come in."""
-    from tts_diffvoc.training.corpus import Recording
-
-    def corpus(number, count):
-        return SimpleNamespace(
-            number=number, recordings=[Recording(Path(f"{i}"), f"{i:03}", 1, 1, 1) for i in range(count)]
-        )
-
-    chosen = speech.choose([corpus(number, count) for number, count in enumerate(counts)], asked)
-    assert tuple(sum(one.number == number for one, _ in chosen) for number in range(len(counts))) == shares
-    assert len({(one.number, recording.name) for one, recording in chosen}) == len(chosen)

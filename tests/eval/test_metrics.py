@@ -20,7 +20,7 @@ RATE = 22050
 NAMES = [metric.name for metric in BUNDLED]
 TEXT = "Fresh bread and cheese are all we need for lunch."
 CEILING = {"pesq_wb": 4.644, "stoi": 1, "lsd": 0, "mrstft": 0, "log_mel_l1": 0, "mcd": 0, "f0_rmse": 0,
-           "vuv_f1": 1, "periodicity": 0}  # fmt: skip
+           "vuv_f1": 1, "periodicity": 0, "speaker_similarity": 1}  # fmt: skip
 
 
 def read(name: str) -> np.ndarray:
@@ -360,7 +360,7 @@ def test_unusable_sounds_are_said_in_words(speech, name):
 
 def test_silence_has_words_or_the_worst_value(speech):
     values, reasons = measure(NAMES, 0 * speech, speech, RATE, TEXT)
-    without = {"pesq_wb", "stoi", "dnsmos", "mcd", "f0_rmse"}
+    without = {"pesq_wb", "stoi", "dnsmos", "distillmos", "mcd", "f0_rmse", "speaker_similarity"}
     assert set(reasons) == without and set(reasons.values()) == {"the sound is silent."}
     assert values["wer"] == 100 and values["vuv_f1"] == 0 and values["lsd"] > 10
 
@@ -391,7 +391,7 @@ def test_a_missing_library_is_named(speech, monkeypatch):
 # The registry, plug-ins, the documentation
 
 
-@pytest.mark.parametrize("name", ["waveforms", "perceptual", "spectral", "voice", "recognition"])
+@pytest.mark.parametrize("name", ["waveforms", "perceptual", "spectral", "speaker", "voice", "recognition"])
 def test_examples_in_docstrings(name):
     module = importlib.import_module(f"tts_diffvoc_eval.metrics.{name}")
     found = doctest.testmod(module)
@@ -407,7 +407,7 @@ def test_selection():
 
 
 PLUG_IN = """
-from beside import scale
+from .beside import scale
 BETTER, LABEL, UNIT, DECIMALS = "higher", "Loudness", "dB", 1
 def loudness(preds, target, sample_rate, text=None):
     "How loud it is. More lines."

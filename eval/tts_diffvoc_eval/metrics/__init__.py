@@ -7,9 +7,10 @@
 A sample of one waveform belongs to the same sample of the other: nothing is shifted or stretched to fit.
 """
 
-from tts_diffvoc_eval.metrics.perceptual import dnsmos, pesq_wb, stoi
+from tts_diffvoc_eval.metrics.perceptual import distillmos, dnsmos, pesq_wb, stoi
 from tts_diffvoc_eval.metrics.recognition import wer
-from tts_diffvoc_eval.metrics.registry import BUNDLED, METRICS, Metric, from_file, measure, select
+from tts_diffvoc_eval.metrics.registry import BUNDLED, METRICS, Metric, applicable, from_file, lacking, measure, select
+from tts_diffvoc_eval.metrics.speaker import speaker_similarity
 from tts_diffvoc_eval.metrics.spectral import log_mel_l1, lsd, mrstft
 from tts_diffvoc_eval.metrics.voice import f0_rmse, mcd, periodicity, vuv_f1
 
@@ -17,9 +18,12 @@ __all__ = [
     "BUNDLED",
     "METRICS",
     "Metric",
+    "applicable",
+    "distillmos",
     "dnsmos",
     "f0_rmse",
     "from_file",
+    "lacking",
     "log_mel_l1",
     "lsd",
     "mcd",
@@ -28,6 +32,7 @@ __all__ = [
     "periodicity",
     "pesq_wb",
     "select",
+    "speaker_similarity",
     "stoi",
     "vuv_f1",
     "wer",

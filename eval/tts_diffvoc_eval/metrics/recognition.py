@@ -11,6 +11,8 @@ import numpy as np
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval.metrics.waveforms import at_rate, is_silent, once
 
+LANGUAGE = "en"  # of the recogniser
+
 
 def words(text: str) -> str:
     """Lower case, no punctuation, single spaces.

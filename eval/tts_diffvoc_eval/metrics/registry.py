@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -16,8 +17,9 @@ import pandas as pd
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import functions
-from tts_diffvoc_eval.metrics.perceptual import dnsmos, pesq_wb, stoi
+from tts_diffvoc_eval.metrics.perceptual import distillmos, dnsmos, pesq_wb, stoi
 from tts_diffvoc_eval.metrics.recognition import wer
+from tts_diffvoc_eval.metrics.speaker import speaker_similarity
 from tts_diffvoc_eval.metrics.spectral import log_mel_l1, lsd, mrstft
 from tts_diffvoc_eval.metrics.voice import f0_rmse, mcd, periodicity, vuv_f1
 from tts_diffvoc_eval.metrics.waveforms import check_pair
@@ -35,6 +37,8 @@ class Metric:
         meaning, limits: what it says, and what it cannot tell.
         quick: part of ``--quick``.
         decimals: digits after the point that mean something.
+        alone: whether it needs no recording of the same words.
+        package: what it needs that no extra of ours installs.
     """
 
     compute: Callable[..., float]
@@ -45,6 +49,12 @@ class Metric:
     limits: str = ""
     quick: bool = False
     decimals: int = 2
+    alone: bool = False
+    package: str | None = None
+
+    @property
+    def needs_text(self) -> bool:
+        return "text" in inspect.signature(self.compute).parameters
 
     @property
     def name(self) -> str:
@@ -84,6 +94,16 @@ BUNDLED = (
         "Overall quality that listeners would give, 1 to 5, predicted by a network from the sound alone (P.835).",
         "It never sees the original: a clean voice that says other words scores well, and the original is no ceiling.",
         quick=True,
+        alone=True,
+    ),
+    Metric(
+        distillmos,
+        "DistillMOS",
+        "MOS",
+        "higher",
+        "Overall quality that listeners would give, 1 to 5, predicted by a small network that learnt from a large one.",
+        "Learnt on noise, codecs and calls more than on vocoders; it never sees the original.",
+        alone=True,
     ),
     Metric(
         lsd,
@@ -156,6 +176,17 @@ BUNDLED = (
         decimals=3,
     ),
     Metric(
+        speaker_similarity,
+        "Speaker similarity",
+        "",
+        "higher",
+        "Cosine of two d-vectors, 0 to 1 (Wan et al. 2018): is it the same voice?",
+        "The same voice in other words has about 0.85, another about 0.6; it forgives hiss. Needs "
+        "`pip install --no-deps resemblyzer`.",
+        decimals=3,
+        package="resemblyzer",
+    ),
+    Metric(
         wer,
         "Word error",
         "%",
@@ -164,6 +195,7 @@ BUNDLED = (
         "The recogniser errs on originals too, and spells as Americans do; a few words a clip make it coarse. Needs a "
         "transcript.",
         decimals=1,
+        alone=True,
     ),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in BUNDLED}
@@ -174,7 +206,7 @@ def from_file(place: str) -> Metric:
 
     ``function(preds, target, sample_rate)``, or with a fourth argument named ``text``, takes waveforms [T] float32 and
     returns a number, or raises for a reason that the report shows. The file says ``BETTER = "higher"`` (or "lower",
-    "neither"), and may give LABEL, UNIT, MEANING, LIMITS and DECIMALS.
+    "neither"), and may give LABEL, UNIT, MEANING, LIMITS, DECIMALS, and ALONE where it needs no recording.
 
     Raises: DiffvocError for a file, function or setting that is not there or not usable, and for a name that is taken.
     """
@@ -195,22 +227,35 @@ def from_file(place: str) -> Metric:
         getattr(module, "MEANING", (inspect.getdoc(function) or "A metric of your own.").split("\n")[0]),
         getattr(module, "LIMITS", ""),
         decimals=getattr(module, "DECIMALS", 3),
+        alone=getattr(module, "ALONE", False),
     )
     return METRICS[name]
 
 
 def select(wanted: Iterable[str]) -> list[str]:
-    """Names of metrics, in the registry's order, for "quick", "all", names and ``file.py:function``.
+    """Names of metrics, in the registry's order, for "quick", "all" that can be had, names and ``file.py:function``.
 
     Raises: DiffvocError for a word that stands for nothing.
     """
     chosen: set[str] = set()
     for word in wanted:
         if word in ("quick", "all"):
-            chosen |= {metric.name for metric in METRICS.values() if metric.quick or word == "all"}
+            chosen |= {one.name for one in METRICS.values() if one.quick or word == "all"} - set(lacking())
         else:
             chosen.add((from_file(word) if ".py:" in word else _known(word)).name)
     return [name for name in METRICS if name in chosen]
+
+
+def lacking() -> dict[str, str]:
+    """The metrics whose own package is not installed, and its name."""
+    needed = {metric.name: metric.package for metric in METRICS.values() if metric.package}
+    return {name: package for name, package in needed.items() if find_spec(package) is None}
+
+
+def applicable(names: Iterable[str], recording: bool, text: bool) -> list[str]:
+    """Those of ``names`` that a sound can have, with or without a recording of its words, and a transcript."""
+    metrics = [_known(name) for name in names]
+    return [one.name for one in metrics if (recording or one.alone) and (text or not one.needs_text)]
 
 
 def _known(name: str) -> Metric:
@@ -246,7 +291,7 @@ def measure(
 
 def _value(metric: Metric, preds: np.ndarray, target: np.ndarray, sample_rate: int, text: str | None) -> float:
     preds, target = check_pair(preds, target, sample_rate)
-    more = {"text": text} if "text" in inspect.signature(metric.compute).parameters else {}
+    more = {"text": text} if metric.needs_text else {}
     value = float(metric.compute(preds, target, sample_rate, **more))
     if not np.isfinite(value):
         raise DiffvocError(f"the metric gave {value} for these sounds.")

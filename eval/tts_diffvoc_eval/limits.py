@@ -1,0 +1,53 @@
+"""What ends by itself: a call that takes too long, and the workers of a process that was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from typing import Any
+
+from tts_diffvoc.errors import DiffvocError
+
+
+class TooSlow(DiffvocError):
+    """A call took longer than it may."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TooSlow in what takes longer than ``seconds``; 0 is no limit.
+
+    It works in the main thread, of systems with SIGALRM, and once a loop in C comes back to Python. A function that
+    catches the error is told again each second.
+    """
+    usable = hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
+    if not seconds or not usable:
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise TooSlow(f"it took more than {seconds:g} s.")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def end_with_parent() -> None:
+    """Have this worker end when the process that started it does, even one that was killed."""
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
