@@ -36,8 +36,7 @@ SIZES = {"BASE": BASE, "LARGE": LARGE}
 SMALL = {"small": DiffWaveConfig(residual_channels=8, residual_layers=4, dilation_cycle=4)}
 TRAINING, INFERENCE = published_schedule("diffwave-50"), published_schedule("diffwave-fast-6")
 CROP = Setting(16, 62 * 256 / 22050)  # what the public package trains on
-# Arithmetic, and how the network is run: "graphs" are CUDA graphs, as torch.compile makes them.
-COMPILED = {"compiled": "default", "graphs": "reduce-overhead"}
+MODES = {"compiled": "default", "graphs": "reduce-overhead"}  # of torch.compile; the second captures CUDA graphs
 BUNDLED = ("diffwave", "wavegrad")
 
 
@@ -95,7 +94,7 @@ def make_ours(sizes: DiffWaveConfig, device: str, mode: str = "eager") -> Vocode
 
 def compile_network(network: nn.Module, mode: str, device: str) -> None:
     """Compile ``network`` in place, whole; on a CPU, where this only rehearses, nothing is generated."""
-    how = {"mode": COMPILED[mode]} if device.startswith("cuda") else {"backend": "eager"}
+    how = {"mode": MODES[mode]} if device.startswith("cuda") else {"backend": "eager"}
     network.compile(fullgraph=True, dynamic=False, **how)
 
 
@@ -210,7 +209,9 @@ class Bench:
         self.mel = speech()
         self.rows: list[dict[str, Any]] = []
         self.left_out: list[str] = []
+        self.differences: dict[str, float] = {}
         self.names = BUNDLED[:1] if options.quick else BUNDLED
+        self.repeats = 2 if options.quick else 10 if self.gpu else 5
         self.kinds = ("float32", "tf32", "bf16") if self.gpu else ("float32", "bf16") if options.quick else ("float32",)
 
     def run(self) -> None:
@@ -232,11 +233,9 @@ class Bench:
         if time.monotonic() > self.until:
             self.left_out.append(f"{about}: the minutes were over")
             return
-        repeats = 2 if self.options.quick else 10
+        told: dict[str, Any] = {"device": self.device, "threads": threads, "repeats": self.repeats}
         with arithmetic(kind):
-            made = measure(
-                systems, self.mel, [asked], device=self.device, repeats=repeats, cap=1e9, threads=threads, shortest=1e9
-            )
+            made = measure(systems, self.mel, [asked], cap=1e9, shortest=1e9, **told)
         for name in systems:
             mine = [record for record in made if record["system"] == name]
             took = [record["took"] for record in mine if record["took"] is not None]
@@ -255,26 +254,28 @@ class Bench:
         asked = Setting(batch, self.options.seconds)
         if theirs is None:
             self.left_out.append("the public network: pip install --no-deps diffwave==0.1.7")
-        elif batch == 1:
-            self.agree(name, ours(make_ours(sizes, self.device)), public(theirs))
+        elif not self.agree(name, ours(make_ours(sizes, self.device)), public(theirs)):
+            return
         for kind in self.kinds:
             systems = {} if theirs is None else {"public diffwave": public(theirs, kind)}
             systems["ours"] = ours(make_ours(sizes, self.device), kind)
             if kind != "float32":  # each takes the better part of a minute to compile
-                modes = COMPILED if self.gpu else ("compiled",)
-                systems |= {f"ours, {mode}": ours(make_ours(sizes, self.device, mode), kind) for mode in modes}
+                mode = "graphs" if self.gpu and batch == 1 else "compiled"
+                systems[f"ours, {mode}"] = ours(make_ours(sizes, self.device, mode), kind)
             for threads in self.each_thread():
                 self.time(f"{name}, six steps", kind, systems, asked, threads)
 
-    def agree(self, name: str, mine: Synthesise, theirs: Synthesise) -> None:
-        """Keep the greatest difference of the two waveforms from the same noise; both are within [-1, 1]."""
+    def agree(self, name: str, mine: Synthesise, theirs: Synthesise) -> bool:
+        """Whether two waveforms within [-1, 1] from the same noise are the same; their greatest difference is kept."""
         mel = fit_mel(self.mel, 1, min(1.0, self.options.seconds)).to(self.device)
         with arithmetic("float32"), torch.no_grad():
             a, b = mine(mel, 1), theirs(mel, 1)
         difference, size = float((a - b).abs().max()), float(b.abs().max())
-        if not difference <= 1e-4 or size < 0.1:
-            raise DiffvocError(f"{name} is {difference:.2g} away from the public network; speed of wrong sums is none.")
-        self.rows.append({"task": f"{name}, six steps", "system": "greatest difference", "difference": difference})
+        self.differences[name] = difference
+        agrees = difference <= 1e-4 and size > 0.1
+        if not agrees:
+            self.left_out.append(f"{name}: {difference:.2g} away from the public network, and wrong sums have no speed")
+        return agrees
 
     def bundled(self, batches: Sequence[int]) -> None:
         """The bundled vocoders from mel to waveform, at each quality; on a GPU compiled and in bf16 too."""
@@ -319,10 +320,9 @@ def table(bench: Bench) -> str:
     """The rows as Markdown, with the ratio to the public network in the same turns."""
     lines = ["| what | arithmetic | batch | threads | system | ms | times real time | against public | MB |"]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
-    timed = [row for row in bench.rows if "took" in row]
     keys = ("task", "arithmetic", "batch", "threads")
-    base = {tuple(row[k] for k in keys): row["took"] for row in timed if row["system"] == "public diffwave"}
-    for row in timed:
+    base = {tuple(row[k] for k in keys): row["took"] for row in bench.rows if row["system"] == "public diffwave"}
+    for row in bench.rows:
         head = " | ".join(str("" if row[k] is None else row[k]) for k in keys)
         if row["took"] is None:
             lines.append(f"| {head} | {row['system']} | {row['error']} | | | |")
@@ -343,15 +343,16 @@ def write(bench: Bench, command: str) -> None:
     about |= {"cudnn": cudnn.version() if bench.gpu else None, "cudnn.benchmark": cudnn.benchmark}
     folder: Path = bench.options.output
     folder.mkdir(parents=True, exist_ok=True)
-    values = {**about, "rows": bench.rows, "left_out": bench.left_out}
+    values = {**about, "differences": bench.differences, "rows": bench.rows, "left_out": bench.left_out}
     (folder / "bench.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    apart = [f"{row['task']}: {row['difference']:.1e}" for row in bench.rows if "difference" in row]
+    apart = [f"{name} {difference:.1e}" for name, difference in bench.differences.items()]
     text = f"""# Speed on {device}
 
-`{command}`, PyTorch {torch.__version__}. A figure is the median of 10 calls, systems in turns, each between two waits
-for the device and after calls that are not timed. float32 has TF32 switched off for products and convolutions, tf32 on;
-bf16 is autocast with the rest in TF32; cudnn.benchmark is {cudnn.benchmark}. Memory is the peak of a call beyond what
-was there before. Greatest differences from the public network: {"; ".join(apart) or "not measured"}.
+`{command}`, PyTorch {torch.__version__}. A figure is the median of {bench.repeats} calls, systems in turns, each
+between two waits for the device and after calls that are not timed. float32 has TF32 switched off for products and
+convolutions, tf32 on; bf16 is autocast with the rest in TF32; cudnn.benchmark is {cudnn.benchmark}. Memory is the peak
+of a call beyond what was there before. Of training, times real time by 22,050 are samples a second. Greatest difference
+from the public network, six steps in float32: {"; ".join(apart) or "not measured"}.
 
 {table(bench)}
 """
@@ -367,7 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default=there, help="cuda, cuda:N or cpu (default here: %(default)s)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU (default: 1 and 2)")
     parser.add_argument("--seconds", type=float, default=None, help="of DiffWave's clip (default: 5, on a CPU 1)")
-    parser.add_argument("--minutes", type=float, default=8.0, help="after which nothing is begun (default: 8)")
+    parser.add_argument("--minutes", type=float, default=7.0, help="after which nothing is begun (default: 7)")
     parser.add_argument("--quick", action="store_true", help="a small network and two calls: a rehearsal")
     parser.add_argument("--output", type=Path, default=None, help="folder (default: results/gpu or results/cpu)")
     options = parser.parse_args(arguments)
@@ -382,4 +383,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(1, f"bench.py: {error}\n")
     write(bench, command_line("python eval/bench.py", sys.argv[1:] if arguments is None else arguments))
     print(table(bench))
-    return 0
+    return int(any(difference > 1e-4 for difference in bench.differences.values()))
