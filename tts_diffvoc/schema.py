@@ -12,9 +12,12 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
-from annotated_types import Interval
-
 from tts_diffvoc.errors import DiffvocError, shown
+
+try:
+    from annotated_types import Interval
+except ImportError:  # it comes with pydantic, without which networks work and nothing is read from JSON
+    Interval = dict  # type: ignore[assignment,misc]
 
 T = TypeVar("T", bound="FromJson")
 Width = Annotated[int, Interval(ge=1, le=16_384)]  # channels, bands, samples of a window
