@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS, MOST_THREADS, THREADS
 from tts_diffvoc.audio import LOUDEST, cut_peaks, scale_peaks
 from tts_diffvoc.diffusion.noise import FrameNoise, row_seeds
+from tts_diffvoc.diffusion.samplers import Callback
 from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.hub import HubMixin
 from tts_diffvoc.mel import MelConfig, log_mel
@@ -25,6 +26,7 @@ from tts_diffvoc.mel_kinds import take_mel
 from tts_diffvoc.streaming import Window, windows
 
 LONGEST = 60.0  # seconds that are made at once
+Seeds = int | Sequence[int] | None  # one for all rows, one a row, or new ones
 
 
 def parse_whole(option: str, least: int, most: int) -> Callable[[str], int]:
@@ -116,6 +118,12 @@ class AudioModel(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    def check_names(self, options: Iterable[str]) -> None:
+        """Raise DiffvocError for a name that is no option of ``generate``."""
+        unknown = sorted(set(options) - set(self.GENERATE_OPTIONS))
+        if unknown:
+            raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {', '.join(self.GENERATE_OPTIONS)}.")
+
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise DiffvocError for options, each valid by itself, that this model cannot take."""
 
@@ -181,9 +189,9 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         mel: Tensor,
         *,
         lengths: Tensor | Sequence[int] | None = None,
-        seed: int | Sequence[int] | None = None,
+        seed: Seeds = None,
         mel_kind: str | MelConfig = "auto",
-        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+        callback: Callback | None = None,
         **options: Any,
     ) -> Tensor:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1], float32, on the device of the mel.
@@ -213,8 +221,8 @@ class MelVocoder(AudioModel, HubMixin, ABC):
     def sample(
         self,
         mel: Tensor,
-        seed: int | Sequence[int] | None = None,
-        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+        seed: Seeds = None,
+        callback: Callback | None = None,
         **options: Any,
     ) -> Tensor:
         """What :meth:`generate` makes of a mel of this vocoder's kind, of any level, as a search must see it."""
@@ -228,7 +236,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         mel: Tensor | Iterable[Tensor],
         chunk_frames: int = 64,
         *,
-        seed: int | Sequence[int] | None = None,
+        seed: Seeds = None,
         mel_kind: str | MelConfig = "auto",
         **options: Any,
     ) -> Iterator[Tensor]:
@@ -256,7 +264,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         chunk: int,
         seeds: Sequence[int],
         settings: Any,
-        callback: Callable[[int, Tensor, Tensor], None] | None = None,
+        callback: Callback | None = None,
     ) -> Iterator[Tensor]:
         hop, context, noise = self.config.mel.hop_length, self._context(settings), FrameNoise(seeds, self.device)
         carried = None
@@ -277,7 +285,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         noise: FrameNoise,
         settings: Any,
         carried: Any,
-        callback: Callable[[int, Tensor, Tensor], None] | None,
+        callback: Callback | None,
     ) -> tuple[Tensor, Any]:
         """The waveform of a window's whole mel, and what the next window must know of it, as ``carried``."""
 
@@ -294,13 +302,10 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         self._settings({name: value for name, value in options.items() if name != "seed"})
 
     def _settings(self, options: dict[str, Any]) -> Any:
-        unknown = sorted(set(options) - set(self.GENERATE_OPTIONS))
-        if unknown:
-            known = ", ".join(self.GENERATE_OPTIONS)
-            raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {known}.")
+        self.check_names(options)
         return self._settle(**options)
 
-    def _seeds(self, seed: int | Sequence[int] | None, rows: int) -> list[int]:
+    def _seeds(self, seed: Seeds, rows: int) -> list[int]:
         given = self.defaults.get("seed") if seed is None else seed
         return row_seeds(given, rows, lambda one: parse_seed(str(one)))
 

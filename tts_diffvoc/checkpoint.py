@@ -278,9 +278,7 @@ def load_generator(spec: str | Path, device: str | torch.device = "cpu") -> Gene
 
 def parse_options(model: AudioModel, options: dict[str, str]) -> dict[str, Any]:
     """Options of ``generate`` from text, checked against this vocoder or generator."""
-    unknown = sorted(set(options) - set(model.GENERATE_OPTIONS))
-    if unknown:
-        raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {', '.join(model.GENERATE_OPTIONS)}.")
+    model.check_names(options)
     values = {name: model.GENERATE_OPTIONS[name](text) for name, text in options.items()}
     model.check_options(values)
     return values

@@ -159,7 +159,7 @@ def generate(vocoder: Vocoder, schedule: NoiseSchedule, mel: Tensor, seed: int) 
     before = vocoder.config
     vocoder.config = replace(before, inference={**before.inference, schedule.num_steps: schedule.betas})
     try:
-        return vocoder.sample(mel, steps=schedule.num_steps, seed=seed)
+        return vocoder.sample(mel, range(seed, seed + 1000 * len(mel), 1000), steps=schedule.num_steps)
     finally:
         vocoder.config = before
 

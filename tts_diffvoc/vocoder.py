@@ -22,7 +22,7 @@ from tts_diffvoc.diffusion.objectives import (
     noise_prediction_loss,
 )
 from tts_diffvoc.diffusion.process import Denoiser, NoisePredictor, denoiser_from
-from tts_diffvoc.diffusion.samplers import SAMPLERS
+from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
@@ -255,7 +255,7 @@ class Vocoder(MelVocoder):
         noise: FrameNoise,
         settings: Settings,
         carried: None,
-        callback: Callable[[int, Tensor, Tensor], None] | None,
+        callback: Callback | None,
     ) -> tuple[Tensor, None]:
         rows, _, frames = window.mel.shape
         speaker = settings.speaker
