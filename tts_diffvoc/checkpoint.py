@@ -23,11 +23,12 @@ from tts_diffvoc import generators, hub, voices
 from tts_diffvoc.base import AudioModel, MelVocoder, check_device
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError, shown
-from tts_diffvoc.factory import AnyVocoder, build, config_from_dict
+from tts_diffvoc.factory import AnyVocoder, build, config_from_dict, kind_of
 from tts_diffvoc.files import check_readable, make_folder, reason, replacing, write_beside
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.naming import WEIGHTS, card_text, has_format, read_text
 
+VERSION = 1  # of the entries of config.json; a folder from before they were counted has none
 FORMAT = "tts-diffvoc/1"
 GENERATOR_FORMAT = "tts-diffvoc-generator/1"
 # What a folder of each format holds, for messages.
@@ -53,6 +54,11 @@ def read_config(folder: Path, kind: str = FORMAT) -> dict[str, Any]:
         raise DiffvocError(f"{path} is not valid JSON; copy or download the checkpoint again.") from None
     if not isinstance(values, dict) or values.pop("format", None) != kind:
         raise DiffvocError(f'{path} is not {HOLDS[kind]}: it lacks "format": "{kind}"; {advice(folder, kind)}.')
+    version = values.pop("version", VERSION)
+    if kind == GENERATOR_FORMAT:
+        values.pop("kind", None)
+    if version != VERSION:
+        raise DiffvocError(f"{path} is of version {shown(version)} and this tts-diffvoc reads {VERSION}; update it.")
     return values
 
 
@@ -200,7 +206,8 @@ def _save(model: AudioModel, folder: Path, kind: str, card: str, dtype: torch.dt
     make_folder(folder)
     weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
     write_weights(folder / WEIGHTS, check_finite(weights, f"{model.name} has, as {dtype},"))
-    write_beside(folder / "config.json", json.dumps({"format": kind, **model.config.to_dict()}, indent=1) + "\n")
+    values = {"format": kind, "version": VERSION, "kind": kind_of(model.config), **model.config.to_dict()}
+    write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
     write_beside(folder / "README.md", card)
 
 
@@ -232,7 +239,7 @@ def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> N
     if not schedules:
         return
     folder = Path(folder)
-    values = {"format": FORMAT, **read_config(folder)}
+    values = {"format": FORMAT, "version": VERSION, **read_config(folder)}
     inference = {**values.get("inference", {}), **{str(n): list(s.betas) for n, s in schedules.items()}}
     values["inference"] = dict(sorted(inference.items(), key=lambda item: int(item[0])))
     write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")

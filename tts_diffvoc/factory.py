@@ -5,40 +5,51 @@ from __future__ import annotations
 from typing import Any
 
 from tts_diffvoc.diffusion.schedules import published_schedule
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.flow import FlowConfig, FlowVocoder
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.factors import upsample_factors
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
+from tts_diffvoc.schema import FromJson
 from tts_diffvoc.spectral.vocoder import SPECTRAL, SpectralConfig, SpectralVocoder
 from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
 AnyConfig = VocoderConfig | FlowConfig | SpectralConfig
 AnyVocoder = Vocoder | FlowVocoder | SpectralVocoder
+# Kinds of checkpoints of vocoders by what config.json calls them.
+KINDS: dict[str, tuple[type, type]] = {
+    "diffusion": (VocoderConfig, Vocoder),
+    "flow": (FlowConfig, FlowVocoder),
+    SPECTRAL: (SpectralConfig, SpectralVocoder),
+}
 # What the networks of the first edition had and no other; None or False in folders that it imported.
 FIRST_EDITION = ("folded", "estimator")
 
 
+def kind_of(config: Any) -> str:
+    """What ``config.json`` calls the kind of a model."""
+    return next((kind for kind, (made, _) in KINDS.items() if isinstance(config, made)), "generator")
+
+
 def config_from_dict(values: dict[str, Any]) -> AnyConfig:
     """The configuration in plain values; DiffvocError names what is missing or unknown."""
-    if values.get("kind") == SPECTRAL:
-        return SpectralConfig.from_dict(values)
     if any(values.get(name) for name in FIRST_EDITION):
         raise DiffvocError(
             "this vocoder was made by the first edition of tts-diffvoc, whose networks are gone; train it again with "
             "tts-diffvoc finetune."
         )
-    values = {name: value for name, value in values.items() if name not in FIRST_EDITION}
-    return FlowConfig.from_dict(values) if values.get("network") == "waveglow" else VocoderConfig.from_dict(values)
+    kind = values.get("kind", "flow" if values.get("network") == "waveglow" else "diffusion")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise DiffvocError(f"the kind {shown(kind)} of vocoder is unknown; this version has {', '.join(KINDS)}.")
+    config: type[FromJson] = KINDS[kind][0]
+    return config.from_dict({name: v for name, v in values.items() if name not in (*FIRST_EDITION, "kind")})  # type: ignore[return-value]
 
 
 def build(config: AnyConfig, name: str = "vocoder") -> AnyVocoder:
     """The vocoder of a configuration, its weights fresh."""
-    if isinstance(config, SpectralConfig):
-        return SpectralVocoder(config, name)
-    return FlowVocoder(config, name) if isinstance(config, FlowConfig) else Vocoder(config, name)
+    return KINDS[kind_of(config)][1](config, name)
 
 
 def published(network: str, mel: MelConfig) -> AnyConfig:

@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -66,10 +67,6 @@ def read_clips(
 
     Raises: DiffvocError for an unreadable file, fewer than two clips that are long enough, and sizes of no clip.
     """
-    if count < 1:
-        raise DiffvocError(f"--clips {count} was given; give at least 1.")
-    if not 0 < seconds < math.inf:
-        raise DiffvocError(f"--seconds {seconds:g} was given; give a number above 0.")
     hop = vocoder.mel_config.hop_length
     length = round(seconds * vocoder.sample_rate / hop) * hop
     if length <= vocoder.mel_config.n_fft // 2:
@@ -162,17 +159,6 @@ def generate(vocoder: Vocoder, schedule: NoiseSchedule, mel: Tensor, seed: int) 
         return vocoder.sample(mel, range(seed, seed + 1000 * len(mel), 1000), steps=schedule.num_steps)
     finally:
         vocoder.config = before
-
-
-def measure_table(vocoder: Vocoder, clips: Clips, seed: int) -> tuple[Tensor, Tensor]:
-    """Noise levels [T] over the training range and the network's errors on ``clips`` there."""
-    training = vocoder.config.schedule.noise_levels
-    if len(training) > 1:
-        training = NoiseSchedule.log_snr(float(training[0]), float(training[-1]), TABLE_LEVELS).noise_levels
-    with torch.inference_mode():
-        denoiser, generator = vocoder.denoiser(clips.mel), torch.Generator().manual_seed(seed)
-        errors = denoising_errors(denoiser, clips.waveform, training, generator)
-    return training, errors
 
 
 @dataclass(frozen=True)
@@ -274,44 +260,28 @@ def tune(
     check_settings(method, measure, max_minutes, trials)
     steps = check_steps(vocoder, steps)
     end = time.monotonic() + 60 * max_minutes
-    errors = None if method == "grid" else measure_table(vocoder, clips[0], seed)
-    search = _Search(vocoder, *clips, method, measure, trials or MOST_TRIALS, errors, seed, progress)
+    errors = None
+    if method != "grid":
+        levels = vocoder.config.schedule.noise_levels
+        if len(levels) > 1:
+            levels = NoiseSchedule.log_snr(float(levels[0]), float(levels[-1]), TABLE_LEVELS).noise_levels
+        with torch.inference_mode():
+            denoiser, noise = vocoder.denoiser(clips[0].mel), torch.Generator().manual_seed(seed)
+            errors = levels, denoising_errors(denoiser, clips[0].waveform, levels, noise)
+    score = make_measure(vocoder, measure)
     results = []
     for i, number in enumerate(steps):
-        results.append(search.run(number, (end - time.monotonic()) * number / sum(steps[i:])))
-    return results
-
-
-@dataclass(frozen=True)
-class _Search:
-    """What the searches for all numbers of steps share; arguments as those of :func:`tune`."""
-
-    vocoder: Vocoder
-    clips: Clips
-    check: Clips
-    method: str
-    measure: str
-    most: int
-    errors: tuple[Tensor, Tensor] | None
-    seed: int
-    progress: Progress | None
-
-    def run(self, steps: int, seconds: float) -> Result:
-        """The search for one number of steps within ``seconds``, its checks included."""
-        vocoder, clips, seed = self.vocoder, self.clips, self.seed
-        started, start = time.monotonic(), vocoder.inference_schedule(steps)
-        before = check_schedule(vocoder, start, self.check, seed)
+        started, start = time.monotonic(), vocoder.inference_schedule(number)
+        seconds = (end - started) * number / sum(steps[i:])
+        before = check_schedule(vocoder, start, clips[1], seed)
         took = time.monotonic() - started
-        measure = make_measure(vocoder, self.measure)
 
         def objective(schedule: NoiseSchedule) -> float:
-            return measure(generate(vocoder, schedule, clips.mel, seed), clips.waveform, clips.mel)
+            return score(generate(vocoder, schedule, clips[0].mel, seed), clips[0].waveform, clips[0].mel)
 
-        def report(trials: Trials) -> None:
-            if self.progress is not None:
-                self.progress(steps, trials)
-
-        trials = Trials(objective, self.most, max(seconds - 2 * took, took), report)
-        best = search_schedule(trials, vocoder.config.schedule, start, self.method, self.errors, seed)
-        after = before if best == start else check_schedule(vocoder, best, self.check, seed)
-        return Result(steps, before, after, len(trials.scores), self.measure)
+        report = None if progress is None else partial(progress, number)
+        tried = Trials(objective, trials or MOST_TRIALS, max(seconds - 2 * took, took), report)
+        best = search_schedule(tried, vocoder.config.schedule, start, method, errors, seed)
+        after = before if best == start else check_schedule(vocoder, best, clips[1], seed)
+        results.append(Result(number, before, after, len(tried.scores), measure))
+    return results

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     from tts_diffvoc.coqui.gta.corpus import read_corpus
     from tts_diffvoc.coqui.gta.extraction import check_settings, extract_mels
 
-    check_settings(options.output, options.durations, options.batch_size)
+    check_settings(options.output, options.durations)
     clips = read_corpus(options.data, options.formatter, options.metadata)
     outcome = extract_mels(
         load(options),

@@ -55,19 +55,15 @@ def spoken_errors() -> Iterator[None]:
     """Inside a program: say a DiffvocError in one line on stderr; exit with 2, or 1 for a failure on the way."""
     try:
         yield
-    except DiffvocError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, Failure) else 2)
     except Exception as error:
-        if not support.may_explain(error):
+        told = str(error)
+        if support.may_explain(error):
+            told = f"coqui-tts {support.version()} does not do what tts-diffvoc needs ({type(error).__name__}: {error})"
+            told += f"; install {support.SUPPORTED}."
+        elif not isinstance(error, DiffvocError):
             raise
-        reason = f"{type(error).__name__}: {error}"
-        print(
-            f"error: coqui-tts {support.version()} does not do what tts-diffvoc needs ({reason}); "
-            f"install {support.SUPPORTED}.",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, Failure) else 2)
 
 
 def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +78,7 @@ def settle(options: argparse.Namespace, named: bool) -> None:
 
     Raises: DiffvocError for what cannot be done.
     """
-    ours = _is_our_vocoder(options.vocoder_name)
+    ours = zoo.is_our_vocoder(options.vocoder_name)
     if not ours and voices.bundled_acoustic(options.model_name) is None:
         set_speed_and_pitch(options)
         return
@@ -97,7 +93,10 @@ def settle(options: argparse.Namespace, named: bool) -> None:
         check_text(text, english=bundled and options.model_path is None)
         check_out_path(Path(options.out_path))
     if ours and not named and options.model_path is None:
-        options.model_name = _bundled_acoustic_model()
+        options.model_name = zoo.DEFAULT_ACOUSTIC
+        print(
+            f"Using the bundled acoustic model {zoo.DEFAULT_ACOUSTIC}; --model_name chooses another.", file=sys.stderr
+        )
     set_speed_and_pitch(options)
 
 
@@ -111,24 +110,6 @@ def set_speed_and_pitch(options: argparse.Namespace) -> None:
         raise DiffvocError(f"--speed and --pitch are for the voices of tts-diffvoc; {name} is none.")
     query = "&".join(f"{key}={value:g}" for key, value in given.items())
     options.model_name += ("&" if "?" in name else "?") + query
-
-
-def _is_our_vocoder(spec: str | None) -> bool:
-    if spec is None:
-        return False
-    if voices.bundled(voices.parse(spec)[0]) is not None:
-        return True
-    from TTS.utils.manage import ModelManager  # only another name needs Coqui's list
-
-    return zoo.is_our_vocoder(spec, ModelManager().models_dict)
-
-
-def _bundled_acoustic_model() -> str:
-    name = zoo.default_acoustic()
-    if name is None:
-        raise DiffvocError("no acoustic model is bundled here; name one with --model_name.")
-    print(f"Using the bundled acoustic model {name}; --model_name chooses another.", file=sys.stderr)
-    return name
 
 
 def check_text(text: str, english: bool) -> None:

@@ -37,41 +37,29 @@ def recordings(config: DiffvocConfig, core: AnyConfig, samples: Any) -> list[Rec
     return conditioned(found, config.global_condition)
 
 
-def training_loader(
-    config: DiffvocConfig, core: AnyConfig, samples: Any, batch_size: int, position: int
+def crop_loader(
+    config: DiffvocConfig, core: AnyConfig, samples: Any, *, is_eval: bool, batch_size: int, position: int
 ) -> DataLoader[Any]:
-    """Random crops of recordings in an endless order that the seed decides.
+    """Random crops of recordings in an endless order that the seed decides, or one of each with fixed noise.
 
     Args:
         config: the training's settings.
         core: the vocoder's configuration.
         samples: as for :func:`recordings`.
-        batch_size: crops a step and process.
+        is_eval: one crop of each recording, always the same.
+        batch_size: random crops a step and process.
         position: steps behind, after which the order is taken up.
     """
-    dataset = _crops(config, core, samples)
-    rank, processes = world()
-    batches = CropBatches(
-        dataset.lengths, dataset.frames, batch_size, config.training_seed, rank, processes, config.epoch_passes
-    )
-    batches.position = position
-    return _loader(dataset, batches, config.num_loader_workers)
-
-
-def validation_loader(config: DiffvocConfig, core: AnyConfig, samples: Any) -> DataLoader[Any]:
-    """One crop of each recording, always the same, with fixed noise."""
-    dataset = _crops(config, core, samples)
-    keys, size = fixed_crops(dataset.lengths, dataset.frames, config.training_seed), config.eval_batch_size
-    batches = [keys[i : i + size] for i in range(0, len(keys), size)]
-    return _loader(dataset, batches, config.num_eval_loader_workers)
-
-
-def _crops(config: DiffvocConfig, core: AnyConfig, samples: Any) -> CropDataset:
     frames = config.seq_len // core.mel.hop_length or DEFAULT_FRAMES
-    return CropDataset(recordings(config, core, samples), core.mel, frames, condition_names(config, core))
-
-
-def _loader(dataset: CropDataset, batches: Any, workers: int) -> DataLoader[Any]:
+    dataset = CropDataset(recordings(config, core, samples), core.mel, frames, condition_names(config, core))
+    workers = config.num_eval_loader_workers if is_eval else config.num_loader_workers
+    batches: Any
+    if is_eval:
+        keys, size = fixed_crops(dataset.lengths, frames, config.training_seed), config.eval_batch_size
+        batches = [keys[i : i + size] for i in range(0, len(keys), size)]
+    else:
+        batches = CropBatches(dataset.lengths, frames, batch_size, config.training_seed, *world(), config.epoch_passes)
+        batches.position = position
     return DataLoader(
         dataset,
         batch_sampler=batches,

@@ -14,6 +14,7 @@ from tts_diffvoc.checkpoint import load_vocoder, load_weights
 from tts_diffvoc.coqui import configs
 from tts_diffvoc.coqui.trainable import TrainableVocoder
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.importers.reading import read_torch
 
 MEL_CHOICES = ("exact", "approximate")
 
@@ -30,12 +31,8 @@ def split_spec(spec: str | os.PathLike[str]) -> tuple[str, bool]:
 
 def read_training(path: Path) -> dict[str, Tensor]:
     """A vocoder's weights, averaged if possible, in a checkpoint of Coqui's Trainer; nothing else is unpickled."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model"]
-    except Exception as error:  # whatever a foreign or truncated file makes the reader raise
-        raise DiffvocError(
-            f"{path} cannot be read as a training checkpoint ({type(error).__name__}); give one that a recipe wrote."
-        ) from None
+    content = read_torch(path)
+    state = content.get("model", {}) if isinstance(content, dict) else {}
     for prefix in ("average.module.", "vocoder."):
         weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         if weights:

@@ -73,27 +73,19 @@ def change_api(module: ModuleType) -> None:
 
 def _init_api(original: Callable[..., None], self: Any, model_name: str | None = "", **kwargs: Any) -> None:
     vocoder_name = kwargs.get("vocoder_name")
-    if _is_our_vocoder(vocoder_name):
+    if zoo.is_our_vocoder(vocoder_name):
         support.check()
         if not kwargs.get("vocoder_path"):  # in Coqui a path wins over a name
             kwargs["vocoder_path"], kwargs["vocoder_config_path"] = zoo.locate(vocoder_name)
         if not model_name and not kwargs.get("model_path"):
-            model_name = zoo.default_acoustic()
+            model_name = zoo.DEFAULT_ACOUSTIC
             logger.info("Using the bundled acoustic model %s; model_name chooses another.", model_name)
     original(self, model_name, **kwargs)
 
 
-def _is_our_vocoder(spec: str | None) -> bool:
-    if spec is None:
-        return False
-    from TTS.utils.manage import ModelManager
-
-    return zoo.is_our_vocoder(spec, ModelManager().models_dict)
-
-
 def _download_pair(original: Callable[..., Any], self: Any, model_name: str, vocoder_name: str | None = None) -> Any:
     """As Coqui's, which forgets the vocoder when the acoustic model has no default one."""
-    if vocoder_name is not None and _is_our_vocoder(vocoder_name):
+    if vocoder_name is not None and zoo.is_our_vocoder(vocoder_name):
         vocoder, config = zoo.locate(vocoder_name)
     elif zoo.is_our_path(self.vocoder_path):
         vocoder, config = self.vocoder_path, self.vocoder_config_path

@@ -5,14 +5,13 @@ is changed here; the duration and pitch predictors, the expansion by durations a
 """
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from TTS.tts.configs.fast_pitch_config import FastPitchConfig
-from TTS.tts.configs.forward_tts_config import ForwardTTSArgs
 from TTS.tts.models.forward_tts import ForwardTTS
 
 from tts_diffvoc.coqui.acoustic import EnglishTokenizer, load_voice
@@ -21,8 +20,7 @@ from tts_diffvoc.english.symbols import SYMBOL_IDS
 
 MODEL_ID = "diffvoc_forward_tts"
 
-# What this voice knows of the symbols that came later, and what it says in their place.
-KNOWN = 79
+# What this voice says in place of symbols that came later.
 INSTEAD = {"ɾ": "t", ";": ",", ":": ",", "…": "."}
 
 
@@ -97,43 +95,11 @@ def places(durations: Tensor, attention: Tensor) -> Tensor:
 
 
 @dataclass
-class DiffvocForwardTTSArgs(ForwardTTSArgs):
-    """Sizes of the bundled acoustic model."""
-
-    num_chars: int = KNOWN
-    out_channels: int = 80
-    hidden_channels: int = 192
-    use_aligner: bool = False
-    use_pitch: bool = True
-    pitch_predictor_hidden_channels: int = 192
-    duration_predictor_hidden_channels: int = 192
-    positional_encoding: bool = False
-    detach_duration_predictor: bool = True
-    max_duration: int = 200
-    encoder_type: str = "residual_conv_bn"
-    encoder_params: dict = field(default_factory=lambda: {"blocks": 5, "kernel_size": 7, "widening": 3})
-    decoder_type: str = "residual_conv_bn"
-    decoder_params: dict = field(default_factory=lambda: {"blocks": 6, "kernel_size": 7, "widening": 3})
-
-
-@dataclass
 class DiffvocForwardTTSConfig(FastPitchConfig):
-    """Coqui configuration of the bundled acoustic model."""
+    """Coqui configuration of the voice, whose config.json says all sizes."""
 
     model: str = MODEL_ID
     base_model: str | None = None
-    model_args: DiffvocForwardTTSArgs = field(default_factory=DiffvocForwardTTSArgs)
-    num_chars: int = KNOWN
-    use_phonemes: bool = False
-    compute_f0: bool = True
-    f0_cache_path: str | None = None
-    spec_loss_type: str = "l1"
-    duration_loss_type: str = "mse"
-    use_ssim_loss: bool = False
-    spec_loss_alpha: float = 1.0
-    dur_loss_alpha: float = 1.0
-    pitch_loss_alpha: float = 0.2
-    binary_align_loss_alpha: float = 0.0
 
 
 # Sizes of Coqui's own encoder and decoder while they stand in, before ours replace them.

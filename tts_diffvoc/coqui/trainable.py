@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import trainer.io
+import trainer.io as trainer_io
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
@@ -70,18 +70,9 @@ class TrainableVocoder(BaseVocoder):
     def get_data_loader(  # type: ignore[override]
         self, config: configs.DiffvocConfig, *, is_eval: bool = False, samples: Any = None, verbose: bool = True
     ) -> DataLoader:
-        """Batches of aligned crops.
-
-        Args:
-            config: the training's configuration.
-            is_eval: fixed crops with fixed noise, one a clip, instead of random ones.
-            samples: recordings, paths, or pairs of a path and a saved mel.
-        """
-        core = self.vocoder.config
-        if is_eval:
-            return data.validation_loader(config, core, samples)
-        size = config.batch_size * self.batch_parts
-        return data.training_loader(config, core, samples, size, int(self.steps_done))
+        """Batches of aligned crops of recordings, paths, or pairs of a path and a saved mel."""
+        size, behind = config.batch_size * self.batch_parts, int(self.steps_done)
+        return data.crop_loader(config, self.vocoder.config, samples, is_eval=is_eval, batch_size=size, position=behind)
 
     def get_criterion(self) -> nn.Module:
         """The vocoder's own loss; DiffvocError for a vocoder that Coqui's Trainer does not train."""
@@ -95,7 +86,7 @@ class TrainableVocoder(BaseVocoder):
                 "--use_accelerate with several processes hides the model from Coqui's Trainer; leave the option out: "
                 "accelerate launch works without it."
             )
-        save_checkpoints_whole()
+        trainer_io.save_fsspec = save_whole  # in this process Coqui's Trainer writes checkpoints whole
         data.condition_names(self.config, self.vocoder.config)  # or the words of why not
         self.batch_parts = trainer.grad_accum_steps
         config = self.config
@@ -253,8 +244,3 @@ class TrainableVocoder(BaseVocoder):
         if names:
             card += f"\nConditioned on {len(names)} speakers or classes, by name or number: {', '.join(names)}.\n"
         save_checkpoint(vocoder, folder, card)
-
-
-def save_checkpoints_whole() -> None:
-    """Let Coqui's Trainer write its checkpoints with :func:`save_whole`, in this process."""
-    trainer.io.save_fsspec = save_whole

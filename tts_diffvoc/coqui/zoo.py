@@ -9,6 +9,9 @@ from typing import Any
 from tts_diffvoc import voices
 from tts_diffvoc.errors import DiffvocError, Failure
 
+# The acoustic model to take when the user names none.
+DEFAULT_ACOUSTIC = voices.full_name(voices.DEFAULT_ACOUSTIC)
+
 
 def add_entries(models: dict[str, Any]) -> None:
     """List the bundled models in Coqui's nested dictionary of type, language, dataset and model."""
@@ -28,8 +31,8 @@ def listed(models: dict[str, Any], kind: str) -> list[str]:
     ]
 
 
-def is_our_vocoder(spec: str | None, models: dict[str, Any]) -> bool:
-    """Whether ``spec`` is one of our vocoders or a checkpoint folder, and not one of Coqui's names.
+def is_our_vocoder(spec: str | None, models: dict[str, Any] | None = None) -> bool:
+    """Whether ``spec`` is one of our vocoders or a checkpoint folder, and not one of Coqui's names in ``models``.
 
     Raises: DiffvocError with the closest names when it is nothing at all.
     """
@@ -38,6 +41,10 @@ def is_our_vocoder(spec: str | None, models: dict[str, Any]) -> bool:
     name, _ = voices.parse(spec)
     if voices.bundled(name) is not None:
         return True
+    if models is None:
+        from TTS.utils.manage import ModelManager  # only another name needs Coqui's list
+
+        models = ModelManager().models_dict
     theirs = listed(models, "vocoder_models")
     if name in theirs:
         return False
@@ -104,7 +111,7 @@ def fetch(manager: Any, name: str) -> tuple[Any, Any, Any]:
     except (RequestException, OSError) as error:
         raise Failure(
             f"the acoustic model {name} cannot be downloaded ({type(error).__name__}); check the network, "
-            f"or use the bundled {default_acoustic()}."
+            f"or use the bundled {DEFAULT_ACOUSTIC}."
         ) from None
     finally:
         log.removeFilter(_no_error)
@@ -116,8 +123,3 @@ def _no_error(record: logging.LogRecord) -> bool:
 
 def _item(name: str) -> dict[str, Any]:
     return {**voices.model_item(name), "model_type": voices.full_name(name).split("/")[0]}
-
-
-def default_acoustic() -> str | None:
-    """Full name of the acoustic model to take when the user names none."""
-    return voices.full_name(voices.DEFAULT_ACOUSTIC) if voices.DEFAULT_ACOUSTIC in voices.ACOUSTIC else None

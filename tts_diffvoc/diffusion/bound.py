@@ -88,7 +88,6 @@ def variational_bound(
     variance: str = "beta_tilde",
     decoder_variance: float | None = None,
     steps: int | None = None,
-    draws: int = 1,
     generator: torch.Generator | None = None,
 ) -> Bound:
     """Estimate the bound of -log p(waveform), where x0 = ``scale`` * waveform is what the network sees.
@@ -104,25 +103,20 @@ def variational_bound(
         decoder_variance: of the last step, in the network's units; None for beta_1. (beta_tilde_1 is 0.)
         steps: how many of the T - 1 terms to evaluate for each sample; None for all. Fewer are drawn one from each
             of ``steps`` equal shares of the schedule and weighted by the share's size, which is unbiased.
-        draws: noises for each term, averaged.
 
-    Raises: DiffvocError for bits, scale, variance, steps or draws that make no sense.
+    Raises: DiffvocError for bits, scale, variance or steps that make no sense.
     """
-    _check(bits, scale, variance, decoder_variance, draws)
+    _check(bits, scale, variance, decoder_variance)
     if bits is not None:
         x0 = (quantise(x0.double() / scale, bits) * scale).to(x0.dtype)
     shares = _shares(schedule.num_steps - 1, steps)
     batch = len(x0)
     prior = prior_term(x0, schedule)
     denoising = torch.zeros(batch, len(shares), dtype=torch.float64)
-    decoder = torch.zeros(batch, dtype=torch.float64)
-    for _ in range(draws):
-        eps = _noise(x0, generator)
-        decoder += decoder_term(denoiser, x0, schedule, eps, bits, scale, decoder_variance) / draws
-        for column, (first, size) in enumerate(shares):
-            step = first + torch.randint(size, (batch,), generator=generator, device=_home(generator)).cpu()
-            term = step_term(denoiser, x0, schedule, step, _noise(x0, generator), variance)
-            denoising[:, column] += term * size / draws
+    decoder = decoder_term(denoiser, x0, schedule, _noise(x0, generator), bits, scale, decoder_variance)
+    for column, (first, size) in enumerate(shares):
+        step = first + torch.randint(size, (batch,), generator=generator, device=_home(generator)).cpu()
+        denoising[:, column] = size * step_term(denoiser, x0, schedule, step, _noise(x0, generator), variance)
     return Bound(prior, denoising, decoder, x0[0].numel())
 
 
@@ -244,7 +238,7 @@ def _noise(x0: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(x0.shape, generator=generator, device=_home(generator), dtype=x0.dtype).to(x0.device)
 
 
-def _check(bits: int | None, scale: float, variance: str, decoder_variance: float | None, draws: int) -> None:
+def _check(bits: int | None, scale: float, variance: str, decoder_variance: float | None) -> None:
     if variance not in VARIANCES:
         raise DiffvocError(f"variance {variance!r} is unknown; use 'beta_tilde' or 'beta'.")
     if bits is not None and not 1 <= bits <= 16:
@@ -253,5 +247,3 @@ def _check(bits: int | None, scale: float, variance: str, decoder_variance: floa
         raise DiffvocError(f"the scale {scale} was given; it must be a number above 0.")
     if decoder_variance is not None and not decoder_variance > 0:
         raise DiffvocError(f"the decoder's variance {decoder_variance} was given; it must be above 0.")
-    if draws < 1:
-        raise DiffvocError(f"{draws} draws were asked for; give at least 1.")

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -196,11 +197,9 @@ def refine_table(noise_levels: Tensor, errors: Tensor, count: int) -> tuple[Tens
     """``count`` levels evenly spaced in log-SNR over the same range, and their errors, interpolated in logarithms."""
     known, logs = half_log_snr(noise_levels), errors.double().clamp_min(1e-30).log()
     places = torch.linspace(float(known[0]), float(known[-1]), count, dtype=torch.float64)
-    above = torch.searchsorted(-known, -places).clamp(1, len(known) - 1)
-    share = (known[above - 1] - places) / (known[above - 1] - known[above])
     levels = from_half_log_snr(places)
     levels[0], levels[-1] = noise_levels[0], noise_levels[-1]
-    return levels, (logs[above - 1] + share * (logs[above] - logs[above - 1])).exp()
+    return levels, torch.from_numpy(np.interp(places, known.flip(0), logs.flip(0))).exp()
 
 
 def path_schedules(noise_levels: Tensor, errors: Tensor, steps: int) -> list[NoiseSchedule]:

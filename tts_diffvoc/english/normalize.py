@@ -173,34 +173,24 @@ PRICE = (
 # Dates and times
 
 
-def date(day: int, month: int, written_year: str) -> str:
-    """A day in words, with a comma before the year."""
-    return f"{tables.MONTHS[month - 1]} {words(day, 'ordinal')}" + (f", {year(written_year)}" if written_year else "")
-
-
 def numeric_date(match: Match) -> str:
     """A date in digits; the month is first unless it cannot be, and after a year always."""
-    first, second = int(match["first"]), int(match["second"])
-    if match["sign"] == "." or first > 12:
-        first, second = second, first
-    return date(second, first, match["year"]) if 1 <= first <= 12 and 1 <= second <= 31 else match[0]
-
-
-def month_name(written: str) -> str:
-    """The full name of a month that may be shortened."""
-    return next(name for name in tables.MONTHS if name.startswith(written.rstrip(".")[:3]))
-
-
-def month_day(match: Match) -> str:
-    """March 3rd, 2021."""
-    if not 1 <= int(match[2]) <= 31:
+    month, day = int(match["first"]), int(match["second"])
+    if match["sign"] == "." or month > 12:
+        month, day = day, month
+    if not (1 <= month <= 12 and 1 <= day <= 31):
         return match[0]
-    return f"{month_name(match[1])} {words(int(match[2]), 'ordinal')}"
+    return f"{tables.MONTHS[month - 1]} {words(day, 'ordinal')}, {year(match['year'])}"
 
 
-def day_month(match: Match) -> str:
-    """The third of March."""
-    return f"the {words(int(match[1]), 'ordinal')} of {month_name(match[2])}" if 1 <= int(match[1]) <= 31 else match[0]
+def written_date(match: Match) -> str:
+    """March third, or the third of March."""
+    day, written = int(match["day"]), match["month"].rstrip(".")[:3]
+    if not 1 <= day <= 31:
+        return match[0]
+    month = next(name for name in tables.MONTHS if name.startswith(written))
+    spoken = words(day, "ordinal")
+    return f"{month} {spoken}" if match.start("month") < match.start("day") else f"the {spoken} of {month}"
 
 
 def time(match: Match) -> str:
@@ -277,14 +267,9 @@ def singular(name: str) -> str:
     return " ".join(tables.SINGULAR.get(word, word.removesuffix("s")) for word in name.split())
 
 
-def decade(match: Match) -> str:
-    """The eighties, the nineteen hundreds."""
-    return plural(year(match[1]) if len(match[1]) == 4 else words(int(match[1])))
-
-
-def years(match: Match) -> str:
-    """A span of years, the second perhaps without its century."""
-    return f"{year(match[1])} to {year(match[2]) if len(match[2]) == 4 else words(int(match[2]))}"
+def year_or_two_digits(written: str) -> str:
+    """A year, or the last two digits of one."""
+    return year(written) if len(written) == 4 else words(int(written))
 
 
 def ratio(match: Match) -> str:
@@ -310,15 +295,14 @@ def number(match: Match) -> str:
 
 def code(match: Match) -> str:
     """Letters and digits in one: M P three, covid nineteen, F sixteen, ten eighty P."""
-    parts = re.findall(r"[A-Za-z]+|\d+", match[0])
-    return " ".join(paired(part) if part.isdigit() else code_letters(part) for part in parts)
+    return " ".join(code_part(part) for part in re.findall(r"[A-Za-z]+|\d+", match[0]))
 
 
-def code_letters(part: str) -> str:
-    """The letters of a code: a word if it can be one."""
-    if part.isupper():
-        return part
-    return part if len(part) > 2 and readable(part.lower()) else spelt(part)
+def code_part(part: str) -> str:
+    """A number, or letters: a word if they can be one."""
+    if part.isdigit():
+        return paired(part)
+    return part if part.isupper() or len(part) > 2 and readable(part.lower()) else spelt(part)
 
 
 # Letters
@@ -328,11 +312,6 @@ def roman(written: str) -> int:
     """The value of a Roman number."""
     values = [LETTER_VALUES[letter] for letter in written]
     return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0]))
-
-
-def regnal(match: Match) -> str:
-    """The number of a king or a pope: Henry the eighth."""
-    return f"{match[1]} the {words(roman(match[2]), 'ordinal')}"
 
 
 def numbered(match: Match) -> str:
@@ -350,37 +329,14 @@ def saint(match: Match) -> str:
     return road + stop(match) if street else saintly
 
 
-def title(match: Match) -> str:
-    """A title before a name."""
-    return tables.TITLES[(match[1] or match[2]).capitalize()]
-
-
-def abbreviation(match: Match) -> str:
-    """An abbreviation in full, the sentence's full stop kept."""
-    return tables.ABBREVIATIONS[match[1]] + stop(match)
-
-
-def initials(match: Match) -> str:
-    """Letters with dots: U S, J K."""
-    return spelt(re.sub("[^A-Za-z]", "", match[0])) + stop(match)
-
-
 def acronym(match: Match) -> str:
     """A word in capitals: read, spelt or only stressed; `s` and `'s` go with it."""
     word, tail = match[1], match[2] or ""
     ending = "'s" if tail else ""
     if word in tables.READ:
         return tables.READ[word] + tail
-    if word in tables.EMPHASIS and word not in tables.SPELT:
-        return word.lower() + tail
-    if len(word) > 3 and word not in tables.SPELT and readable(word.lower()):
-        return word.lower() + tail
-    return spelt(word) + ending
-
-
-def strongest(match: Match) -> str:
-    """One break for several in a row."""
-    return max((sign for sign in match[0] if sign in BREAK_ORDER), key=BREAK_ORDER.index) + " "
+    stressed = word in tables.EMPHASIS or len(word) > 3 and readable(word.lower())
+    return word.lower() + tail if stressed and word not in tables.SPELT else spelt(word) + ending
 
 
 Rule = tuple[str, str | Callable[[Match], str]]
@@ -404,8 +360,8 @@ RULES: list[Rule] = [
     # dates and times
     (r"\b(?P<year>\d{4})(?P<sign>[-/])(?P<first>0?[1-9]|1[0-2])(?P=sign)(?P<second>\d{1,2})\b", numeric_date),
     (r"\b(?P<first>\d{1,2})(?P<sign>[-/.])(?P<second>\d{1,2})(?P=sign)(?P<year>\d{4})\b", numeric_date),
-    (rf"\b({MONTH}) (\d{{1,2}})(?:st|nd|rd|th)?\b(?![,.:]\d|[-–]\d|%| percent)", month_day),
-    (rf"\b(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({MONTH})(?![a-z])", day_month),
+    (rf"\b(?P<month>{MONTH}) (?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?![,.:]\d|[-–]\d|%| percent)", written_date),
+    (rf"\b(?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{MONTH})(?![a-z])", written_date),
     (r"(\d|[ap]\.?m\b\.?) ?[-–] ?(?=\d{1,2}(?::\d\d)? ?[ap]\.?m\b)|(:\d\d) ?[-–] ?(?=\d{1,2}:\d\d)", r"\1\2 to "),
     (r"(?<![\d.,])(\d{1,2})\.([0-5]\d)(?= ?[ap]\.?m\b)", r"\1:\2"),
     (TIME, time),
@@ -415,8 +371,9 @@ RULES: list[Rule] = [
     (r"(?<![\w-])\+\d[\d -]{6,}\d\b|(?<![\w-])\d{3}-\d{4}(?![\w-])|(?<![\w-])\d+(?:-\d+){2,}(?![\w-])", telephone),
     (r"(?<![\w.])([vV]\.? ?)?(\d{1,15}(?:\.\d{1,15}){2,})(?!\.?\w)", dotted),
     (r"\b[vV](\d+(?:\.\d+)?)\b", r"version \1"),
-    (r"(?<!\w)'?((?:1[1-9]|20)\d0|[2-9]0)'?s\b", decade),
-    (rf"(?<![\w-])({YEAR})[-–]({YEAR}|\d\d)(?![\w-])", years),
+    (r"(?<!\w)'?((?:1[1-9]|20)\d0|[2-9]0)'?s\b", lambda match: plural(year_or_two_digits(match[1]))),
+    (rf"(?<![\w-])({YEAR})[-–]({YEAR}|\d\d)(?![\w-])",
+     lambda match: f"{year(match[1])} to {year_or_two_digits(match[2])}"),
     (r"\b((?:won|lost|win|lose|tied|drew|ended|score|lead|led)(?: (?:of|was|by|in))?) (\d+)[-–](\d+)\b", r"\1 \2 \3"),
     (r"(?<![\w-])(\d+)[-–](\d+)(?= (?:win|victory|loss|defeat|lead|tie|draw|vote|score)\b)", r"\1 \2"),
     (r"(\d[%°]?[CF]?) ?– ?(?=[$\d])", r"\1 to "),
@@ -445,7 +402,8 @@ RULES: list[Rule] = [
     (r"\s<\s|<(?=[\d.])", " less than "),
     (r"\s>\s|>(?=[\d.])", " greater than "),
     # names and abbreviations
-    (rf"\b({KING}) ((?=..){ROMAN}|{ROMAN}(?=\W*$|[,.;:!?)]| (?:of|was|and|in|had|died|ruled|is|who)\b))", regnal),
+    (rf"\b({KING}) ((?=..){ROMAN}|{ROMAN}(?=\W*$|[,.;:!?)]| (?:of|was|and|in|had|died|ruled|is|who)\b))",
+     lambda match: f"{match[1]} the {words(roman(match[2]), 'ordinal')}"),
     (rf"\b({'|'.join(tables.NUMBERED)}) ({ROMAN})(?!')", numbered),
     (r"(\b[A-Z]\w+) ((?=[IVX]{2,}\b)(?!XX+\b)X{0,2}(?:IX|IV|V?I{0,3}))\b", numbered),
     (r"\b[Nn]os?\. ?(?=\d)", "number "),
@@ -454,13 +412,15 @@ RULES: list[Rule] = [
     (r"\b[Cc]\. ?(?=\d)", "circa "),
     (r"\b(St|Dr)\.", saint),
     (r"\b(Dr)(?= [A-Z])", saint),
-    (rf"\b({any_of(tables.TITLES)})(?:\.|(?= [A-Z]))|\b(mrs?|ms|prof)\.", title),
-    (rf"\b({any_of(tables.ABBREVIATIONS)})\.", abbreviation),
+    (rf"\b({any_of(tables.TITLES)})(?:\.|(?= [A-Z]))|\b(mrs?|ms|prof)\.",
+     lambda match: tables.TITLES[(match[1] or match[2]).capitalize()]),
+    (rf"\b({any_of(tables.ABBREVIATIONS)})\.", lambda match: tables.ABBREVIATIONS[match[1]] + stop(match)),
     (rf"\b({PLACE}) (\d{{3}})\b(?![,.]\d)", lambda match: f"{match[1]} {paired(match[2])}"),
     (r"\bet al\.", "et al"),
     (r"\bvs\b", "versus"),
     (r"\betc\b", "et cetera"),
-    (r"(?<![\w.'])(?:[A-Za-z]\. ?){2,}(?<! )|(?<![\w.'])(?:[A-Za-z]\.)+[A-Za-z]\b", initials),
+    (r"(?<![\w.'])(?:[A-Za-z]\. ?){2,}(?<! )|(?<![\w.'])(?:[A-Za-z]\.)+[A-Za-z]\b",
+     lambda match: spelt(re.sub("[^A-Za-z]", "", match[0])) + stop(match)),
     (rf"(?<![\w.'])([A-HJ-Z])\.(?= [A-Z]| and\b)(?!{STARTER})", r"\1"),
     (r"\b(\w+)\((?:s|es)\)", r"\1s"),
     (r"\b(he|she|him|her|his|hers|s)/(?=he|she|him|her|his|hers)", r"\1 or "),
@@ -481,7 +441,8 @@ RULES: list[Rule] = [
     (r"\.(?:\s?\.)+", "…"),
     (r"[^A-Za-z' ,.?!;:…]", " "),
     (r"(?<![A-Za-z])'+(?!(?:em|tis|twas|cause|til|n)\b)|'+(?![A-Za-z])", ""),
-    (r"\s*[,.?!;:…][\s,.?!;:…]*", strongest),
+    (r"\s*[,.?!;:…][\s,.?!;:…]*",
+     lambda match: max(filter(BREAK_ORDER.__contains__, match[0]), key=BREAK_ORDER.index) + " "),  # the strongest
     (r"^[\s,.?!;:…]+|\s+$", ""),
     (r"\s+", " "),
 ]  # fmt: skip
@@ -493,11 +454,7 @@ def normalize(text: str) -> str:
 
     Letters that are spelt stand alone, in capitals: "the FBI" becomes "the F B I".
     """
-    return " ".join(filter(None, map(normalize_part, parts(characters(text), LONGEST))))
-
-
-def normalize_part(text: str) -> str:
-    """A text that is short enough for every rule to be quick."""
-    for pattern, spoken in COMPILED:
-        text = pattern.sub(spoken, text)
-    return text
+    spoken = parts(characters(text), LONGEST)
+    for pattern, replacement in COMPILED:
+        spoken = [pattern.sub(replacement, part) for part in spoken]
+    return " ".join(filter(None, spoken))

@@ -105,7 +105,7 @@ def read(path: Path, kind: str | None) -> Checkpoint:
     return Checkpoint(path, sha256(path), weights, other)
 
 
-def read_torch(path: Path, kind: str | None) -> Any:
+def read_torch(path: Path, kind: str | None = None) -> Any:
     """What ``torch.save`` wrote to ``path``, as long as it is tensors and plain values."""
     import pickle
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from TTS.tts.models.forward_tts import ForwardTTS
 
-from tts_diffvoc.coqui.gta.utterance import Utterance, too_short
+from tts_diffvoc.coqui.gta.utterance import Utterance
 from tts_diffvoc.errors import DiffvocError
 
 
@@ -22,23 +22,19 @@ def follow(model: ForwardTTS, utterance: Utterance, rounds: int = 3) -> Tensor:
 
     Raises: DiffvocError when the transcript has more symbols than the clip has frames.
     """
+    utterance.check_length()
     symbols, frames = utterance.lengths()
-    count = len(utterance.symbols)
-    if count > len(utterance.mel):
-        raise too_short(utterance)
-    even = whole(torch.ones(count, dtype=torch.float64), len(utterance.mel)).to(utterance.symbols.device)
-    outputs = model(utterance.symbols[None], symbols, frames, dr=even[None], aux_input=utterance.conditioning())
-    durations = whole(outputs["durations"][0].double().cpu(), len(utterance.mel))
+    count, device = len(utterance.symbols), utterance.symbols.device
+
+    def run(durations: Tensor, length: Tensor) -> dict[str, Tensor]:
+        given = durations[None].to(device)
+        return model(utterance.symbols[None], symbols, length, dr=given, aux_input=utterance.conditioning())
+
+    even = whole(torch.ones(count, dtype=torch.float64), len(utterance.mel))
+    durations = whole(run(even, frames)["durations"][0].double().cpu(), len(utterance.mel))
     for _ in range(rounds):
         lasting = durations.clamp_min(1)
-        length = torch.tensor([int(lasting.sum())], device=utterance.symbols.device)
-        reference = model(
-            utterance.symbols[None],
-            symbols,
-            length,
-            dr=lasting[None].to(utterance.symbols.device),
-            aux_input=utterance.conditioning(),
-        )["model_outputs"][0]
+        reference = run(lasting, lasting.sum().reshape(1).to(device))["model_outputs"][0]
         path = warp(standard(utterance.mel).cpu(), standard(reference).cpu())
         owner = torch.repeat_interleave(torch.arange(count), lasting)
         found = torch.bincount(owner[path], minlength=count)

@@ -1,4 +1,4 @@
-"""The mels of a whole corpus, written to a folder."""
+"""The mels of a whole corpus, written to a folder: a .npy for each clip, and mels.json with what made them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from tts_diffvoc import __version__
+from tts_diffvoc import __version__, voices
+from tts_diffvoc.audio import read_header
 from tts_diffvoc.coqui import support
-from tts_diffvoc.coqui.gta import folder as mels
 from tts_diffvoc.coqui.gta.corpus import Clip
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder, replacing, write_beside
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from tts_diffvoc.coqui.gta.extractor import Extractor
     from tts_diffvoc.coqui.gta.utterance import Utterance
 
+FORMAT = "tts-diffvoc-mels/1"
 # Clips that tell mean and deviation of pitch, where a model wants to know them.
 SAMPLE = 100
 # Called with clips done, clips to do and seconds left.
@@ -67,10 +68,8 @@ class Outcome:
         }
 
 
-def check_settings(folder: Path, durations: Path | None, batch_size: int) -> None:
+def check_settings(folder: Path, durations: Path | None) -> None:
     """Raise DiffvocError for what can be seen to be wrong before any work."""
-    if batch_size < 1:
-        raise DiffvocError(f"--batch-size is {batch_size}; give 1 or more.")
     if durations is not None and not durations.is_dir():
         raise DiffvocError(f"there is no folder {durations}; --durations takes a folder of .npy files.")
     if folder.exists() and not folder.is_dir():
@@ -105,31 +104,57 @@ def extract_mels(
     Raises: DiffvocError when ``folder`` holds mels of another origin or cannot be written. A clip that cannot be
         used is left out and told in the outcome.
     """
-    check_settings(folder, durations, batch_size)
-    if durations is not None and not extractor.forcer.takes_durations:
+    check_settings(folder, durations)
+    if durations is not None and not extractor.adapter.takes_durations:
         kind = type(extractor.acoustic).__name__
         raise DiffvocError(f"the model {kind} finds durations by itself; leave --durations out.")
-    timing = "given by the user" if durations else extractor.forcer.timing
+    timing = "given by the user" if durations else extractor.adapter.timing
     identity = json.loads(json.dumps({**extractor.identity(), "durations": timing}))
-    if not overwrite:
-        mels.check_same(folder, identity)
-    facts = {"format": mels.FORMAT, **extractor.asked, "identity": identity, "versions": versions()}
-    mels.write_facts(folder, facts)
+    there = {} if overwrite else voices.read_json(folder / "mels.json").get("identity", identity)
+    other = [name for name in identity if not overwrite and there.get(name) != identity[name]]
+    if other:
+        raise DiffvocError(
+            f"{folder} holds mels made with another {' and '.join(other)}; give another folder, or --overwrite to "
+            "make all of them again."
+        )
+    versions = {"tts-diffvoc": __version__, "coqui-tts": support.version(), "torch": torch.__version__}
+    facts = {"format": FORMAT, **extractor.asked, "identity": identity, "versions": versions}
+    write_facts(folder, facts)
     if overwrite:
         for clip in clips:
-            mels.target(folder, clip).unlink(missing_ok=True)
-    todo = [clip for clip in clips if not mels.is_done(folder, clip, extractor)]
+            target(folder, clip).unlink(missing_ok=True)
+    todo = [clip for clip in clips if not is_done(folder, clip, extractor)]
     work = _Run(extractor, folder, speaker, durations, Outcome(len(clips) - len(todo)))
     if todo:
-        work.survey(clips)
+        sample = clips[:: max(1, len(clips) // SAMPLE)][:SAMPLE]
+        extractor.adapter.fit(filter(None, map(work.prepare, sample)))
         work.extract(todo, batch_size, progress)
-    mels.write_facts(folder, {**facts, **work.outcome.facts()})
+    write_facts(folder, {**facts, **work.outcome.facts()})
     return work.outcome
 
 
-def versions() -> dict[str, str]:
-    """The versions of what makes the mels."""
-    return {"tts-diffvoc": __version__, "coqui-tts": support.version(), "torch": torch.__version__}
+def target(folder: Path, clip: Clip | Utterance) -> Path:
+    """The file of a clip's mel."""
+    return folder / f"{clip.name}.npy"
+
+
+def is_done(folder: Path, clip: Clip, extractor: Extractor) -> bool:
+    """Whether the mel of `clip` is there, whole and as long as the clip."""
+    try:
+        mel = np.load(target(folder, clip), mmap_mode="r", allow_pickle=False)
+        sound = read_header(clip.path)
+    except (OSError, ValueError, EOFError):
+        return False
+    return mel.dtype == np.float32 and mel.shape == (
+        extractor.mel.n_mels,
+        extractor.frames(sound.samples, sound.rate),
+    )
+
+
+def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    """Write mels.json beside and rename."""
+    make_folder(folder)
+    write_beside(folder / "mels.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
 @dataclass
@@ -145,25 +170,16 @@ class _Run:
     def prepare(self, clip: Clip) -> Utterance | None:
         """The clip made ready; None, and the reason noted, when it cannot be used."""
         durations = self.durations and self.durations / f"{clip.name}.npy"
+        manager = self.extractor.acoustic.speaker_manager
+        known = manager is not None and clip.speaker in manager.speaker_names
+        speaker = clip.speaker if known else self.default_speaker
         try:
             if clip.problem:
                 raise DiffvocError(clip.problem)
-            return self.extractor.prepare(clip.name, clip.path, clip.text, self.speaker(clip), durations)
+            return self.extractor.prepare(clip.name, clip.path, clip.text, speaker, durations)
         except DiffvocError as error:
             self.outcome.skipped[clip.name] = str(error)
             return None
-
-    def speaker(self, clip: Clip) -> str | None:
-        """The clip's speaker where the model knows it, else the one that the user named."""
-        manager = self.extractor.acoustic.speaker_manager
-        known = manager is not None and clip.speaker in manager.speaker_names
-        return clip.speaker if known else self.default_speaker
-
-    def survey(self, clips: Sequence[Clip]) -> None:
-        """Let the model learn what it must know about the corpus, from a sample of it."""
-        if self.extractor.forcer.wants_survey():
-            chosen = clips[:: max(1, len(clips) // SAMPLE)][:SAMPLE]
-            self.extractor.forcer.survey([u for u in map(self.prepare, chosen) if u is not None])
 
     def extract(self, clips: Sequence[Clip], batch_size: int, progress: Progress | None) -> None:
         """Make and write the mels, clips of like length together."""
@@ -181,20 +197,19 @@ class _Run:
         """Make and write the mels of one batch."""
         ready = [u for u in map(self.prepare, clips) if u is not None]
         try:
-            made = list(zip(ready, self.extractor.extract(ready))) if ready else []
-        except DiffvocError:  # one of them cannot be led: the others can
-            made = [(u, mel) for u in ready for mel in self.single(u)]
-        for utterance, mel in made:
+            made = self.extractor.extract(ready) if ready else []
+        except DiffvocError as error:
+            if len(clips) > 1:  # one of them cannot be led: the others can
+                for clip in clips:
+                    self.batch([clip])
+                return
+            self.outcome.skipped[clips[0].name], made = str(error), []
+        for utterance, mel in zip(ready, made):
             if not mel.isfinite().all():
                 self.outcome.skipped[utterance.name] = "the model made NaN or infinite values of it."
                 continue
-            mels.write(mels.target(self.folder, utterance), mel.numpy())
+            path = target(self.folder, utterance)
+            make_folder(path.parent)
+            with replacing(path) as beside, beside.open("wb") as file:
+                np.save(file, mel.numpy())
             self.outcome.differences[utterance.name] = self.extractor.difference(mel, utterance.own)
-
-    def single(self, utterance: Utterance) -> list[Tensor]:
-        """The mel of one utterance in a list, or an empty one and the reason noted."""
-        try:
-            return self.extractor.extract([utterance])
-        except DiffvocError as error:
-            self.outcome.skipped[utterance.name] = str(error)
-            return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from tts_diffvoc.audio import read_audio, resample, resampled_length
 from tts_diffvoc.checkpoint import read_config
 from tts_diffvoc.coqui import mel_conversion
 from tts_diffvoc.coqui.gta.durations import read_durations
-from tts_diffvoc.coqui.gta.loading import first_line, load_forcer, locate
+from tts_diffvoc.coqui.gta.loading import first_line, load_adapter, locate
 from tts_diffvoc.coqui.gta.utterance import Utterance
 from tts_diffvoc.coqui.models import split_spec
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import config_from_dict
+from tts_diffvoc.importers.reading import sha256
 from tts_diffvoc.mel import compress, expand, log_mel
 
 
@@ -40,19 +40,15 @@ class Extractor:
         folder = voices.resolve(voices.parse(plain)[0])
         self.vocoder, self.mel = folder.name, config_from_dict(read_config(folder)).mel
         self.weights, config = locate(model)
-        self.forcer = load_forcer(self.weights, config, device)
-        self.acoustic = self.forcer.model
+        self.adapter = load_adapter(self.weights, config, device)
+        self.acoustic = self.adapter.model
         self.processor = self.acoustic.ap
         self.convert = mel_conversion.converter(self.processor, self.mel, self.approximate, self.vocoder)
 
     def identity(self) -> dict[str, Any]:
         """What two extractions must share for their mels to lie in one folder."""
-        with self.weights.open("rb") as file:
-            digest = hashlib.sha256()
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
         return {
-            "acoustic_model": {"class": type(self.acoustic).__name__, "sha256": digest.hexdigest()},
+            "acoustic_model": {"class": type(self.acoustic).__name__, "sha256": sha256(self.weights)},
             "mel": self.mel.to_dict(),
             "conversion": "approximate" if self.approximate else "exact",
         }
@@ -78,8 +74,8 @@ class Extractor:
         mel = torch.from_numpy(self.processor.melspectrogram(levelled)).T.contiguous()
         return Utterance(
             name=name,
-            symbols=symbols.to(self.forcer.device),
-            mel=mel.to(self.forcer.device),
+            symbols=symbols.to(self.adapter.device),
+            mel=mel.to(self.adapter.device),
             samples=levelled,
             speaker=self.speaker(speaker),
             durations=None if durations is None else read_durations(durations, len(symbols), len(mel)),
@@ -133,10 +129,11 @@ class Extractor:
             raise DiffvocError("the clip is silent from beginning to end; leave it out.")
         return levelled.astype(np.float32), after / before
 
+    @torch.no_grad()
     def extract(self, utterances: list[Utterance]) -> list[Tensor]:
         """For each utterance the mel [M, F'] that the vocoder gets at synthesis, as long as the clip's own."""
         try:
-            outputs = self.forcer.force(utterances)
+            outputs = self.adapter.run(utterances)
         except torch.cuda.OutOfMemoryError:
             raise DiffvocError("the device has too little memory for it; lower --batch-size.") from None
         return [self._fit(output, u) for output, u in zip(outputs, utterances)]

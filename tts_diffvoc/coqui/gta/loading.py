@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from TTS.config import load_config
 from TTS.tts.models.base_tacotron import BaseTacotron
 from TTS.tts.models.glow_tts import GlowTTS
@@ -14,9 +13,10 @@ from TTS.utils.generic_utils import find_module
 from tts_diffvoc import voices
 from tts_diffvoc.checkpoint import read_safetensors
 from tts_diffvoc.coqui.acoustic import DiffvocAcoustic
-from tts_diffvoc.coqui.gta.forcers import Forcer, forcer_of
+from tts_diffvoc.coqui.gta.adapters import Adapter, adapter_of
 from tts_diffvoc.coqui.slt import DiffvocForwardTTS
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.importers.reading import read_torch
 
 # Names that Coqui and its users give to the weights of a trained model, the first that is there counts.
 WEIGHTS = ("model.safetensors", "best_model.pth", "model_file.pth", "model.pth", "best_model.pth.tar")
@@ -64,7 +64,7 @@ def _download(name: str) -> tuple[Path, Path]:
     return Path(weights), Path(config)
 
 
-def load_forcer(weights: Path, config_path: Path, device: str = "cpu") -> Forcer:
+def load_adapter(weights: Path, config_path: Path, device: str = "cpu") -> Adapter:
     """The acoustic model, ready to be led. Weights are read as tensors and plain values only.
 
     Raises: DiffvocError for a model that cannot be led along a recording, or weights that are not its own.
@@ -79,7 +79,7 @@ def load_forcer(weights: Path, config_path: Path, device: str = "cpu") -> Forcer
             f"{config_path} is no configuration of a Coqui acoustic model ({first_line(error)}); give the one that "
             "its training wrote."
         ) from None
-    forcer = forcer_of(kind)
+    adapter = adapter_of(kind)
     try:
         model = kind(config)
     except Exception as error:
@@ -91,14 +91,14 @@ def load_forcer(weights: Path, config_path: Path, device: str = "cpu") -> Forcer
     model.eval().requires_grad_(False)
     if isinstance(model, GlowTTS):
         model.store_inverse()
-    return forcer(model.to(device))
+    return adapter(model.to(device))
 
 
 def _load_weights(model: Any, path: Path) -> None:
     if isinstance(model, (DiffvocAcoustic, DiffvocForwardTTS)):
         model.load_checkpoint(model.config, path, eval=True)
         return
-    state = _read_state(path)
+    state = {"model": read_safetensors(path)} if path.suffix == ".safetensors" else read_torch(path)
     try:
         model.load_state_dict(state["model"])
     except (KeyError, IndexError, RuntimeError, AttributeError, TypeError) as error:
@@ -110,20 +110,6 @@ def _load_weights(model: Any, path: Path) -> None:
         # As Coqui: gradual training may have ended at another number of frames a step than it began with.
         trained = state.get("config")
         model.decoder.set_r(state.get("r") or (trained["r"] if isinstance(trained, dict) else model.config.r))
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        if path.suffix == ".safetensors":
-            return {"model": read_safetensors(path)}
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except DiffvocError:
-        raise
-    except Exception as error:  # torch, pickle and zip each have their own
-        raise DiffvocError(
-            f"{path} cannot be read as weights ({type(error).__name__}: {first_line(error)}); give a checkpoint "
-            "that holds tensors and plain values only, since nothing else is unpickled."
-        ) from None
 
 
 def first_line(error: Exception) -> str:

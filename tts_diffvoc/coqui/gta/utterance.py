@@ -13,7 +13,7 @@ from tts_diffvoc.errors import DiffvocError
 
 @dataclass
 class Utterance:
-    """A clip and its transcript as the acoustic model takes them.
+    """A clip and its transcript as the acoustic model takes them; T counts symbols, F frames, C channels.
 
     Attributes:
         name: the clip's name, which seeds what is random about it.
@@ -44,10 +44,10 @@ class Utterance:
         counts = len(self.symbols), len(self.mel)
         return tuple(torch.tensor([n], device=self.symbols.device) for n in counts)  # type: ignore[return-value]
 
-
-def too_short(utterance: Utterance) -> DiffvocError:
-    """The error for a transcript with more symbols than its clip has frames."""
-    return DiffvocError(
-        f"its transcript has {len(utterance.symbols)} symbols and the clip only {len(utterance.mel)} frames; check "
-        "that they belong together."
-    )
+    def check_length(self, frames: int | None = None) -> None:
+        """Raise DiffvocError for a transcript with more symbols than its clip has frames, F or those given."""
+        if len(self.symbols) > (len(self.mel) if frames is None else frames):
+            raise DiffvocError(
+                f"its transcript has {len(self.symbols)} symbols and the clip only {len(self.mel)} frames; check that "
+                "they belong together."
+            )

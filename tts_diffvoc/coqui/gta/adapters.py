@@ -1,9 +1,10 @@
-"""Leading an acoustic model along recordings, by kind of model."""
+"""Teacher forcing of acoustic models along recordings, an adapter for each kind of model."""
 
 from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -19,16 +20,15 @@ from TTS.tts.models.tacotron import Tacotron
 from tts_diffvoc.coqui.acoustic import DiffvocAcoustic
 from tts_diffvoc.coqui.gta.durations import follow
 from tts_diffvoc.coqui.gta.pitch import pitch_of
-from tts_diffvoc.coqui.gta.utterance import Utterance, too_short
+from tts_diffvoc.coqui.gta.utterance import Utterance
 from tts_diffvoc.coqui.slt import DiffvocForwardTTS
 from tts_diffvoc.errors import DiffvocError
 
 
-class Forcer(ABC):
-    """An acoustic model that is led along recordings.
+class Adapter(ABC):
+    """An acoustic model of Coqui's, in evaluation mode, that is led along recordings.
 
     Attributes:
-        model: Coqui's model, in evaluation mode.
         timing: where the durations come from, in words.
     """
 
@@ -42,24 +42,29 @@ class Forcer(ABC):
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def survey(self, utterances: list[Utterance]) -> None:
-        """Learn what it must know about the corpus as a whole; `utterances` are a fair sample of it."""
+    def fit(self, utterances: Iterable[Utterance]) -> None:
+        """Learn what the model must know about the corpus as a whole; `utterances` are a fair sample of it."""
 
-    def wants_survey(self) -> bool:
-        """Whether :meth:`survey` would learn anything."""
-        return False
-
-    def force(self, utterances: list[Utterance]) -> list[Tensor]:
+    def run(self, utterances: list[Utterance]) -> list[Tensor]:
         """The model's output [F', C] for each utterance, in its own levels; F' is F to within its step."""
-        with torch.no_grad():
-            return [self.one(utterance) for utterance in utterances]
+        return [self.run_one(utterance) for utterance in utterances]
 
     @abstractmethod
-    def one(self, utterance: Utterance) -> Tensor:
+    def run_one(self, utterance: Utterance) -> Tensor:
         """The output [F', C] for one utterance."""
 
+    def pitch(self, utterance: Utterance) -> Tensor:
+        """F0 of the recording in Hz [F], 0 where unvoiced."""
+        ap, samples = self.model.ap, torch.from_numpy(utterance.samples)
+        return pitch_of(samples, ap.sample_rate, ap.hop_length, len(utterance.mel))
 
-class AttentionForcer(Forcer):
+    def durations(self, utterance: Utterance) -> Tensor:
+        """Frames of each symbol [1, T]: those that the user gave, or those of :func:`follow`."""
+        given = utterance.durations
+        return (follow(self.model, utterance) if given is None else given)[None].to(self.device)
+
+
+class TacotronAdapter(Adapter):
     """Tacotron and Tacotron 2: each step of the decoder sees the recording's frames before it.
 
     The encoder and the post-net run on one utterance, the decoder on several at a time where its attention
@@ -77,14 +82,11 @@ class AttentionForcer(Forcer):
             return not (attention.windowing or (attention.forward_attn and attention.forward_attn_mask))
         return isinstance(attention, GravesAttention)
 
-    def force(self, utterances: list[Utterance]) -> list[Tensor]:
-        """As Forcer.force, the decoder in batches."""
-        with torch.no_grad():
-            if self.batches_well():
-                return self._batch(utterances)
-            return [self.one(utterance) for utterance in utterances]
+    def run(self, utterances: list[Utterance]) -> list[Tensor]:
+        """As Adapter.run, the decoder in batches."""
+        return self._batch(utterances) if self.batches_well() else super().run(utterances)
 
-    def one(self, utterance: Utterance) -> Tensor:
+    def run_one(self, utterance: Utterance) -> Tensor:
         """One utterance, what is random about it (dropout in the prenet, Capacitron) seeded by its name."""
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(zlib.crc32(utterance.name.encode()))
@@ -120,18 +122,14 @@ class AttentionForcer(Forcer):
         if speaker is not None:
             encoded = model._concat_speaker_embedding(encoded, speaker)
         if model.capacitron_vae and model.use_capacitron_vae:
-            encoded = self._capacitron(encoded, embedded, speaker, utterance)
+            settings, (symbols, frames) = model.capacitron_vae, utterance.lengths()
+            encoded = model.compute_capacitron_VAE_embedding(
+                encoded,
+                reference_mel_info=[mel, frames],
+                text_info=[embedded, symbols] if settings.capacitron_use_text_summary_embeddings else None,
+                speaker_embedding=speaker if settings.capacitron_use_speaker_embedding else None,
+            )[0]
         return encoded[0]
-
-    def _capacitron(self, encoded: Tensor, embedded: Tensor, speaker: Tensor | None, utterance: Utterance) -> Tensor:
-        symbols, frames = utterance.lengths()
-        settings = self.model.capacitron_vae
-        return self.model.compute_capacitron_VAE_embedding(
-            encoded,
-            reference_mel_info=[utterance.mel[None], frames],
-            text_info=[embedded, symbols] if settings.capacitron_use_text_summary_embeddings else None,
-            speaker_embedding=speaker if settings.capacitron_use_speaker_embedding else None,
-        )[0]
 
     def finish(self, decoded: Tensor) -> Tensor:
         """The decoder's frames [1, C, F] through the post-net: a mel [F, C], Tacotron's linear one made a mel."""
@@ -141,7 +139,7 @@ class AttentionForcer(Forcer):
         return torch.from_numpy(self.model.ap.out_linear_to_mel(linear.T.cpu().numpy()).T)
 
 
-class DurationForcer(Forcer):
+class ForwardAdapter(Adapter):
     """ForwardTTS (FastPitch, FastSpeech, SpeedySpeech, the bundled voice): durations and pitch of the recording.
 
     Durations are those of the model's own aligner, those that the user gives, or those of :func:`follow`.
@@ -154,64 +152,45 @@ class DurationForcer(Forcer):
         self.timing = "the model's aligner" if model.use_aligner else "search along the model's own mel"
         self.scales: dict[str, tuple[float, float]] = {}
 
-    def wants_survey(self) -> bool:
-        """Coqui's own models know pitch and energy only relative to their corpus."""
-        args = self.model.args
-        return bool(args.use_pitch or args.use_energy) and not isinstance(self.model, DiffvocForwardTTS)
-
-    def survey(self, utterances: list[Utterance]) -> None:
+    def fit(self, utterances: Iterable[Utterance]) -> None:
         """Mean and deviation of pitch and energy where they are not 0, as Coqui's datasets keep them."""
         args = self.model.args
-        measures = {"pitch": self._hertz} if args.use_pitch else {}
+        measures = {"pitch": self.pitch} if args.use_pitch else {}
         measures |= {"energy": self._loudness} if args.use_energy else {}
+        if not measures or isinstance(self.model, DiffvocForwardTTS):
+            return
+        sample = list(utterances)
         for name, measure in measures.items():
-            values = torch.cat([measure(u) for u in utterances] or [torch.zeros(1)])
+            values = torch.cat([measure(u) for u in sample] or [torch.zeros(1)])
             values = values[values != 0]
             if len(values) > 1:
                 self.scales[name] = float(values.mean()), max(float(values.std()), 1e-6)
 
-    def one(self, utterance: Utterance) -> Tensor:
+    def run_one(self, utterance: Utterance) -> Tensor:
         """One utterance under its own durations, pitch and energy."""
-        model = self.model
-        symbols, frames = utterance.lengths()
-        durations = None
-        if not model.use_aligner:
-            durations = utterance.durations if utterance.durations is not None else follow(model, utterance)
-            durations = durations[None].to(self.device)
-        elif len(utterance.symbols) > len(utterance.mel):
-            raise too_short(utterance)
-        outputs = model(
+        args, (symbols, frames) = self.model.args, utterance.lengths()
+        utterance.check_length()
+        pitch = self.pitch(utterance) if args.use_pitch else None
+        if pitch is not None and isinstance(self.model, DiffvocForwardTTS):  # as its recipe made it
+            pitch = torch.where(pitch > 0, 3 * torch.log2(pitch.clamp_min(1) / 180) + 1e-3, 0.0)
+        outputs = self.model(
             utterance.symbols[None],
             symbols,
             frames,
             y=utterance.mel[None],
-            dr=durations,
-            pitch=self.pitch(utterance) if model.args.use_pitch else None,
-            energy=self.energy(utterance) if model.args.use_energy else None,
+            dr=self.durations(utterance) if self.takes_durations else None,
+            pitch=self._scaled("pitch", pitch),
+            energy=self._scaled("energy", self._loudness(utterance) if args.use_energy else None),
             aux_input=utterance.conditioning(),
         )
         return outputs["model_outputs"][0]
 
-    def pitch(self, utterance: Utterance) -> Tensor:
-        """What the model calls pitch, [1, 1, F], 0 where unvoiced."""
-        hertz = self._hertz(utterance)
-        if isinstance(self.model, DiffvocForwardTTS):  # as its recipe made it
-            scaled = torch.where(hertz > 0, 3 * torch.log2(hertz.clamp_min(1) / 180) + 1e-3, 0.0)
-        else:
-            scaled = self._scale("pitch", hertz)
-        return scaled.view(1, 1, -1).to(self.device)
-
-    def energy(self, utterance: Utterance) -> Tensor:
-        """What the model calls energy, [1, 1, F]."""
-        return self._scale("energy", self._loudness(utterance)).view(1, 1, -1).to(self.device)
-
-    def _scale(self, name: str, values: Tensor) -> Tensor:
+    def _scaled(self, name: str, values: Tensor | None) -> Tensor | None:
+        """Pitch or energy [F] as the model takes it, [1, 1, F]."""
+        if values is None:
+            return None
         mean, deviation = self.scales.get(name, (0.0, 1.0))
-        return torch.where(values != 0, (values - mean) / deviation, 0.0)
-
-    def _hertz(self, utterance: Utterance) -> Tensor:
-        ap = self.model.ap
-        return pitch_of(torch.from_numpy(utterance.samples), ap.sample_rate, ap.hop_length, len(utterance.mel))
+        return torch.where(values != 0, (values - mean) / deviation, 0.0).view(1, 1, -1).to(self.device)
 
     def _loudness(self, utterance: Utterance) -> Tensor:
         """Norm of each frame's spectrum [F], which Coqui's models take for energy."""
@@ -223,26 +202,21 @@ class DurationForcer(Forcer):
         return spectrum.abs().norm(dim=0)[: len(utterance.mel)]
 
 
-class VoiceForcer(Forcer):
+class VoiceAdapter(Adapter):
     """The bundled voices: durations that the user gives or of :func:`follow`, F0 of the recording."""
 
     timing = "search along the model's own mel"
     takes_durations = True
 
-    def one(self, utterance: Utterance) -> Tensor:
+    def run_one(self, utterance: Utterance) -> Tensor:
         """One utterance under its own durations and F0."""
-        model, (symbols, frames) = self.model, utterance.lengths()
-        durations = utterance.durations if utterance.durations is not None else follow(model, utterance)
-        f0 = pitch_of(
-            torch.from_numpy(utterance.samples), model.ap.sample_rate, model.ap.hop_length, len(utterance.mel)
-        )
-        outputs = model(
-            utterance.symbols[None], symbols, frames, dr=durations[None].to(self.device), pitch=f0.view(1, 1, -1)
-        )
+        symbols, frames = utterance.lengths()
+        f0 = self.pitch(utterance).view(1, 1, -1)
+        outputs = self.model(utterance.symbols[None], symbols, frames, dr=self.durations(utterance), pitch=f0)
         return outputs["model_outputs"][0]
 
 
-class FlowForcer(Forcer):
+class GlowAdapter(Adapter):
     """GlowTTS: the most probable monotonic alignment, then the flow backwards from the text's means.
 
     This is Coqui's inference_with_MAS (Casanova et al. 2021), but for its last line: that returns the latent
@@ -251,12 +225,11 @@ class FlowForcer(Forcer):
 
     timing = "monotonic alignment search"
 
-    def one(self, utterance: Utterance) -> Tensor:
+    def run_one(self, utterance: Utterance) -> Tensor:
         """One utterance; its last frames are left out when they do not fill the flow's squeeze."""
         model = self.model
         symbols, frames = utterance.lengths()
-        if len(utterance.symbols) > len(utterance.mel) // model.num_squeeze * model.num_squeeze:
-            raise too_short(utterance)
+        utterance.check_length(len(utterance.mel) // model.num_squeeze * model.num_squeeze)
         conditioning = utterance.conditioning()
         means = model(utterance.symbols[None], symbols, utterance.mel[None], frames, aux_input=conditioning)["y_mean"]
         means = means.transpose(1, 2)
@@ -265,35 +238,34 @@ class FlowForcer(Forcer):
         return mel[0].T
 
 
-class MixtureForcer(Forcer):
+class AlignAdapter(Adapter):
     """AlignTTS: the alignment of its mixture density network."""
 
     timing = "the model's aligner"
 
-    def one(self, utterance: Utterance) -> Tensor:
+    def run_one(self, utterance: Utterance) -> Tensor:
         """One utterance under the durations of the best path."""
         symbols, frames = utterance.lengths()
-        if len(utterance.symbols) > len(utterance.mel):
-            raise too_short(utterance)
+        utterance.check_length()
         conditioning = {"d_vectors": utterance.speaker[1]}
         output = self.model(utterance.symbols[None], symbols, utterance.mel[None], frames, conditioning, phase=2)
         return output["model_outputs"][0]
 
 
-FORCERS: dict[type, type[Forcer]] = {
-    BaseTacotron: AttentionForcer,
-    ForwardTTS: DurationForcer,
-    DiffvocAcoustic: VoiceForcer,
-    GlowTTS: FlowForcer,
-    AlignTTS: MixtureForcer,
+ADAPTERS: dict[type, type[Adapter]] = {
+    BaseTacotron: TacotronAdapter,
+    ForwardTTS: ForwardAdapter,
+    DiffvocAcoustic: VoiceAdapter,
+    GlowTTS: GlowAdapter,
+    AlignTTS: AlignAdapter,
 }
 
 
-def forcer_of(kind: type) -> type[Forcer]:
-    """Which forcer leads models of the class `kind`; DiffvocError when none does."""
-    for base, forcer in FORCERS.items():
+def adapter_of(kind: type) -> type[Adapter]:
+    """Which adapter leads models of the class `kind`; DiffvocError when none does."""
+    for base, adapter in ADAPTERS.items():
         if issubclass(kind, base):
-            return forcer
+            return adapter
     raise DiffvocError(
         f"the model {kind.__name__} cannot be led along a recording to give mels (it predicts waveforms, or has no "
         "forced mode here); choose a Tacotron, Tacotron2, ForwardTTS (FastPitch), GlowTTS or AlignTTS model."
