@@ -117,7 +117,7 @@ def test_published_networks_equal_torch(published, steps):
     vocoder, folder = published
     mel = random_mel(2, 9)
     expected = vocoder.generate(mel, steps=steps, sampler="ddim", seed=[3, 4]).numpy()
-    with pytest.warns(UserWarning, match="onnx made a peak"):
+    with pytest.warns(UserWarning, match="torch made a peak"):
         made = OnnxVocoder(folder).generate(mel.numpy(), steps=steps, seed=[3, 4])
     assert np.abs(made - expected).max() < CLOSE
 
