@@ -15,6 +15,7 @@ from torch import Tensor
 # (x [B, ...], noise_level [B]) -> x0, the clean data in x, or eps, the noise in x, of the shape of x.
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 NoisePredictor = Callable[[Tensor, Tensor], Tensor]
+Randomness = torch.Generator | Callable[[], Tensor] | None
 
 
 def expand_level(noise_level: Tensor, like: Tensor) -> Tensor:
@@ -32,8 +33,14 @@ def scales(noise_level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     return expand_level(noise_level, like), expand_level(noise_scale(noise_level), like)
 
 
-def noise_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Unit noise of the shape, type and device of ``x``, drawn where the generator is, or without one on the device."""
+def noise_like(x: Tensor, generator: Randomness = None) -> Tensor:
+    """Unit noise of the shape, type and device of ``x``.
+
+    A function gives it; a generator draws it where it lives, so that a seed gives the same on every device; and without
+    either it is drawn on the device.
+    """
+    if callable(generator):
+        return generator().to(x)
     device = x.device if generator is None else generator.device
     return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device, non_blocking=x.is_cuda)
 

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from tts_diffvoc.diffusion.process import Denoiser
+from tts_diffvoc.diffusion.process import Denoiser, Randomness, noise_like
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
 Callback = Callable[[int, Tensor, Tensor], None]
-Randomness = torch.Generator | Callable[[], Tensor] | None
 
 
 def _steps(schedule: NoiseSchedule) -> Iterator[tuple[int, float, float]]:
@@ -36,14 +35,6 @@ def _sigma(level: float) -> float:
 
 def _denoise(denoiser: Denoiser, x: Tensor, level: float) -> Tensor:
     return denoiser(x, torch.full((x.shape[0],), level, device=x.device, dtype=torch.float64))
-
-
-def _randn(x: Tensor, generator: Randomness) -> Tensor:
-    """Unit noise like x, drawn where the generator lives, so that one seed gives one result on every device."""
-    if callable(generator):
-        return generator().to(x)
-    device = x.device if generator is None else generator.device
-    return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
 
 
 def ddpm(
@@ -73,7 +64,7 @@ def ddpm(
         x = a_u * (1 - alpha) / left_t * x0 + math.sqrt(alpha) * left_u / left_t * x
         if left_u > 0:
             spread = (1 - alpha) * (left_u / left_t if variance == "beta_tilde" else 1.0)
-            x = x + math.sqrt(spread) * _randn(x, generator)
+            x = x + math.sqrt(spread) * noise_like(x, generator)
         if clip is not None:
             x = x.clamp(-clip, clip)
         if callback:
@@ -105,7 +96,7 @@ def ddim(
         spread = eta * s_u / s_t * math.sqrt(max(1 - (a_t / a_u) ** 2, 0.0))
         x = a_u * x0 + math.sqrt(max(s_u * s_u - spread * spread, 0.0)) * eps
         if spread > 0:
-            x = x + spread * _randn(x, generator)
+            x = x + spread * noise_like(x, generator)
         if callback:
             callback(step, x, x0)
     return x
@@ -174,7 +165,7 @@ def langevin(
         sigma = _sigma(level) / level
         for _ in range(steps_per_level):
             x0 = _denoise(denoiser, y * level, level)
-            y = y + c2 * (x0 - y) + c1 * math.sqrt(2 * c2) * sigma * _randn(y, generator)
+            y = y + c2 * (x0 - y) + c1 * math.sqrt(2 * c2) * sigma * noise_like(y, generator)
         if callback:
             callback(step, y * level, x0)
     return _denoise(denoiser, y * levels[0], levels[0])
