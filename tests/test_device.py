@@ -87,7 +87,8 @@ def test_no_loss_waits(kind, mel):
     def losses(waveform, mel, bandwidth, f0):
         if not isinstance(vocoder, SpectralVocoder):
             return [vocoder.loss(waveform, mel)]
-        batch = {"waveform": waveform, "source": waveform.flip(1), "bandwidth": bandwidth, "f0": f0, "sure": f0 / 120}
+        batch = {"waveform": waveform, "recording": waveform, "source": waveform.flip(1), "bandwidth": bandwidth}
+        batch |= {"f0": f0, "sure": f0 / 120}
         return [part.loss(batch)["loss"] for part in (vocoder, vocoder.magnitude, vocoder.pitch)]
 
     with Pretending() as mode:

@@ -253,7 +253,7 @@ def load_vocoder(
     Options after the question mark become the vocoder's defaults; ``download`` is for :func:`tts_diffvoc.hub.download`.
     A bundled name, and one whose first part is a folder here, never asks the network. With ``dtype`` "bfloat16" or
     "float16" the denoising network computes in it, by autocast; weights, and what is before and after it, stay float32.
-    The bundled vocoders lose less than 0.01 PESQ by bfloat16; a WaveGrad's activations can be too large for float16.
+    The bundled vocoders lose less than 0.02 PESQ by bfloat16; a WaveGrad's activations can be too large for float16.
 
     Raises: DiffvocError for an unknown name (with the closest ones), a bad option or a bad checkpoint.
     """

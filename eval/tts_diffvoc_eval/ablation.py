@@ -4,9 +4,11 @@
 
 - prior: the source's phases on the magnitudes, one inverse transform, no network;
 - network: so many evaluations of it, nothing after;
-- consistency: iterations that carry the waveform's own mel towards the given one. With it the prior is the control of
-  the network with it;
-- Griffin-Lim: the same magnitudes, random phases.
+- consistency: iterations of fast Griffin-Lim that carry the mel towards the given one too. With it the prior is the
+  control of the network with it;
+- Griffin-Lim: the same iterations, many, from random phases;
+- late by ...: the recording itself, its time bent to and fro: what PESQ makes of pulses that no mel can place, though
+  nobody hears it.
 
 Every clip's mel is the recording's. Differences are from the control in the same group, paired over clips, with
 Student's 95 % interval; they are in bold where it leaves out 0. Speed is seconds of speech for each second of CPU time
@@ -23,7 +25,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+import soxr
 import torch
 from torch import Tensor
 
@@ -31,9 +35,8 @@ from tts_diffvoc import voices
 from tts_diffvoc.checkpoint import load_vocoder
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.spectral.magnitude import make_consistent
-from tts_diffvoc.spectral.transform import project, rescale
-from tts_diffvoc.spectral.vocoder import SpectralVocoder
+from tts_diffvoc.spectral.transform import rescale
+from tts_diffvoc.spectral.vocoder import SCALE, SpectralVocoder
 from tts_diffvoc_eval import provenance, records, speech
 from tts_diffvoc_eval.intervals import paired
 from tts_diffvoc_eval.metrics import METRICS, measure
@@ -41,10 +44,11 @@ from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
 
 STEPS = (1, 2, 4, 8, 16, 32)
-CONSISTENCY = 8
+CONSISTENCY = 12
 GRIFFIN_LIM = 60
 SCORES = ("pesq_wb", "dnsmos")
 RECORDING, PRIOR = "recording", "prior"
+BENT = {f"recording, late by up to {late} ms": late for late in (1, 2, 3)}
 
 
 class Rung(NamedTuple):
@@ -66,23 +70,29 @@ def ladder(vocoder: SpectralVocoder, steps: Sequence[int] = STEPS, seed: int = 0
         for count in steps:
             name = f"network, {count} step{'s' if count > 1 else ''}{after}"
             rungs.append(Rung(name, control, partial(vocoder.generate, steps=count, **options)))
-        name = f"Griffin-Lim, {GRIFFIN_LIM} iterations{after}"
-        rungs.append(Rung(name, control, partial(griffin_lim, vocoder, **options)))
+    rungs.append(Rung(f"Griffin-Lim, {GRIFFIN_LIM} iterations", None, partial(griffin_lim, vocoder, seed=seed)))
     return rungs
 
 
 @torch.inference_mode()
-def griffin_lim(vocoder: SpectralVocoder, mel: Tensor, consistency: int, seed: int) -> Tensor:
-    """The vocoder's magnitudes with phases from random ones (Griffin and Lim 1984), [1, T]."""
-    transform, frames = vocoder.transform, mel.shape[-1]
-    noise, bins = FrameNoise([seed], mel.device), transform.bins
+def griffin_lim(vocoder: SpectralVocoder, mel: Tensor, seed: int) -> Tensor:
+    """The vocoder's magnitudes and iterations of consistency from random phases (Griffin and Lim 1984), [1, T]."""
+    frames, bins = mel.shape[-1], vocoder.transform.bins
+    noise = FrameNoise([seed], mel.device)
     excitation = noise(0, 0, frames, vocoder.config.mel.hop_length).flatten(1)
     wanted = vocoder.conditions(mel, vocoder.excitation(vocoder.pitch(mel), excitation)).magnitude
-    spectrum = rescale(noise(1, 0, frames, 2 * bins).unflatten(2, (2, bins)), wanted)
+    state = x0 = rescale(noise(1, 0, frames, 2 * bins).unflatten(2, (2, bins)), SCALE)
     for _ in range(GRIFFIN_LIM):
-        spectrum = project(spectrum, wanted, transform)
-    waveform = make_consistent(transform.inverse(spectrum), mel, vocoder.config.mel, transform, consistency)
-    return waveform.clamp(-1, 1)
+        state, x0 = vocoder.make_consistent(state, x0, wanted, mel)
+    return vocoder.decode(x0, wanted).clamp(-1, 1)
+
+
+def bend(samples: Any, rate: int, milliseconds: float, hertz: float = 1.0) -> Any:
+    """``samples`` [T], each late or early by up to so many ``milliseconds``, to and fro at ``hertz``."""
+    fine = soxr.resample(samples, rate, 8 * rate)
+    at = np.arange(len(samples))
+    late = milliseconds / 1000 * rate * np.sin(2 * np.pi * hertz / rate * at)
+    return np.interp(8 * (at + late), np.arange(len(fine)), fine).astype(np.float32)
 
 
 def score(rungs: Sequence[Rung], clips: Sequence[speech.Clip], rate: int) -> list[dict[str, Any]]:
@@ -93,6 +103,7 @@ def score(rungs: Sequence[Rung], clips: Sequence[speech.Clip], rate: int) -> lis
     for clip in clips:
         assert clip.samples is not None
         waveforms: list[tuple[str, Any, float | None]] = [(RECORDING, clip.samples, None)]
+        waveforms += [(name, bend(clip.samples, rate, late), None) for name, late in BENT.items()]
         for rung in rungs:
             begin = time.process_time()
             waveform = rung.make(clip.mel)[0].numpy()
@@ -111,7 +122,7 @@ def table(found: Sequence[dict[str, Any]], rungs: Sequence[Rung]) -> str:
     labels = [METRICS[name].label for name in SCORES]
     heads = ["", *(head for label in labels for head in (label, "more than the control")), "times real time"]
     lines = ["| " + " | ".join(heads) + " |", "| --- |" + " ---: |" * (len(heads) - 1)]
-    for rung in (Rung(RECORDING, None, lambda mel: mel), *rungs):
+    for rung in (*(Rung(name, None, lambda mel: mel) for name in (RECORDING, *BENT)), *rungs):
         own = frame[frame["system"] == rung.name]
         cells = [rung.name]
         for name in SCORES:

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tts_diffvoc.checkpoint import save_checkpoint
+from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
-from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork
+from tts_diffvoc.spectral.magnitude import MagnitudeConfig
 from tts_diffvoc.spectral.network import DiffWaveSizes, WaveGradSizes
-from tts_diffvoc.spectral.pitch import PitchConfig, PitchNetwork
+from tts_diffvoc.spectral.pitch import PitchConfig
 from tts_diffvoc.spectral.vocoder import SpectralConfig, SpectralVocoder
 from tts_diffvoc.training.loop import LoopConfig, train
 from tts_diffvoc.training.prepared import Crops, Prepared, load, write_target
@@ -57,6 +57,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=parse_data, nargs="+", required=True, metavar="FOLDER[=SHARE]")
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--output", type=Path, required=True, help="folder of the run, for all stages")
+    parser.add_argument(
+        "--init", type=Path, help="a vocoder's folder to begin with, such as tts_diffvoc/voices/diffwave"
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="of training, all runs of a stage together")
     parser.add_argument("--batch-size", type=int, help="rows of a batch; a GPU takes many")
     parser.add_argument("--frames", type=int, help="of a crop")
@@ -72,29 +75,39 @@ def main() -> None:
     if options.stage == "prepare":
         clips.prepare([folder for folder, _ in options.data], options.output / "clips", options.jobs)
     elif options.stage == "targets":
-        write_targets(options.output, options.device)
+        write_targets(options)
     else:
         train_stage(options.stage, options)
 
 
-def trained(network: nn.Module, folder: Path) -> nn.Module:
-    """``network`` with the averaged weights that a stage left in ``folder``."""
+def finish(network: nn.Module, folder: Path, done: bool) -> None:
+    """Give ``network`` the averaged weights that a stage left in ``folder``; without, it stays if it is ``done``."""
     path = folder / "average.pt"
-    if not path.is_file():
-        raise DiffvocError(f"{path} is not there; run the stage {folder.name} first.")
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network.eval().requires_grad_(False)
+    if path.is_file():
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    elif not done:
+        raise DiffvocError(f"{path} is not there; run the stage {folder.name} first, or begin with --init.")
+    network.eval().requires_grad_(False)
 
 
-def build(stage: str, output: Path) -> nn.Module:
-    """What a stage trains; a vocoder has the networks of the stages before it, which stay as they are."""
-    if stage == "pitch":
-        return PitchNetwork(PITCH, MEL)
-    if stage == "magnitude":
-        return MagnitudeNetwork(MAGNITUDE, MEL)
-    vocoder = SpectralVocoder(VOCODERS[stage], stage)
-    trained(vocoder.pitch, output / "pitch")
-    trained(vocoder.magnitude, output / "magnitude")
+def build(stage: str, output: Path, init: Path | None = None) -> nn.Module:
+    """What a stage trains; a vocoder has the networks of the stages before it, which stay as they are.
+
+    Args:
+        init: a vocoder's checkpoint folder, whose weights training begins with.
+    """
+    config = VOCODERS.get(stage, VOCODERS["diffwave"])
+    vocoder = SpectralVocoder(config, stage)
+    if init is not None:
+        begun = load_vocoder(init)
+        if begun.config.sizes != config.sizes:
+            raise DiffvocError(f"{init} has the sizes {begun.config.sizes}; the stage {stage} has {config.sizes}.")
+        vocoder.load_state_dict(begun.state_dict())
+    if stage in ("pitch", "magnitude"):
+        return getattr(vocoder, stage)
+    finish(vocoder.pitch, output / "pitch", init is not None)
+    if stage != "targets":
+        finish(vocoder.magnitude, output / "magnitude", init is not None)
     return vocoder
 
 
@@ -103,7 +116,7 @@ def train_stage(stage: str, options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     size, frames = options.batch_size or BATCHES[stage][0], options.frames or BATCHES[stage][1]
     shares = {clips.corpus_name(folder): share for folder, share in options.data}
-    names = ("waveform", "f0", "sure") if stage == "pitch" else ("waveform", "source")
+    names = ("waveform", "f0", "sure") if stage == "pitch" else ("waveform", "recording", "source")
     folder = options.output / ("clips" if stage == "pitch" else "targets")
     learnt, held = load(folder, names, held=False), load(folder, names, held=True)
     crops = Crops(learnt, shares, size, frames, noisy=0.2 if stage == "pitch" else 0.0)
@@ -111,7 +124,7 @@ def train_stage(stage: str, options: argparse.Namespace) -> None:
     print(f"{stage}: {len(learnt)} clips, {minutes:.0f} minutes", flush=True)
     rate = options.rate or RATES[stage]
     config = LoopConfig(minutes=options.minutes, learning_rate=rate, device=options.device, checks=CHECKS)
-    network, place = build(stage, options.output), options.output / stage
+    network, place = build(stage, options.output, options.init), options.output / stage
     if options.bf16 and isinstance(network, SpectralVocoder):
         network.autocast = torch.bfloat16  # of the denoiser alone: spectra and phases stay float32
 
@@ -175,11 +188,10 @@ def check_pitch(network: nn.Module, held: list[Prepared], device: str) -> dict[s
     }
 
 
-def write_targets(output: Path, device: str) -> None:
+def write_targets(options: argparse.Namespace) -> None:
     """Rebuild the phases of every prepared clip from the source that inference will have, float16."""
-    vocoder = SpectralVocoder(VOCODERS["diffwave"])
-    trained(vocoder.pitch, output / "pitch")
-    vocoder.to(device).eval()
+    output = options.output
+    vocoder = build("targets", output, options.init).to(options.device).eval()
     (output / "targets").mkdir(parents=True, exist_ok=True)
     paths = sorted((output / "clips").glob("*.npz"), key=lambda path: clips.stable_hash(path.name))
     for number, path in enumerate(paths, 1):

@@ -149,9 +149,10 @@ def test_every_stage_leaves_what_the_next_one_needs(recipe, tmp_path):
         rate=None,
         device="cpu",
         bf16=False,
+        init=None,
     )
     recipe.train_stage("pitch", options)
-    recipe.write_targets(run, "cpu")
+    recipe.write_targets(options)
     recipe.train_stage("magnitude", options)
     recipe.train_stage("diffwave", options)
     vocoder = load_vocoder(run / "diffwave" / "vocoder")
@@ -164,4 +165,4 @@ def test_every_stage_leaves_what_the_next_one_needs(recipe, tmp_path):
 
 def test_a_stage_says_which_one_must_come_before_it(recipe, tmp_path):
     with pytest.raises(ValueError, match="run the stage pitch first"):
-        recipe.write_targets(tmp_path, "cpu")
+        recipe.write_targets(argparse.Namespace(output=tmp_path, device="cpu", init=None))

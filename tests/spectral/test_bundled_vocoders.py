@@ -51,7 +51,7 @@ def test_half_precision_costs_nothing_that_is_heard(name, dtype):
     for recording, mel in map(clip, CLIPS):
         whole, made = bundled(name).generate(mel, seed=0), half.generate(mel, seed=0)
         assert made.dtype == torch.float32 and not torch.equal(made, whole)
-        assert score(recording, made) > score(recording, whole) - 0.01
+        assert score(recording, made) > score(recording, whole) - 0.02
 
 
 @pytest.mark.parametrize("of", CLIPS)

@@ -136,12 +136,12 @@ def test_no_steps_are_the_prior_alone(speech):
 def test_qualities_are_names_for_steps_and_consistency(speech, tmp_path):
     vocoder, mel = build("diffwave"), mel_of(speech, 12)
     save_checkpoint(vocoder, tmp_path, "card", torch.float32)
-    settings = {"fast": (1, 4), "default": (2, 4), "best": (16, 8)}  # this configuration's default has two steps
+    settings = {"fast": (1, 8), "default": (2, 12), "best": (16, 32)}  # this configuration's default has two steps
     for quality, (steps, consistency) in settings.items():
         expected = vocoder.generate(mel, steps=steps, consistency=consistency, seed=0)
         assert torch.equal(vocoder.generate(mel, quality=quality, seed=0), expected)
         assert torch.equal(load_vocoder(f"{tmp_path}?quality={quality}").generate(mel, seed=0), expected)
-    expected = vocoder.generate(mel, steps=3, consistency=8, seed=0)
+    expected = vocoder.generate(mel, steps=3, consistency=32, seed=0)
     assert torch.equal(vocoder.generate(mel, steps=3, quality="best", seed=0), expected)
     assert torch.equal(load_vocoder(f"{tmp_path}?quality=best&steps=3").generate(mel, seed=0), expected)
     with pytest.raises(DiffvocError, match="quality=superb is unknown .* fast, default, best"):
@@ -150,7 +150,8 @@ def test_qualities_are_names_for_steps_and_consistency(speech, tmp_path):
 
 def test_training_lowers_the_loss_and_leaves_pitch_and_magnitudes(spectral, speech):
     waveform, source = (x for x in spectral.targets(speech[:, : 32 * 256].repeat(2, 1), seed=0, iterations=4))
-    batch = {"waveform": waveform, "source": source, "bandwidth": torch.tensor([8000.0, 11025.0])}
+    bandwidth = torch.tensor([8000.0, 11025.0])
+    batch = {"waveform": waveform, "recording": waveform, "source": source, "bandwidth": bandwidth}
     before = {name: value.clone() for name, value in spectral.state_dict().items()}
     optimizer = torch.optim.Adam(spectral.denoiser.parameters(), lr=3e-3)
     losses = []
@@ -168,7 +169,8 @@ def test_training_lowers_the_loss_and_leaves_pitch_and_magnitudes(spectral, spee
 
 
 def test_a_loss_is_the_generators_alone(spectral, speech):
-    batch = {"waveform": speech[:, : 20 * 256], "source": speech[:, : 20 * 256], "bandwidth": torch.tensor([8000.0])}
+    batch = dict.fromkeys(("waveform", "recording", "source"), speech[:, : 20 * 256])
+    batch["bandwidth"] = torch.tensor([8000.0])
     one, again, other = (spectral.loss(batch, torch.Generator().manual_seed(seed))["loss"] for seed in (1, 1, 2))
     assert one == again != other
 

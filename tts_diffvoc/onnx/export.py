@@ -153,7 +153,9 @@ def _parts(vocoder: SpectralVocoder | Vocoder) -> dict[str, ModelProto]:
         "prior": example.trace(graphs.Prior(vocoder), ["mel", "noise"], ["x0", "z", *told]),
         "denoise": example.trace(graphs.Denoise(vocoder), ["z", "noise_level", *told], ["x0", "next_z"]),
         "decode": example.trace(graphs.Decode(vocoder), ["x0", "magnitude"], ["waveform"]),
-        "consistency": example.trace(graphs.Consistency(vocoder), ["waveform", "mel"], ["next_waveform"]),
+        "consistency": example.trace(
+            graphs.Consistency(vocoder), ["state", "x0", "magnitude", "mel"], ["next_state", "next_x0"]
+        ),
     }
 
 
@@ -189,7 +191,7 @@ class _Example:
             "magnitude": (batch, frames, bins),
             "hidden": (batch, frames, channels),
             **dict.fromkeys(("x", "waveform"), (batch, samples)),
-            **dict.fromkeys(("z", "x0", "spectrum"), (batch, frames, 2, bins)),
+            **dict.fromkeys(("z", "x0", "state", "spectrum"), (batch, frames, 2, bins)),
         }
         # An s of sqrt(1 - a^2) is worth float64; a bridge's levels are plain shares.
         self.types = {"noise_level": torch.float64} if isinstance(vocoder, Vocoder) else {}
@@ -268,9 +270,10 @@ x0, z, magnitude, spectrum, hidden = prior(mel, noise)     # noise: unit Gaussia
 for step in range(steps):
     level = levels[min(step, len(levels) - 1)]             # of config.json, for each row of the batch
     x0, z = denoise(z, level, magnitude, spectrum, hidden)
-waveform = decode(x0, magnitude)
+state = x0
 for _ in range(consistency):
-    waveform = consistency(waveform, mel)
+    state, x0 = consistency(state, x0, magnitude, mel)
+waveform = decode(x0, magnitude)
 waveform = waveform / max(1, peak of each row)"""
 PUBLISHED_LOOP = """\
 x = noise()                                                # unit Gaussian

@@ -14,7 +14,6 @@ from torch._higher_order_ops.scan import scan
 
 from tts_diffvoc.diffusion.bridge import restart_levels, restarts
 from tts_diffvoc.diffusion.process import x0_from_eps
-from tts_diffvoc.spectral.magnitude import make_consistent
 from tts_diffvoc.spectral.source import Source
 from tts_diffvoc.spectral.transform import Transform
 from tts_diffvoc.spectral.vocoder import SCALE, Conditions, SpectralVocoder
@@ -125,15 +124,15 @@ class Decode(nn.Module):
 
 
 class Consistency(nn.Module):
-    """One iteration that carries a waveform's mel towards the given one."""
+    """One iteration of consistency."""
 
     def __init__(self, vocoder: SpectralVocoder) -> None:
         super().__init__()
         self.vocoder = vocoder
 
-    def forward(self, waveform: Tensor, mel: Tensor) -> Tensor:
-        """Waveform [B, F * hop] and log-mel [B, M, F] to the next waveform."""
-        return make_consistent(waveform, mel, self.vocoder.config.mel, self.vocoder.transform, 1)
+    def forward(self, state: Tensor, x0: Tensor, magnitude: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """State and estimate x0 [B, F, 2, K], magnitude [B, F, K] and log-mel [B, M, F] to the next state and x0."""
+        return self.vocoder.make_consistent(state, x0, magnitude, mel)
 
 
 class WholeSpectral(nn.Module):
@@ -151,8 +150,10 @@ class WholeSpectral(nn.Module):
         if self.steps:
             levels = restart_levels(self.steps)
             x0 = restarts(lambda z, level: vocoder.denoise(z, level, conditions), z, levels, vocoder.degrade)
-        waveform = vocoder.decode(x0, conditions.magnitude)
-        return _scaled(make_consistent(waveform, mel, vocoder.config.mel, vocoder.transform, self.consistency))
+        state = x0
+        for _ in range(self.consistency):
+            state, x0 = vocoder.make_consistent(state, x0, conditions.magnitude, mel)
+        return _scaled(vocoder.decode(x0, conditions.magnitude))
 
 
 class Published(nn.Module):

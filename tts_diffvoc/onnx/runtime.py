@@ -107,9 +107,10 @@ class OnnxVocoder:
             level = np.full(len(mel), levels[min(step, len(levels) - 1)], np.float32)
             told = {"magnitude": magnitude, "spectrum": spectrum, "hidden": hidden}
             x0, z = self._run("denoise", z=z, noise_level=level, **told)
-        (waveform,) = self._run("decode", x0=x0, magnitude=magnitude)
+        state = x0
         for _ in range(consistency):
-            (waveform,) = self._run("consistency", waveform=waveform, mel=mel)
+            state, x0 = self._run("consistency", state=state, x0=x0, magnitude=magnitude, mel=mel)
+        (waveform,) = self._run("decode", x0=x0, magnitude=magnitude)
         return waveform
 
     def _run(self, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:

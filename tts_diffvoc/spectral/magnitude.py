@@ -44,17 +44,12 @@ def match_mel(spectrum: Tensor, wanted: Tensor, filters: Tensor, iterations: int
     return spectrum
 
 
-def make_consistent(waveform: Tensor, mel: Tensor, config: MelConfig, transform: Transform, iterations: int) -> Tensor:
-    """Scale the spectrum of ``waveform`` [B, F * hop], phases kept, until its mel is nearer to ``mel`` [B, M, F].
+def carry_mel(spectrum: Tensor, wanted: Tensor, filters: Tensor) -> Tensor:
+    """Scale a spectrum [B, F, 2, K], phases kept, until its mel is nearer to ``wanted`` [B, F, M], magnitudes.
 
     A projection on the data (Wang et al. 2023, denoising diffusion null-space model), the mel being the measurement.
     """
-    filters, wanted = mel_filters(config, waveform.device), expand(mel, config).transpose(1, 2)
-    for _ in range(iterations):
-        spectrum = transform(waveform)
-        gain = mel_gain(magnitude(spectrum), wanted, filters).clamp(0.1, 10.0)
-        waveform = transform.inverse(spectrum * gain.unsqueeze(2))
-    return waveform
+    return spectrum * mel_gain(magnitude(spectrum), wanted, filters).clamp(0.1, 10.0).unsqueeze(2)
 
 
 class MagnitudeNetwork(nn.Module):

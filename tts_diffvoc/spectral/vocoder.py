@@ -14,10 +14,11 @@ from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import log_spectral_error
 from tts_diffvoc.diffusion.process import noise_like
+from tts_diffvoc.diffusion.samplers import Callback
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc.mel import MelConfig, expand, log_mel
 from tts_diffvoc.schema import FromJson, check_part
-from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, make_consistent, within
+from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, carry_mel, within
 from tts_diffvoc.spectral.network import NETWORKS, Denoiser, DiffWaveSizes, Sizes
 from tts_diffvoc.spectral.pitch import F0, PitchConfig, PitchNetwork
 from tts_diffvoc.spectral.source import (
@@ -31,19 +32,21 @@ from tts_diffvoc.spectral.source import (
     source_level,
     turn,
 )
-from tts_diffvoc.spectral.transform import TINY, Transform, power, project, rescale
+from tts_diffvoc.spectral.transform import TINY, Transform, magnitude, power, project, rescale
 from tts_diffvoc.streaming import Window
 
 SPECTRAL = "spectral"
 SCALE = 1.12  # brings a spectrum divided by its magnitudes to unit variance, real and imaginary part each
 SHARE = 0.9  # of its magnitudes that the prior has, and an estimate that is handed on
 NOISE_SCALE = 0.3  # deviation of the noise on the prior
+ACCELERATION = 0.99  # of the iterations of consistency
+PHASES = 0.3  # weight of the error of x0, of which phases are most, beside that of log spectra
 LIMIT = 4.0  # of a divided spectrum's magnitude
 CONTEXT = 48  # frames that a chunk is given on both sides, in which all but all of an edge's effect has died away
 QUALITIES = {
-    "fast": {"steps": 1, "consistency": 4},
-    "default": {"steps": 4, "consistency": 4},
-    "best": {"steps": 16, "consistency": 8},
+    "fast": {"steps": 1, "consistency": 8},
+    "default": {"steps": 4, "consistency": 12},
+    "best": {"steps": 16, "consistency": 32},
 }
 
 
@@ -92,7 +95,7 @@ class SpectralConfig(FromJson):
 
 
 class Settings(NamedTuple):
-    """What ``generate`` was asked for: steps, and iterations of mel consistency."""
+    """What ``generate`` was asked for: steps, and iterations of consistency."""
 
     steps: int
     consistency: int
@@ -122,7 +125,7 @@ class SpectralVocoder(MelVocoder):
 
     Args:
         steps: evaluations of the denoiser; 0 for the prior alone, without noise.
-        consistency: iterations that carry the waveform's own mel towards the given one at the end; 0 for none.
+        consistency: iterations of fast Griffin-Lim at the end, which carry the mel towards the given one; 0 for none.
         quality: a name for steps and consistency, one of ``self.qualities``, for those that are not given.
     """
 
@@ -179,6 +182,14 @@ class SpectralVocoder(MelVocoder):
         """An estimate as the next step gets it: its phases, on a share of the magnitudes."""
         return rescale(x0, SCALE * SHARE)
 
+    def make_consistent(self, state: Tensor, x0: Tensor, wanted: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """One iteration of fast Griffin-Lim (Perraudin et al. 2013, algorithm 2), from the state and estimate x0,
+        [B, F, 2, K], to the next: a waveform's spectrum, its phases ``state``'s, whose mel is nearer to ``mel``."""
+        bands = expand(mel, self.config.mel).transpose(1, 2)
+        spectrum = carry_mel(project(state, wanted, self.transform), bands, self.magnitude.filters)
+        made = spectrum * (SCALE / wanted).unsqueeze(2)
+        return made + ACCELERATION * (made - x0), made
+
     @torch.no_grad()
     def targets(self, waveform: Tensor, seed: int, iterations: int = 48) -> tuple[Tensor, Tensor]:
         """``waveform`` [B, F * hop] with phases that can be learnt, and the source that they follow from."""
@@ -188,28 +199,30 @@ class SpectralVocoder(MelVocoder):
         return rebuild_phases(waveform, source, self.transform, self.minimum_phase, iterations), source
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Error of the predicted x0 plus 0.15 of that of its log spectra.
+        """Error of the predicted x0 plus that of the log spectra of what it sounds like.
 
         Half of the batches are states of the bridge; the others are states that the sampler meets, made by one to four
-        evaluations without gradient.
+        evaluations without gradient. x0 has the phases of "waveform" and the magnitudes of "recording"; the log spectra
+        are the recording's, whose own phases need not be met.
 
         Args:
-            batch: "waveform", the target, and "source", [B, F * hop], and "bandwidth" [B] in Hz.
+            batch: "waveform", whose phases can be learnt, "recording" and "source", [B, F * hop]; "bandwidth" [B], Hz.
             generator: on the CPU; draws noise, levels and the kind of the batch.
         """
-        waveform, mel = batch["waveform"], self.config.mel
-        frames = waveform.shape[-1] // mel.hop_length
-        conditions = self.conditions(log_mel(waveform, mel)[..., :frames], batch["source"])
+        recording, mel = batch["recording"], self.config.mel
+        frames = recording.shape[-1] // mel.hop_length
+        conditions = self.conditions(log_mel(recording, mel)[..., :frames], batch["source"])
         wanted = conditions.magnitude
         with torch.no_grad():
-            x0 = divide(self.transform(waveform), wanted)
+            target = rescale(self.transform(batch["waveform"]), magnitude(self.transform(recording)))
+            x0 = divide(target, wanted)
             z, noise_level = self._draw_state(x0, conditions, generator)
         estimate = self.denoise(z, noise_level, conditions)
         audible = within(batch["bandwidth"], mel).float()
         weight = (wanted / wanted.mean((1, 2), keepdim=True)).clamp(1e-3, 30).sqrt() * audible
         error = ((estimate - x0).square().mean(2) * weight).mean() / weight.mean()
-        spectral = log_spectral_error(self.decode(estimate, wanted), waveform, batch["bandwidth"], mel.sample_rate)
-        return {"loss": error + 0.15 * spectral, "error": error, "spectral": spectral}
+        spectral = log_spectral_error(self.decode(estimate, wanted), recording, batch["bandwidth"], mel.sample_rate)
+        return {"loss": PHASES * error + spectral, "error": error, "spectral": spectral}
 
     def _draw_state(
         self, x0: Tensor, conditions: Conditions, generator: torch.Generator | None
@@ -242,12 +255,7 @@ class SpectralVocoder(MelVocoder):
 
     @in_float32
     def _synthesise(
-        self,
-        window: Window,
-        noise: FrameNoise,
-        settings: Settings,
-        carried: Carried | None,
-        callback: Callable[[int, Tensor, Tensor], None] | None,
+        self, window: Window, noise: FrameNoise, settings: Settings, carried: Carried | None, callback: Callback | None
     ) -> tuple[Tensor, Carried]:
         mel, start, hop = window.mel, window.start, self.config.mel.hop_length
         frames, bins = mel.shape[-1], self.transform.bins
@@ -266,8 +274,10 @@ class SpectralVocoder(MelVocoder):
             z = self.prior(conditions, noise(1, start, frames, 2 * bins).unflatten(2, (2, bins)))
             levels = restart_levels(settings.steps)
             x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, levels, self.degrade, callback)
+        state = x0
+        for _ in range(settings.consistency):
+            state, x0 = self.make_consistent(state, x0, conditions.magnitude, mel)
         waveform = self.decode(x0, conditions.magnitude)
-        waveform = make_consistent(waveform, mel, self.config.mel, self.transform, settings.consistency)
         return waveform, Carried(F0(*(part[:, : window.keep.stop + 1] for part in f0)), start, phase)
 
 

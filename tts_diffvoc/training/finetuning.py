@@ -95,7 +95,7 @@ def train_spectral(
     write_targets(vocoder, learnt, held, place / "targets", plan.seed)
     mel = vocoder.config.mel
     frames = max(8, round(plan.crop_seconds * mel.sample_rate / mel.hop_length))
-    sets = [load(place / "targets", ("waveform", "source"), one, mel.hop_length) for one in (False, True)]
+    sets = [load(place / "targets", ("waveform", "recording", "source"), one, mel.hop_length) for one in (False, True)]
     batches, checked = (
         Crops(clips, {"voice": 1.0}, size, frames, seed=plan.seed)
         for clips, size in zip(sets, (plan.batch_size, CHECKED))

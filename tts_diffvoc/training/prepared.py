@@ -47,7 +47,8 @@ def write_target(
         made = vocoder.targets(waveform.unsqueeze(0).to(vocoder.device), seed)
     target, source = (one[0].cpu().half().numpy() for one in made)
     with replacing(place) as part, part.open("wb") as file:
-        np.savez(file, waveform=target, source=source, tracked=tracked, bandwidth=bandwidth)
+        recording = waveform.half().numpy()
+        np.savez(file, waveform=target, recording=recording, source=source, tracked=tracked, bandwidth=bandwidth)
 
 
 def load(folder: Path, names: tuple[str, ...], held: bool, hop: int = 256) -> list[Prepared]:
@@ -102,7 +103,9 @@ class Crops:
             for name, array in clip.arrays.items()
         }
         gain = 10 ** (self.random.uniform(-GAIN_DB, GAIN_DB) / 20)
-        row["waveform"] *= min(gain, 1 / max(1e-3, np.abs(row["waveform"]).max()))
+        gain = min(gain, 1 / max(1e-3, np.abs(row["waveform"]).max()))
+        for name in row.keys() & {"waveform", "recording"}:
+            row[name] *= gain
         if self.random.random() < self.noisy:
             deviation = row["waveform"].std() * 10 ** (self.random.uniform(-50, -10) / 20)
             row["waveform"] += deviation * self.random.standard_normal(len(row["waveform"]), np.float32)
