@@ -2,7 +2,7 @@
 
 import sys
 
-from tts_diffvoc_eval.agreement import main
+from tts_diffvoc_eval import agreement, program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.main(agreement))

@@ -2,7 +2,7 @@
 
 import sys
 
-from tts_diffvoc_eval.generation_page import main
+from tts_diffvoc_eval import generation_page, program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.main(generation_page))

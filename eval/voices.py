@@ -1,6 +1,8 @@
 """Measure the bundled acoustic voices beside their teachers: `python eval/voices.py --help` tells how."""
 
-from tts_diffvoc_eval.voices import main
+import sys
+
+from tts_diffvoc_eval import program, voices
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.main(voices))

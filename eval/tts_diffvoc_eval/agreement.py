@@ -10,12 +10,11 @@ processor or library rounds differently, and samplers carry that on: 2 % is what
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import pandas as pd
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, Failure
 from tts_diffvoc_eval import records
 
 KINDS = ("quality", "diversity")
@@ -56,18 +55,16 @@ def compare(one: Path, other: Path) -> pd.DataFrame:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("one", type=Path)
     parser.add_argument("other", type=Path)
     parser.add_argument("--tolerance", type=float, default=0.02, help="share of the larger value (default: 0.02)")
-    options = parser.parse_args(arguments)
-    try:
-        found = compare(options.one, options.other)
-    except DiffvocError as error:
-        print(f"agreement.py: {error}", file=sys.stderr)
-        return 2
+
+
+def run(options: argparse.Namespace) -> None:
+    """Raises: Failure where the runs do not agree."""
+    found = compare(options.one, options.other)
     print(found.to_markdown(floatfmt=".2%"))
-    agree = not found["one_run_alone"].any() and (found["largest"] <= options.tolerance).all()
-    print(f"\nThe runs {'agree' if agree else 'do not agree'} within {options.tolerance:.0%}, timings left out.")
-    return 0 if agree else 1
+    if found["one_run_alone"].any() or (found["largest"] > options.tolerance).any():
+        raise Failure(f"the runs do not agree within {options.tolerance:.0%}, timings left out.")
+    print(f"\nThe runs agree within {options.tolerance:.0%}, timings left out.")

@@ -30,7 +30,7 @@ import torch
 
 from tts_diffvoc import voices
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval import metrics, provenance, records, registry, report, runner, speech
+from tts_diffvoc_eval import functions, metrics, provenance, records, registry, report, runner, speech
 from tts_diffvoc_eval.systems import System
 
 if sys.version_info >= (3, 11):
@@ -143,19 +143,12 @@ def check(options: argparse.Namespace) -> None:
 
 
 def config_of(options: argparse.Namespace) -> runner.BenchmarkConfig:
+    same = ("listen", "workers", "device", "batch_sizes", "lengths", "repeats", "cap", "threads", "timeout")
     return runner.BenchmarkConfig(
         metrics=tuple(metrics.select(options.metrics)),
         seeds=tuple(range(options.seeds)),
-        listen=options.listen,
-        workers=options.workers,
-        device=options.device,
-        batch_sizes=tuple(options.batch_sizes),
-        lengths=tuple(options.lengths),
-        repeats=options.repeats,
-        cap=options.cap,
-        threads=options.threads,
-        timeout=options.timeout,
-        plugins=tuple(word for word in options.metrics if ".py:" in word),
+        plugins=tuple(filter(functions.is_function, options.metrics)),
+        **{name: getattr(options, name) for name in same},
     )
 
 
@@ -180,7 +173,7 @@ def begin(run: Path, manifest: dict[str, Any], resume: bool) -> None:
     changed = [name.replace("_", " ") for name, value in identity(manifest).items() if before[name] != value]
     if changed:
         raise DiffvocError(f"{run} was started with other {' and '.join(changed)}; give the same, or another --output.")
-    systems, clips = manifest["options"]["systems"], manifest["clips"]
+    systems, clips = manifest["options"]["systems"], list(manifest["clips"])
     lost = records.mend(run, lambda one: one["system"] in systems and ("batch" in one or one.get("clip") in clips))
     if lost:
         say(f"{lost} line{'s' * (lost > 1)} of {run} {'are' if lost > 1 else 'is'} no record of this run, and dropped.")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -156,8 +155,7 @@ def methods(generator: Generator, steps: Sequence[int]) -> list[Method]:
 # The command
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, help="name or folder of a generator")
     add("--noise", nargs="+", default=["0.1", "0.1rms"], help="deviations, of full scale or, with rms, of the clip's")
@@ -165,7 +163,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--count", type=int, default=500, help="held-back clips, spread over all (default: 500)")
     add("--seed", type=int, default=0, help="of the noise (default: 0)")
     add("--output", type=Path, default=Path("results/digits"), help="default: results/digits")
-    return add_common(parser, arguments)
+    add_common(parser)
 
 
 def parse_noise(text: str) -> tuple[float, bool, str]:
@@ -178,8 +176,8 @@ def parse_noise(text: str) -> tuple[float, bool, str]:
     return share, relative, f"white, {100 * share:g} % of {'the clip’s RMS' if relative else 'full scale'}"
 
 
-def run(options: argparse.Namespace) -> Path:
-    """Add noise to the clips, remove it by every method, and write the tables. Returns the folder."""
+def run(options: argparse.Namespace) -> None:
+    """Add noise to the clips, remove it by every method, and write the tables."""
     check_common(options, {"count": 1})
     noises = [parse_noise(text) for text in options.noise]
     corpus = datasets.load(options.data)
@@ -223,15 +221,4 @@ def run(options: argparse.Namespace) -> Path:
     )
     (options.output / "denoising.md").write_text(text, encoding="utf-8")
     tables.write_csv(options.output / "denoising.csv", rows)
-    return options.output
-
-
-def main(arguments: list[str] | None = None) -> int:
-    try:
-        folder = run(parse(arguments))
-    except (DiffvocError, OSError) as error:
-        print(f"denoising.py: {error}", file=sys.stderr)
-        return 1
-    print((folder / "denoising.md").read_text(encoding="utf-8"))
-    print(f"Written to {folder}")
-    return 0
+    print(f"{text}\nWritten to {options.output}")

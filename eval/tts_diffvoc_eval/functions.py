@@ -13,6 +13,11 @@ from typing import Any
 from tts_diffvoc.errors import DiffvocError
 
 
+def is_function(word: str) -> bool:
+    """Whether a word is ``FILE.py:FUNCTION``."""
+    return re.fullmatch(r".+\.py:\w+", word) is not None
+
+
 def load(place: str, purpose: str) -> tuple[ModuleType, Callable[..., Any]]:
     """The module in ``FILE.py`` and its function. The file can import others beside it: ``from .other import name``.
 

@@ -25,9 +25,9 @@ import torch
 import tts_diffvoc
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.zero_shot import entry_level
-from tts_diffvoc_eval import provenance, records
+from tts_diffvoc_eval import provenance, records, registry
 from tts_diffvoc_eval.generation import classifier as classifiers
-from tts_diffvoc_eval.generation import datasets, systems, tables
+from tts_diffvoc_eval.generation import datasets, tables
 from tts_diffvoc_eval.generation.samples import Sample, SampleMaker
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.reporting import spectrograms
@@ -38,8 +38,7 @@ TEMPLATES = Path(__file__).parent / "generation"
 MOST = 3_000_000  # bytes that a page in a repository should not exceed
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=Path, help="a run of eval/unconditional.py; the page goes there")
     add("--model", default="digits", help="a generator with labels, by name or folder (default: digits)")
@@ -50,7 +49,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--t", type=int, default=60, help="step of the schedule at which voices are mixed (default: 60)")
     add("--points", type=int, default=11, help="of the interpolation, both ends included (default: 11)")
     add("--noise", type=float, default=0.1, help="deviation of the noise to remove, full scale 1 (default: 0.1)")
-    return add_common(parser, arguments)
+    add_common(parser)
 
 
 def check(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -76,12 +75,12 @@ def build(options: argparse.Namespace) -> Path:
     """Make everything and write the page. Returns its file."""
     rows = check(options)
     classifier = classifiers.load(options.classifier, options.device)
-    (system,) = systems.load_all([options.model], classifier.labels, options.device)
+    (system,) = registry.find_generators([options.model], classifier.labels, options.device)
     if not system.labelled:
         raise DiffvocError(f"{options.model} has no labels; give it as --unlabelled, and one with labels as --model.")
     model = tts_diffvoc.load_generator(options.model, options.device)
     specs = [*([options.unlabelled] if options.unlabelled else []), *options.baselines]
-    others = systems.load_all(specs, classifier.labels, options.device)
+    others = registry.find_generators(specs, classifier.labels, options.device)
     for one in others:
         if one.labelled:
             raise DiffvocError(f"{one.label} has labels; give a generator without as --unlabelled.")
@@ -182,14 +181,10 @@ def render(run: Path, content: dict[str, Any]) -> str:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    try:
-        written = build(parse(arguments))
-    except DiffvocError as error:
-        print(f"generation_page.py: {error}", file=sys.stderr)
-        return 1
+def run(options: argparse.Namespace) -> None:
+    """Make the page, and say how large it is."""
+    written = build(options)
     total = sum(path.stat().st_size for path in [written, *(written.parent / "page").iterdir()])
     print(f"Written: {written}, {total / 1e6:.2f} MB with its sounds and pictures")
     if total > MOST:
         print(f"That is more than {MOST / 1e6:.0f} MB; give fewer --columns to commit it.", file=sys.stderr)
-    return 0

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = ("quality", "speed", "diversity")
+# What a record has at least, each a text, a number or nothing.
+FIELDS = {
+    "quality": ("system", "seed"),
+    "speed": ("system", "device", "batch", "asked", "seconds", "repeat", "repeats", "took", "memory", "error"),
+    "diversity": ("system", "clip", "error"),
+}
 
 
 def reason(error: BaseException) -> str:
@@ -56,14 +62,15 @@ def lines(run: Path, kind: str) -> Iterator[dict[str, Any]]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict) and isinstance(record.get("system"), str):
-            values = record.get("values", {})
-            if isinstance(values, dict) and all(map(math.isfinite, filter(_is_number, values.values()))):
-                yield record
+        if isinstance(record, dict) and _is_record(record, FIELDS[kind]):
+            yield record
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float))
+def _is_record(record: dict[str, Any], fields: tuple[str, ...]) -> bool:
+    values = record.get("values") or {}
+    numbers = [one for one in values.values() if isinstance(one, float)] if isinstance(values, dict) else [math.nan]
+    plain = all(name in record and isinstance(record[name], (str, int, float, type(None))) for name in fields)
+    return plain and isinstance(record["system"], str) and all(map(math.isfinite, numbers))
 
 
 def mend(run: Path, known: Callable[[dict[str, Any]], bool] = lambda record: True) -> int:

@@ -53,8 +53,8 @@ class BenchmarkConfig:
     listen: int
     workers: int
     device: str
-    batch_sizes: tuple[int, ...]
-    lengths: tuple[float, ...]
+    batch_sizes: Sequence[int]
+    lengths: Sequence[float]
     repeats: int
     cap: float
     threads: int

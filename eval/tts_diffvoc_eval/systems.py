@@ -1,7 +1,7 @@
 """What the benchmark ranks: a system takes a mel and a seed, and returns a waveform.
 
-``registry.find`` says which words of the command line stand for which system; the constructors are here and in
-``baselines``.
+``registry`` says which words of the command line stand for which system; the constructors are here and in
+``baselines``, those of generators in ``generation.systems``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import torch
 import torchaudio
@@ -32,57 +33,87 @@ from tts_diffvoc_eval.mels import MEL, convert, differences
 FAMILIES = ("original", "diffusion", "flow", "gan", "autoregressive", "signal")
 TITLES = {"diffwave": "DiffWave", "wavegrad": "WaveGrad", "waveglow": "WaveGlow"}
 SAMPLER_NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp_2m": "DPM-Solver++", "langevin": "Langevin"}
-DESCRIBED = (
-    "label", "family", "title", "steps", "sampler", "deterministic", "training", "note", "run", "parameters",
-)  # fmt: skip
 
 
 @dataclass
-class System:
-    """One row of the table.
+class Entry:
+    """What a table says of a system.
 
     Attributes:
         name: for files and records.
         label: for people.
-        family: one of ``FAMILIES``.
-        synthesise: (log-mel [B, 80, F], seed) -> waveform [B, F * 256] in [-1, 1].
-        title: the label without steps and sampler, which systems of one checkpoint share; the label where empty.
+        family: one of ``FAMILIES``, or what a user's file says.
         steps, sampler: of a diffusion system; None where there is no such choice.
-        deterministic: whether the seed changes nothing.
         module: the network, for its parameters.
         training: what the weights have seen, "untrained" for none.
-        note: what a reader should know.
-        digest: SHA-256 of the weights.
-        run: shared by the checkpoints of one training, which are a curve over its minutes.
-        mel: the mel that it takes, where that cannot be made of ours; the runner makes it of the recording.
+        digest: SHA-256 of the weights, or of a user's file.
+        described: names of what ``systems.json`` holds.
     """
 
     name: str
     label: str
     family: str
-    synthesise: Callable[[Tensor, int], Tensor]
-    title: str = ""
+    _: KW_ONLY
     steps: int | None = None
     sampler: str | None = None
-    deterministic: bool = True
     module: nn.Module | None = None
     training: str = "untrained"
-    note: str | None = None
     digest: str | None = None
+    described: ClassVar[tuple[str, ...]] = ("label", "family", "steps", "sampler", "training", "parameters")
+
+    @property
+    def parameters(self) -> int | None:
+        return sum(p.numel() for p in self.module.parameters()) if self.module is not None else None
+
+    def describe(self) -> dict[str, Any]:
+        """What ``systems.json`` says of it."""
+        return {name: getattr(self, name) for name in self.described}
+
+
+@dataclass
+class System(Entry):
+    """A vocoder.
+
+    Attributes:
+        synthesise: (log-mel [B, 80, F], seed) -> waveform [B, F * 256] in [-1, 1].
+        title: the label without steps and sampler, which systems of one checkpoint share; the label where empty.
+        deterministic: whether the seed changes nothing.
+        note: what a reader should know.
+        run: shared by the checkpoints of one training, which are a curve over its minutes.
+        mel: the mel that it takes, where that cannot be made of ours; the runner makes it of the recording.
+    """
+
+    synthesise: Callable[[Tensor, int], Tensor]
+    _: KW_ONLY
+    title: str = ""
+    deterministic: bool = True
+    note: str | None = None
     run: str | None = None
     mel: MelConfig = MEL
+    described: ClassVar[tuple[str, ...]] = (*Entry.described, "title", "deterministic", "note", "run")
 
     def __post_init__(self) -> None:
         self.title = self.title or self.label
 
-    @property
-    def parameters(self) -> int:
-        return sum(p.numel() for p in self.module.parameters()) if self.module is not None else 0
-
     def describe(self) -> dict[str, Any]:
-        """What ``systems.json`` says of it."""
         minutes, where = training_time(self.training)
-        return {**{name: getattr(self, name) for name in DESCRIBED}, "minutes": minutes, "trained_on": where}
+        return {**super().describe(), "minutes": minutes, "trained_on": where}
+
+
+def own_function(spec: str, purpose: str, family: str) -> tuple[dict[str, Any], Callable[..., Any], ModuleType]:
+    """What an :class:`Entry` has of ``FILE.py:FUNCTION``, the function, and the file, which may have LABEL, FAMILY and
+    TRAINING."""
+    module, call = functions.load(spec, purpose)
+    file, _, name = spec.rpartition(":")
+    path = Path(file).expanduser()
+    about = {
+        "name": safe(f"{path.stem}-{name}"),
+        "label": getattr(module, "LABEL", f"{path.stem}:{name}"),
+        "family": getattr(module, "FAMILY", family),
+        "training": getattr(module, "TRAINING", "not said"),
+        "digest": digest(path),
+    }
+    return about, call, module
 
 
 def training_time(words: str) -> tuple[float | None, str | None]:
@@ -158,11 +189,12 @@ def griffin_lim(iterations: int = 60) -> System:
 
 
 def our_vocoder(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[str] = ()) -> list[System]:
-    """A vocoder of this package: as ``spec`` says, and at each of ``steps`` by each of ``samplers``."""
+    """A vocoder of this package: as ``spec`` says, and, of what it leaves open, at ``steps`` by ``samplers``."""
     name, given = voices.parse(spec)
     vocoder = load_vocoder(name, device)
     asked: dict[str, list[str | None]] = {"steps": [*map(str, steps)], "sampler": [*samplers]}
-    choices = {key: values or [None] for key, values in asked.items() if key in vocoder.GENERATE_OPTIONS}
+    known = set(vocoder.GENERATE_OPTIONS) - set(given)
+    choices = {key: values or [None] for key, values in asked.items() if key in known}
     options = [given]
     for values in product(*choices.values()):
         changed = {key: value for key, value in zip(choices, values) if value is not None}
@@ -197,9 +229,9 @@ def _one_vocoder(vocoder: AnyVocoder, name: str, options: dict[str, str]) -> Sys
         f"{title}, {_counted(steps)}" if steps is not None else title,
         "flow" if network == "waveglow" else "diffusion",
         synthesise,
-        title,
-        steps,
-        sampler,
+        title=title,
+        steps=steps,
+        sampler=sampler,
         deterministic=False,
         module=vocoder,
         training=facts.get("training", "see its model card"),
@@ -233,20 +265,11 @@ def _counted(steps: int) -> str:
 
 def python_function(spec: str) -> System:
     """``file.py:function`` with (mel) or (mel, seed) -> waveform."""
-    module, call = functions.load(spec, "turns a mel into a waveform")
-    file, _, name = spec.rpartition(":")
+    about, call, _ = own_function(spec, "turns a mel into a waveform", "signal")
     takes_seed = len(inspect.signature(call).parameters) > 1
 
     def synthesise(mel: Tensor, seed: int) -> Tensor:
         made = torch.as_tensor(call(mel, seed) if takes_seed else call(mel))
         return made.reshape(mel.shape[0], -1)
 
-    stem = Path(file).stem
-    return System(
-        safe(f"{stem}-{name}"),
-        getattr(module, "LABEL", f"{stem}:{name}"),
-        getattr(module, "FAMILY", "signal"),
-        synthesise,
-        deterministic=not takes_seed,
-        training=getattr(module, "TRAINING", "not said"),
-    )
+    return System(**about, synthesise=synthesise, deterministic=not takes_seed)

@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,9 @@ import torch
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generators import GENERATORS
-from tts_diffvoc_eval import provenance, records
+from tts_diffvoc_eval import provenance, records, registry
 from tts_diffvoc_eval.generation import classifier as classifiers
-from tts_diffvoc_eval.generation import datasets, metrics, systems, tables
+from tts_diffvoc_eval.generation import datasets, metrics, tables
 from tts_diffvoc_eval.generation.classifier import Classifier
 from tts_diffvoc_eval.generation.datasets import DigitCorpus, Digits
 from tts_diffvoc_eval.generation.metrics import Classified, Reference
@@ -44,8 +42,7 @@ KEPT_OPTIONS = ("count", "bins", "batch", "resamples", "classifier")  # which --
 # Command line, in part shared with denoising and generation_page
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", nargs="*", default=[], help="generators, folders of baselines, FILE.py:FUNCTION (default: bundled)")
     add("--count", type=int, default=500, help="clips of each set (default: 500)")
@@ -58,20 +55,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--batch", type=int, default=50, help="clips generated at once (default: 50)")
     add("--output", type=Path, default=Path("results/digits"), help="default: results/digits")
     add("--resume", action="store_true", help="continue the run in --output")
-    return add_common(parser, arguments)
+    add_common(parser)
 
 
-def add_common(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
-    """Add the options of all three commands, and parse; ``typed`` is what was given."""
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all three commands."""
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FOLDER", help="folder of FSDD, or of Speech Commands")
     add("--classifier", type=Path, default=classifiers.BUNDLED, metavar="DIR", help="default: the bundled one, of FSDD")
     add("--device", default="cpu", help="cpu, cuda or cuda:N")
     add("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch on the CPU")
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    options = parser.parse_args(typed)
-    options.typed = typed
-    return options
 
 
 def check_common(options: argparse.Namespace, least: dict[str, int]) -> None:
@@ -193,7 +186,7 @@ def manifest_of(
             "low": share.low,
             "high": share.high,
             "digest": digest(options.classifier / "model.safetensors"),
-            "config": asdict(classifier.config),
+            "config": classifier.config.to_dict(),
         },
     }
     return provenance.manifest(
@@ -237,8 +230,8 @@ def continued(run: Path, manifest: dict[str, Any], resume: bool) -> dict[str, An
     return {**manifest, "checkpoints": {**weights, **manifest["checkpoints"]}, "seeds": seeds}
 
 
-def run(options: argparse.Namespace) -> Path:
-    """Generate and measure what the run lacks, and write its tables. Returns its folder."""
+def run(options: argparse.Namespace) -> None:
+    """Generate and measure what the run lacks, and write its tables."""
     check_common(options, {"count": 2, "bins": 2, "resamples": 2, "batch": 1})
     if min([1, *options.steps]) < 1:
         raise DiffvocError("--steps must be at least 1.")
@@ -248,7 +241,7 @@ def run(options: argparse.Namespace) -> Path:
     classifier = classifiers.load(options.classifier, options.device)
     check_classifier(classifier, corpus)
     choices = {"steps": options.steps, "sampler": options.samplers, "guidance": options.guidance}
-    compared = systems.load_all(options.model or sorted(GENERATORS), classifier.labels, options.device, choices)
+    compared = registry.find_generators(options.model or sorted(GENERATORS), classifier.labels, options.device, choices)
     for one in compared:
         check_rate(one, corpus)
     folder = options.output
@@ -261,18 +254,5 @@ def run(options: argparse.Namespace) -> Path:
     records.write(folder, "systems", described)
     measure(folder, options, corpus, classifier, compared)
     tables.write(folder)
-    return folder
-
-
-def main(arguments: list[str] | None = None) -> int:
-    try:
-        folder = run(parse(arguments))
-    except (DiffvocError, OSError) as error:
-        print(f"unconditional.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped; continue with the same command and --resume.", file=sys.stderr)
-        return 130
     print((folder / "summary.md").read_text(encoding="utf-8").split("\n## How to read it")[0])
     print(f"Written to {folder}")
-    return 0

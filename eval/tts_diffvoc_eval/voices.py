@@ -23,7 +23,6 @@ Writes voices.md, and every sentence's values to voices.json.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -39,6 +38,7 @@ import torch
 
 from tts_diffvoc.acoustic import AcousticModel
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder, write_beside
 from tts_diffvoc_eval import provenance, records
 from tts_diffvoc_eval.intervals import interval
 from tts_diffvoc_eval.limits import end_with_parent
@@ -172,34 +172,33 @@ def page(results: dict[str, dict[str, Any]], sentences: Sequence[Sentence], voco
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--voices", nargs="+", default=["ada", "joe", "slt"], help="names or folders")
-    parser.add_argument("--teachers", nargs="*", default=[], metavar="VOICE=FOLDER", help="of render.py --audio")
-    parser.add_argument("--vocoder", default="diffwave", help="name or folder, or griffin_lim (default: diffwave)")
-    parser.add_argument("--sentences", type=Path, default=SENTENCES, help="file with lines kind|text|as spoken")
-    parser.add_argument("--output", type=Path, default=Path("results/voices"), help="default: results/voices")
-    parser.add_argument("--audio", action="store_true", help="keep the sounds in OUTPUT/audio")
-    parser.add_argument("--jobs", type=int, default=1, help="processes, a voice each (default: 1)")
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    args = parser.parse_args(typed)
-    audio = args.output / "audio" if args.audio else None
-    (audio or args.output).mkdir(parents=True, exist_ok=True)
-    try:
-        sentences = read_sentences(args.sentences)
-        teachers = {name: Path(folder) for name, _, folder in (one.partition("=") for one in args.teachers)}
-        tasks = [Task(one, args.vocoder, teachers.get(Path(one).name), sentences, audio) for one in args.voices]
-        if args.jobs > 1:
-            with ProcessPoolExecutor(args.jobs, initializer=end_with_parent) as pool:
-                measured = list(pool.map(measure, tasks))
-        else:
-            measured = [measure(task) for task in tasks]
-    except DiffvocError as error:
-        sys.exit(f"error: {error}")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--voices", nargs="+", default=["ada", "joe", "slt"], help="names or folders")
+    add("--teachers", nargs="*", default=[], metavar="VOICE=FOLDER", help="of render.py --audio")
+    add("--vocoder", default="diffwave", help="name or folder, or griffin_lim (default: diffwave)")
+    add("--sentences", type=Path, default=SENTENCES, help="file with lines kind|text|as spoken")
+    add("--output", type=Path, default=Path("results/voices"), help="default: results/voices")
+    add("--audio", action="store_true", help="keep the sounds in OUTPUT/audio")
+    add("--jobs", type=int, default=1, help="processes, a voice each (default: 1)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure the voices, and write voices.md and voices.json."""
+    audio = options.output / "audio" if options.audio else None
+    make_folder(audio or options.output)
+    sentences = read_sentences(options.sentences)
+    teachers = {name: Path(folder) for name, _, folder in (one.partition("=") for one in options.teachers)}
+    tasks = [Task(one, options.vocoder, teachers.get(Path(one).name), sentences, audio) for one in options.voices]
+    if options.jobs > 1:
+        with ProcessPoolExecutor(options.jobs, initializer=end_with_parent) as pool:
+            measured = list(pool.map(measure, tasks))
+    else:
+        measured = [measure(task) for task in tasks]
     results = {task.name: result for task, result in zip(tasks, measured)}
-    command = provenance.command_line("python eval/voices.py", typed)
-    made = provenance.manifest(command, "cpu", 1, [SEED], 22050, {args.sentences.name: digest(args.sentences)}, {}, {})
-    text = page(results, sentences, args.vocoder)
-    (args.output / "voices.md").write_text(text, "utf-8")
-    records.write(args.output, "voices", {"manifest": made, "voices": results})
+    command, texts = provenance.command_line("python eval/voices.py", options.typed), options.sentences
+    made = provenance.manifest(command, "cpu", 1, [SEED], 22050, {texts.name: digest(texts)}, {}, {})
+    text = page(results, sentences, options.vocoder)
+    write_beside(options.output / "voices.md", text)
+    records.write(options.output, "voices", {"manifest": made, "voices": results})
     print(text)

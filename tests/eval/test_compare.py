@@ -95,7 +95,8 @@ def test_a_run_holds_every_file(whole):
     assert list((whole / "plots").glob("*.png"))
     manifest = records.read(whole, "manifest")
     assert manifest["seeds"] == [0, 1] and len(manifest["clips"]) == 2 and manifest["device"] == "cpu"
-    assert set(manifest["checkpoints"]) == {"diffwave"}
+    own = ("spoils", "broken", "short", "nan", "quits", "elsewhere", "noise", "sleep")
+    assert set(manifest["checkpoints"]) == {"diffwave", *(f"mine-{name}" for name in own)}
     assert manifest["versions"]["torch"].startswith(torch.__version__.split("+")[0])
     assert str(Path.home()) not in json.dumps(manifest) and "/tmp" not in json.dumps(manifest)
 
@@ -131,8 +132,8 @@ def test_a_failure_is_a_record_with_its_reason_shown_in_the_table(whole, system,
     table = records.table(whole, "quality")
     own = table[table.system == system]
     assert own.error.str.contains(told).all() and own.pesq_wb.isna().all()
-    board = (whole / "README.md").read_text()
-    assert told in board
+    leaderboard = (whole / "README.md").read_text()
+    assert told in leaderboard
     rows = pd.read_csv(whole / "leaderboard.csv")
     assert len(rows) == 11
 
@@ -249,6 +250,7 @@ def test_one_checkpoint_at_several_steps_and_by_several_samplers(tmp_path, diffw
     assert len({system.name for system in made}) == 5 and len({system.digest for system in made}) == 1
     made = registry.find(str(diffwave), "cpu", steps=[1, 2], samplers=["ddim"])  # which has no samplers
     assert [system.label for system in made] == ["DiffWave, 2 steps", "DiffWave, 1 step", "DiffWave, 2 steps"]
+    assert len(registry.find(f"{diffwave}?steps=0", "cpu", steps=[1, 2])) == 1  # which says its own
 
 
 def test_a_folder_of_ours_that_takes_other_mels_hears_its_own(tmp_path):

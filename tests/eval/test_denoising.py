@@ -13,7 +13,7 @@ from small_generators import CONFIGS, HOP, falling, gaussian, random_generator
 from tts_diffvoc.checkpoint import save_generator
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
-from tts_diffvoc_eval import denoising
+from tts_diffvoc_eval import denoising, program
 
 CARD = "---\nlicense: MIT\nauthor: us\ntraining: none\n---\n# test\n"
 
@@ -116,7 +116,7 @@ def model(tmp_path_factory):
 
 def test_the_command_writes_what_it_measured(data, model, tmp_path, capsys):
     words = ["--data", data, "--model", model, "--noise", "0.1", "--steps", 1, 2, "--threads", 1]
-    assert denoising.main([str(word) for word in [*words, "--output", tmp_path / "run"]]) == 0
+    assert program.main(denoising, [str(word) for word in [*words, "--output", tmp_path / "run"]]) == 0
     said = capsys.readouterr().out
     found = json.loads((tmp_path / "run" / "denoising.json").read_text())
     rows = {row["name"]: row for row in found["rows"]}
@@ -148,6 +148,6 @@ def test_the_command_writes_what_it_measured(data, model, tmp_path, capsys):
 )
 def test_bad_words(change, message, data, model, tmp_path, capsys):
     words = ["--data", data, "--model", model, "--threads", 1, "--output", tmp_path / "run", *change]
-    assert denoising.main([str(word) for word in words]) == 1
+    assert program.main(denoising, [str(word) for word in words]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -184,12 +184,12 @@ def broken(folder, **changes):
     "call, message",
     [
         (lambda _: wavegan.WaveGanConfig(length=8000), "multiple of 1024"),
-        (lambda _: wavegan.WaveGanConfig(width=0), "width"),
-        (lambda _: wavenet.WaveNetConfig(cycles=1.5), "cycles"),
+        (lambda _: wavegan.WaveGanConfig.from_dict({"width": 0}), "width"),
+        (lambda _: wavenet.WaveNetConfig.from_dict({"cycles": 1.5}), "cycles"),
         (lambda path: baselines.load(path / "nowhere"), "there is no folder"),
         (lambda path: baselines.load(broken(path, format="other")), "not the folder of a WaveGAN"),
         (lambda path: baselines.load(broken(path, kind="vae")), "does not describe"),
-        (lambda path: baselines.load(broken(path, network={"depth": 3})), "does not describe"),
+        (lambda path: baselines.load(broken(path, network={"depth": 3})), "unknown entry 'depth'"),
         (lambda path: baselines.load(broken(path, network={"length": 1024, "width": 5})), "does not belong"),
     ],
 )

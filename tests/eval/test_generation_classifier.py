@@ -84,7 +84,8 @@ def test_damaged_classifiers_are_refused(tmp_path):
     values = json.loads((tmp_path / "config.json").read_text())
     for changed, said in (
         ({"format": "other/1"}, "not the folder of a classifier"),
-        ({"colour": 3}, "unknown settings"),
+        ({"colour": 3}, "unknown entry 'colour'"),
+        ({"blocks": 0}, "says blocks: 0"),
         ({"widths": [16]}, "does not belong to its config.json"),
         ({"inner": [7]}, "multiples of 2"),
         ({"widths": [8, 8]}, "give one of both"),

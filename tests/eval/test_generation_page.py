@@ -17,8 +17,8 @@ from small_generators import HOP, SPECTRA, falling, sizes
 
 from tts_diffvoc.checkpoint import load_generator, save_generator
 from tts_diffvoc.generator import Generator, GeneratorConfig
-from tts_diffvoc_eval import generation_page, records, unconditional
-from tts_diffvoc_eval.generation import baselines, datasets, systems, tables
+from tts_diffvoc_eval import generation_page, program, records, registry, unconditional
+from tts_diffvoc_eval.generation import baselines, datasets, tables
 from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation.datasets import LABELS
 from tts_diffvoc_eval.generation.samples import SampleMaker
@@ -60,7 +60,7 @@ def measured(data, models, tmp_path_factory):
     run = tmp_path_factory.mktemp("a run & more") / "made #1"
     words = ["--model", models / "spoken", models / "mute", models / "wavegan", "--output", run]
     quick = ["--count", 20, "--bins", 4, "--resamples", 8, "--threads", 1]
-    assert unconditional.main([str(word) for word in ["--data", data, *words, *quick]]) == 0
+    assert program.main(unconditional, [str(word) for word in ["--data", data, *words, *quick]]) == 0
     return run
 
 
@@ -73,7 +73,7 @@ def command(run, data, models, *more):
 
 @pytest.fixture(scope="module")
 def run(measured, data, models):
-    assert generation_page.main(command(measured, data, models)) == 0
+    assert program.main(generation_page, command(measured, data, models)) == 0
     return measured
 
 
@@ -297,13 +297,13 @@ def test_the_same_line_makes_the_same_page(run, data, models, text):
     """And what another page left behind goes."""
     before = {path.name: path.read_bytes() for path in (run / "page").iterdir()}
     (run / "page" / "old.flac").write_bytes(b"of another page")
-    assert generation_page.main(command(run, data, models)) == 0
+    assert program.main(generation_page, command(run, data, models)) == 0
     assert {path.name: path.read_bytes() for path in (run / "page").iterdir()} == before
     assert (run / "index.html").read_text(encoding="utf-8") == text
 
 
 def test_another_seed_draws_other_recordings(data, models, classifier):
-    (system,) = systems.load_all([str(models / "spoken")], LABELS, "cpu")
+    (system,) = registry.find_generators([str(models / "spoken")], LABELS, "cpu")
     corpus, model = datasets.load(data), load_generator(str(models / "spoken"))
     first, second = (SampleMaker(corpus, classifier, system, model, seed) for seed in (0, 1))
     assert [row[-1].source for row in first.grid(1)] != [row[-1].source for row in second.grid(1)]
@@ -330,24 +330,27 @@ def test_bad_words(words, said, run, data, models, capsys):
     if words[1] == "fast":
         generator(models / "fast", rate=16000)
     known = words[1] in ("mute", "spoken", "fast")
-    assert generation_page.main(command(run, data, models, words[0], models / words[1] if known else words[1])) == 1
+    assert (
+        program.main(generation_page, command(run, data, models, words[0], models / words[1] if known else words[1]))
+        == 2
+    )
     error = capsys.readouterr().err
-    assert said in error and error.startswith("generation_page.py: ") and "Traceback" not in error
+    assert said in error and error.startswith("error: ") and "Traceback" not in error
     assert (run / "index.html").stat().st_mtime_ns == before and not list(run.glob(".page*"))
 
 
 def test_bad_runs(run, data, models, tmp_path, capsys):
-    assert generation_page.main(command(tmp_path, data, models)) == 1
+    assert program.main(generation_page, command(tmp_path, data, models)) == 2
     assert "has no summary.json" in capsys.readouterr().err
     (tmp_path / "summary.json").write_text('{"rows": [{"label": "x"}]}')
-    assert generation_page.main(command(tmp_path, data, models)) == 1
+    assert program.main(generation_page, command(tmp_path, data, models)) == 2
     assert "not as unconditional.py writes it" in capsys.readouterr().err
     for name in ("summary", "systems"):
         shutil.copy(run / f"{name}.json", tmp_path)
     manifest = records.read(run, "manifest")
     manifest["options"]["classifier"]["digest"] = "of another"
     records.write(tmp_path, "manifest", manifest)
-    assert generation_page.main(command(tmp_path, data, models)) == 1
+    assert program.main(generation_page, command(tmp_path, data, models)) == 2
     assert "measured with another classifier" in capsys.readouterr().err
 
 

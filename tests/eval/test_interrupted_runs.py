@@ -1,6 +1,7 @@
 """Runs that are killed, whose files are damaged, or whose systems and metrics never come back."""
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -92,14 +93,18 @@ def test_damaged_and_foreign_records_are_measured_again(whole, own, tmp_path, ca
     copied(whole, output)
     lines = (output / "quality.jsonl").read_bytes().splitlines(keepends=True)
     record = json.loads(lines[0])
-    changes = ({"system": "other"}, {"clip": "other"}, {"values": {"log_mel_l1": float("nan")}}, {"values": 3})
+    infinite = {"values": {"log_mel_l1": math.inf}}
+    changes = ({"system": "other"}, {"clip": "other"}, {"clip": []}, {"seed": {}}, {"values": 3}, infinite)
     foreign = [b"\0" * 40, b"\xff\xfe", b"[1, 2]", b"7", b"[" * 100_000, b'{"clip": "a"}', b'{"system": 3}', b""]
-    foreign += [json.dumps({**record, **change}).encode() for change in changes]
+    foreign += [
+        json.dumps({**record, **change}).encode() for change in (*changes, {"values": {"log_mel_l1": math.inf}})
+    ]
     damaged = [*lines[1:3], *(line + b"\n" for line in foreign), lines[3][:25]]
     (output / "quality.jsonl").write_bytes(b"".join(damaged))
     (output / "diversity.jsonl").write_bytes(b"\0" * 100)
+    (output / "speed.jsonl").write_bytes(lines[0])
     assert cli.main(command(output, own, "--resume")) == 0
-    assert f"{len(foreign) + 2} lines of {output} are no record of this run" in capsys.readouterr().err
+    assert f"{len(foreign) + 3} lines of {output} are no record of this run" in capsys.readouterr().err
     assert content(output) == content(whole)
 
 

@@ -14,8 +14,8 @@ from tts_diffvoc.diffusion.schedules import linear_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
-from tts_diffvoc_eval import records, unconditional
-from tts_diffvoc_eval.generation import baselines, datasets, metrics, systems, tables
+from tts_diffvoc_eval import program, records, registry, unconditional
+from tts_diffvoc_eval.generation import baselines, datasets, metrics, tables
 from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation.classifier import Classifier, ClassifierConfig, mel_for
 from tts_diffvoc_eval.generation.datasets import LABELS
@@ -76,7 +76,7 @@ def command(data, output, *more, count=20):
 
 
 def run(*words, **options):
-    return unconditional.main(command(*words, **options))
+    return program.main(unconditional, command(*words, **options))
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_records_and_manifest(finished, data):
 
 def test_what_is_measured_is_the_metric_of_16_bit_clips(finished, data, own):
     """FID of the record, from the clips, the corpus and the classifier alone."""
-    tone, hiss = systems.load_all([f"{own}:tone", f"{own}:hiss"], LABELS, "cpu")
+    tone, hiss = registry.find_generators([f"{own}:tone", f"{own}:hiss"], LABELS, "cpu")
     labels, bar = np.arange(20) % 10, Progress("batches", 6)
     clips = unconditional.generate_set(tone, 0, 8, 8192, labels, bar)
     assert clips.shape == (20, 8192) and np.allclose(32767 * clips, np.round(32767 * clips), atol=1e-3)
@@ -188,12 +188,12 @@ def test_more_can_be_added_but_nothing_changed(done, data, own, capsys):
         ([], 20, "has a run already"),
     ):
         capsys.readouterr()
-        assert run(data, done, "--model", f"{own}:tone", *words, count=count) == 1
+        assert run(data, done, "--model", f"{own}:tone", *words, count=count) == 2
         assert said in capsys.readouterr().err
     own.write_text(OWN.replace("150", "160"))
-    assert run(data, done, "--model", f"{own}:tone", "--resume") == 1
+    assert run(data, done, "--model", f"{own}:tone", "--resume") == 2
     assert "started with other own-tone" in capsys.readouterr().err
-    assert run(data, done / "none", "--model", f"{own}:tone", "--resume") == 1
+    assert run(data, done / "none", "--model", f"{own}:tone", "--resume") == 2
     assert "no run to resume" in capsys.readouterr().err
 
 
@@ -234,17 +234,17 @@ def test_a_failure_is_a_record_and_is_tried_again(data, own, tmp_path, capsys):
 )
 def test_bad_words(words, said, data, own, tmp_path, capsys):
     model = [] if "--model" in words else ["--model", f"{own}:hiss"]
-    assert run(data, tmp_path / "run", *model, *words) == 1
+    assert run(data, tmp_path / "run", *model, *words) == 2
     assert said in capsys.readouterr().err
 
 
 def test_other_rates_are_refused(data, own, tmp_path, capsys):
     own.write_text(OWN + "\nSAMPLE_RATE = 16000\n")
-    assert run(data, tmp_path / "run", "--model", f"{own}:hiss") == 1
+    assert run(data, tmp_path / "run", "--model", f"{own}:hiss") == 2
     assert "makes 16,000 Hz, FSDD has 8,000 Hz" in capsys.readouterr().err
     other = Classifier(ClassifierConfig(length=16384, mel=mel_for(16000, 16384)))
     classifiers.save(other, tmp_path / "other", "a card")
-    assert run(data, tmp_path / "run", "--model", f"{own}:tone", "--classifier", tmp_path / "other") == 1
+    assert run(data, tmp_path / "run", "--model", f"{own}:tone", "--classifier", tmp_path / "other") == 2
     assert "the classifier takes 16,384 samples at 16,000 Hz" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -284,7 +284,9 @@ def test_generators_at_several_settings(data, tmp_path, capsys):
     assert rows[1]["label"] == "plain, 2 steps, DDIM" and rows[1]["training"] == "3 CPU minutes"
     assert rows[3]["label"] == "spoken-seed=9, 1 step, DDIM, guidance 1.5" and rows[3]["guidance"] == 1.5
     assert ["accuracy" in row["values"] for row in rows] == [False] * 2 + [True] * 4
-    (one,) = systems.load_all([str(labelled)], LABELS, "cpu", {"steps": [2], "sampler": ["ddim"], "guidance": [1.5]})
+    (one,) = registry.find_generators(
+        [str(labelled)], LABELS, "cpu", {"steps": [2], "sampler": ["ddim"], "guidance": [1.5]}
+    )
     made = load_generator(str(labelled)).generate(2, [8, 9], 2, "ddim", 4 * 100_000 + 1, 1.5)
     clips = unconditional.generate_set(one, 4, 8, 8192, np.arange(10), Progress("batches", 2))
     assert np.abs(clips[8:] - made.numpy()).max() <= 1 / 32767
@@ -292,20 +294,20 @@ def test_generators_at_several_settings(data, tmp_path, capsys):
 
 def test_generators_by_default_and_refused(tmp_path):
     folder = str(tiny_generator(tmp_path / "spoken", LABELS))
-    (one,) = systems.load_all([folder], LABELS, "cpu")
+    (one,) = registry.find_generators([folder], LABELS, "cpu")
     assert (one.name, one.steps, one.sampler, one.guidance) == ("spoken-2-ddpm-g0", 2, "ddpm", 0.0)
     assert one.digest and one.labelled and one.parameters > 100
     for choices, said in (
         ({"steps": [41]}, "at most 40"),
         ({"sampler": ["guess"]}, "sampler=guess is unknown"),
-        ({"guidance": [-1.0]}, "guidance=-1.0 is no weight"),
+        ({"guidance": [-1.0]}, "guidance=-1.0 is not a number"),
     ):
         with pytest.raises(DiffvocError, match=said):
-            systems.load_all([folder], LABELS, "cpu", choices)
+            registry.find_generators([folder], LABELS, "cpu", choices)
     with pytest.raises(DiffvocError, match="the corpus has one, two"):
-        systems.load_all([folder], ("one", "two"), "cpu")
+        registry.find_generators([folder], ("one", "two"), "cpu")
     with pytest.raises(DiffvocError, match="two systems are named spoken-2-ddpm-g0"):
-        systems.load_all([folder] * 2, LABELS, "cpu")
+        registry.find_generators([folder] * 2, LABELS, "cpu")
 
 
 def test_cells():

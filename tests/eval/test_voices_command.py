@@ -15,7 +15,7 @@ from tts_diffvoc.english.normalize import normalize
 from tts_diffvoc.english.phonemes import phonemes
 from tts_diffvoc.english.symbols import SYMBOL_IDS
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval import prosody
+from tts_diffvoc_eval import program, prosody
 from tts_diffvoc_eval import voices as command
 from tts_diffvoc_eval.metrics.recognition import words
 from tts_diffvoc_eval.prosody import Utterance
@@ -193,9 +193,18 @@ def test_two_sentences_by_slt_and_griffin_lim(tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join("|".join(one) for one in SENTENCES[1:3]), "utf-8")
     output = tmp_path / "out"
-    command.main(
-        ["--voices", "slt", "--vocoder", "griffin_lim", "--sentences", str(texts), "--output", str(output), "--audio"]
-    )
+    words = [
+        "--voices",
+        "slt",
+        "--vocoder",
+        "griffin_lim",
+        "--sentences",
+        str(texts),
+        "--output",
+        str(output),
+        "--audio",
+    ]
+    assert program.main(command, words) == 0
     found = json.loads((output / "voices.json").read_text("utf-8"))
     assert str(tmp_path) not in found["manifest"]["command"] and found["manifest"]["threads"] == 1
     rows = found["voices"]["slt"]["sentences"]
@@ -209,12 +218,12 @@ def test_two_sentences_by_slt_and_griffin_lim(tmp_path):
     assert rate == 22050 and 1 < len(sound) / rate < 6
 
 
-def test_an_unknown_voice_and_a_voice_that_no_teacher_fits_are_said_in_one_sentence(tmp_path):
-    with pytest.raises(SystemExit, match="there is no voice 'stl'; the closest names are slt"):
-        command.main(["--voices", "stl", "--output", str(tmp_path)])
+def test_an_unknown_voice_and_a_voice_that_no_teacher_fits_are_said_in_one_sentence(tmp_path, capsys):
+    assert program.main(command, ["--voices", "stl", "--output", str(tmp_path)]) == 2
+    assert "there is no voice 'stl'; the closest names are slt" in capsys.readouterr().err
     texts = tmp_path / "texts.txt"
     texts.write_text("news|Hello there.|hello there\n", "utf-8")
     teacher_of(["Hello there."], tmp_path)
     asked = ["--voices", "slt", "--vocoder", "griffin_lim", "--sentences", str(texts), "--output", str(tmp_path)]
-    with pytest.raises(SystemExit, match="slt is not an AcousticModel"):
-        command.main([*asked, "--teachers", f"slt={tmp_path}"])
+    assert program.main(command, [*asked, "--teachers", f"slt={tmp_path}"]) == 2
+    assert "slt is not an AcousticModel" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -33,7 +32,7 @@ def save(model: UnconditionalModel, folder: str | Path, training: str, data: str
     clips = {"length": model.config.length, "rate": model.config.sample_rate}
     about = {"label": model.label, "what": model.what, "count": model.parameters_count, **clips}
     card = CARD.format(training=training, data=data, **about)
-    folders.save(model, Path(folder), {**values, "network": asdict(model.config)}, card)
+    folders.save(model, Path(folder), {**values, "network": model.config.to_dict()}, card)
 
 
 def is_saved(folder: str | Path) -> bool:
@@ -48,7 +47,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Unconditiona
     values = folders.read(Path(folder), FORMAT, "WaveGAN or WaveNet")
     try:
         kind = KINDS[values["kind"]]
-        model = kind(kind.config_type(**values["network"]), values["size"], values["training"])
+        model = kind(kind.config_type.from_dict(values["network"]), values["size"], values["training"])
     except (KeyError, TypeError):
         raise DiffvocError(f"{folder}/config.json does not describe a WaveGAN or WaveNet; copy it again.") from None
     folders.fill(model, Path(folder), device)

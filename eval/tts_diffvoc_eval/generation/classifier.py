@@ -5,7 +5,7 @@ A ResNeXt (Xie et al. 2017) on log-mel spectrograms, as in DiffWave's section 5.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc.schema import Depth, FromJson, Length, Width
 from tts_diffvoc_eval import folders
 from tts_diffvoc_eval.generation.datasets import LABELS
 
@@ -30,7 +31,7 @@ def mel_for(sample_rate: int, length: int) -> MelConfig:
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
+class ClassifierConfig(FromJson):
     """Sizes of a classifier.
 
     Attributes:
@@ -44,18 +45,16 @@ class ClassifierConfig:
     """
 
     labels: tuple[str, ...] = LABELS
-    length: int = 8192
+    length: Length = 8192
     mel: MelConfig = field(default_factory=lambda: mel_for(8000, 8192))
-    stem: int = 16
-    widths: tuple[int, ...] = (32, 64, 128)
-    inner: tuple[int, ...] = (32, 64, 128)
-    blocks: int = 2
-    cardinality: int = 8
+    stem: Width = 16
+    widths: tuple[Width, ...] = (32, 64, 128)
+    inner: tuple[Width, ...] = (32, 64, 128)
+    blocks: Depth = 2
+    cardinality: Width = 8
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("labels", "widths", "inner"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.widths or len(self.widths) != len(self.inner) or any(n % self.cardinality for n in self.inner):
             raise DiffvocError(
                 f"widths {self.widths} and inner widths {self.inner} were given; give one of both for each stage, the "
@@ -63,16 +62,6 @@ class ClassifierConfig:
             )
         if self.length % self.mel.hop_length:
             raise DiffvocError(f"{self.length} samples are not a multiple of the hop, {self.mel.hop_length}.")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ClassifierConfig:
-        unknown = sorted(set(values) - {one.name for one in fields(cls)})
-        if unknown:
-            raise DiffvocError(f"unknown settings of a classifier: {', '.join(unknown)}; update tts-diffvoc.")
-        return cls(**{**values, "mel": MelConfig.from_dict(values["mel"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "mel": self.mel.to_dict()}
 
 
 class ResNeXtBlock(nn.Module):

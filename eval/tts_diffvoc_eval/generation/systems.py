@@ -1,106 +1,52 @@
-"""What ``eval/unconditional.py`` compares: a count and a seed go in, waveforms come out.
-
-A system is named by what it is: a generator of this package (a bundled name or a folder, options after "?"), a folder
-of a WaveGAN or WaveNet, or ``FILE.py:FUNCTION``, where the function takes (count, seed) or (count, seed, labels) and
-returns waveforms [count, T]; the file may have LABEL, FAMILY, TRAINING and SAMPLE_RATE.
-"""
+"""Generators in the tables of ``eval/unconditional.py``: a count and a seed go in, waveforms come out."""
 
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tts_diffvoc
 from tts_diffvoc import generators, naming
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
-from tts_diffvoc_eval import functions
 from tts_diffvoc_eval.generation import baselines
-from tts_diffvoc_eval.systems import SAMPLER_NAMES, digest, safe
+from tts_diffvoc_eval.systems import SAMPLER_NAMES, Entry, digest, own_function, safe
 
 Generate = Callable[[int, int, "list[int] | None"], Any]
 
 
 @dataclass
-class GeneratorSystem:
-    """One row of the tables.
+class GeneratorSystem(Entry):
+    """A generator.
 
     Attributes:
-        name: for files and records. label: for people.
-        family: "diffusion", "gan", "autoregressive", or what a user's file says.
         generate: (count, seed, labels or None) -> waveforms [count, T] in [-1, 1].
         labelled: whether it takes labels.
         sample_rate: Hz; None where it does not say.
-        training: what the weights have seen, "untrained" for none.
-        digest: SHA-256 of the weights, or of the file.
     """
 
-    name: str
-    label: str
-    family: str
     generate: Generate
+    _: KW_ONLY
     labelled: bool = False
     sample_rate: int | None = None
-    training: str = "not said"
-    parameters: int | None = None
-    steps: int | None = None
-    sampler: str | None = None
     guidance: float | None = None
-    digest: str | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """What ``systems.json`` says of it."""
-        shown = ("label", "family", "labelled", "training", "parameters", "steps", "sampler", "guidance")
-        return {name: getattr(self, name) for name in shown}
-
-
-def load_all(
-    specs: Iterable[str], labels: Sequence[str], device: str, choices: dict[str, Sequence[Any]] | None = None
-) -> list[GeneratorSystem]:
-    """Every system that ``specs`` name.
-
-    Args:
-        labels: of the corpus; a generator with labels must have the same.
-        choices: "steps", "sampler" and "guidance" to try with generators of this package, in all combinations; without
-            any, each one's own.
-
-    Raises: DiffvocError for an unknown one, or two of one name.
-    """
-    found: dict[str, GeneratorSystem] = {}
-    for spec in specs:
-        if re.fullmatch(r".+\.py:\w+", spec):
-            systems = [from_file(spec)]
-        elif baselines.is_saved(Path(spec).expanduser()):
-            systems = [from_baseline(Path(spec).expanduser(), device)]
-        else:
-            systems = from_generator(spec, labels, device, choices or {})
-        for one in systems:
-            if one.name in found:
-                raise DiffvocError(f"two systems are named {one.name}; rename one of the folders.")
-            found[one.name] = one
-    return list(found.values())
+    described: ClassVar[tuple[str, ...]] = (*Entry.described, "labelled", "guidance")
 
 
 def from_file(spec: str) -> GeneratorSystem:
-    """``FILE.py:FUNCTION``."""
-    module, call = functions.load(spec, "makes waveforms of (count, seed)")
-    path, _, function = spec.rpartition(":")
+    """``FILE.py:FUNCTION``, of (count, seed) or (count, seed, labels); the file may have SAMPLE_RATE, too."""
+    about, call, module = own_function(spec, "makes waveforms of (count, seed)", "own")
     labelled = "labels" in inspect.signature(call).parameters
     return GeneratorSystem(
-        safe(f"{Path(path).stem}-{function}"),
-        getattr(module, "LABEL", f"{Path(path).stem}:{function}"),
-        getattr(module, "FAMILY", "own"),
-        lambda count, seed, labels: call(count, seed, **({"labels": labels} if labelled else {})),
-        labelled,
-        getattr(module, "SAMPLE_RATE", None),
-        getattr(module, "TRAINING", "not said"),
-        digest=digest(Path(path).expanduser()),
+        **about,
+        generate=lambda count, seed, labels: call(count, seed, **({"labels": labels} if labelled else {})),
+        labelled=labelled,
+        sample_rate=getattr(module, "SAMPLE_RATE", None),
     )
 
 
@@ -114,7 +60,7 @@ def from_baseline(folder: Path, device: str) -> GeneratorSystem:
         lambda count, seed, labels: model.generate(count, seed),
         sample_rate=model.config.sample_rate,
         training=model.training_said,
-        parameters=model.parameters_count,
+        module=model,
         digest=digest(folder / naming.WEIGHTS),
     )
 
@@ -144,14 +90,14 @@ def from_generator(
             label + ("" if guidance is None else f", guidance {guidance:g}"),
             "diffusion",
             partial(generate, model, options),
-            bool(model.labels),
-            model.sample_rate,
-            training,
-            sum(p.numel() for p in model.parameters()),
-            steps,
-            sampler,
-            guidance,
-            digest(folder / naming.WEIGHTS),
+            labelled=bool(model.labels),
+            sample_rate=model.sample_rate,
+            training=training,
+            module=model,
+            steps=steps,
+            sampler=sampler,
+            guidance=guidance,
+            digest=digest(folder / naming.WEIGHTS),
         )
         found.append(system)
     return found

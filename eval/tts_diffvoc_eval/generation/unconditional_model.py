@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.schema import FromJson
 
 
 class UnconditionalModel(nn.Module):
@@ -29,7 +28,7 @@ class UnconditionalModel(nn.Module):
     title: ClassVar[str]
     family: ClassVar[str]
     what: ClassVar[str]
-    config_type: ClassVar[type]
+    config_type: ClassVar[type[FromJson]]
 
     def __init__(self, config: Any, size: str = "small", training: str = "untrained") -> None:
         super().__init__()
@@ -58,10 +57,3 @@ class UnconditionalModel(nn.Module):
         device = next(self.parameters()).device
         clips = [self.sample(part.to(device)).float().cpu() for part in latent.split(batch)]
         return torch.cat(clips).clamp(-1, 1)
-
-
-def check_positive(config: Any) -> None:
-    """Raises: DiffvocError unless every value of a config is a whole number above zero."""
-    for name, value in asdict(config).items():
-        if not isinstance(value, int) or value < 1:
-            raise DiffvocError(f"{type(config).__name__} has {name} = {value!r}; give a whole number above zero.")

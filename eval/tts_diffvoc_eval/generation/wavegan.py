@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad, relu
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval.generation.unconditional_model import UnconditionalModel, check_positive
+from tts_diffvoc.schema import FromJson, Length, Rate, Width
+from tts_diffvoc_eval.generation.unconditional_model import UnconditionalModel
 
 KERNEL, STRIDE, LAYERS = 25, 4, 5
 SHIFT = 2  # n of phase shuffle
@@ -25,20 +26,19 @@ PENALTY = 10.0  # lambda of the gradient penalty
 
 
 @dataclass(frozen=True)
-class WaveGanConfig:
+class WaveGanConfig(FromJson):
     """Attributes:
     length: samples of a clip, a multiple of 1,024: 16,384 in the paper.
     width: d, the channels before the waveform; 64 in the paper.
     latent: random numbers of a clip.
     """
 
-    length: int = 8192
-    width: int = 64
-    latent: int = 100
-    sample_rate: int = 8000
+    length: Length = 8192
+    width: Width = 64
+    latent: Width = 100
+    sample_rate: Rate = 8000
 
     def __post_init__(self) -> None:
-        check_positive(self)
         if self.length % STRIDE**LAYERS:
             raise DiffvocError(f"a WaveGAN's clips have a multiple of {STRIDE**LAYERS} samples, not {self.length}.")
 

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 from torchaudio.functional import mu_law_decoding, mu_law_encoding
 
-from tts_diffvoc_eval.generation.unconditional_model import UnconditionalModel, check_positive
+from tts_diffvoc.schema import Depth, FromJson, Length, Octaves, Rate, Width
+from tts_diffvoc_eval.generation.unconditional_model import UnconditionalModel
 
 CLASSES = 256
 SILENCE = CLASSES // 2
 
 
 @dataclass(frozen=True)
-class WaveNetConfig:
+class WaveNetConfig(FromJson):
     """The paper leaves the numbers open but for the dilations, 1 to 512, stacked.
 
     Attributes:
@@ -34,15 +35,12 @@ class WaveNetConfig:
         cycles: how often they are stacked.
     """
 
-    length: int = 8192
-    channels: int = 128
-    skip: int = 256
-    cycle: int = 10
-    cycles: int = 3
-    sample_rate: int = 8000
-
-    def __post_init__(self) -> None:
-        check_positive(self)
+    length: Length = 8192
+    channels: Width = 128
+    skip: Width = 256
+    cycle: Octaves = 10
+    cycles: Depth = 3
+    sample_rate: Rate = 8000
 
     @property
     def dilations(self) -> list[int]:

@@ -242,7 +242,7 @@ def select(wanted: Iterable[str]) -> list[str]:
         if word in ("quick", "all"):
             chosen |= {one.name for one in METRICS.values() if one.quick or word == "all"} - set(lacking())
         else:
-            chosen.add((from_file(word) if ".py:" in word else _known(word)).name)
+            chosen.add((from_file(word) if functions.is_function(word) else _known(word)).name)
     return [name for name in METRICS if name in chosen]
 
 
