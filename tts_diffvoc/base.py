@@ -218,13 +218,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         longest = max(mel.shape[-1] * self.config.mel.hop_length, *(one.shape[1] for one in made))
         return torch.cat([F.pad(one, (0, longest - one.shape[1])) for one in made])
 
-    def sample(
-        self,
-        mel: Tensor,
-        seed: Seeds = None,
-        callback: Callback | None = None,
-        **options: Any,
-    ) -> Tensor:
+    def sample(self, mel: Tensor, seed: Seeds = None, callback: Callback | None = None, **options: Any) -> Tensor:
         """What :meth:`generate` makes of a mel of this vocoder's kind, of any level, as a search must see it."""
         settings, frames = self._settings(options), mel.shape[-1]
         longest = round(LONGEST * self.sample_rate / self.config.mel.hop_length)
@@ -259,12 +253,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
 
     @torch.no_grad()
     def _chunks(
-        self,
-        mels: Iterable[Tensor],
-        chunk: int,
-        seeds: Sequence[int],
-        settings: Any,
-        callback: Callback | None = None,
+        self, mels: Iterable[Tensor], chunk: int, seeds: list[int], settings: Any, callback: Callback | None = None
     ) -> Iterator[Tensor]:
         hop, context, noise = self.config.mel.hop_length, self._context(settings), FrameNoise(seeds, self.device)
         carried = None
@@ -280,12 +269,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
 
     @abstractmethod
     def _synthesise(
-        self,
-        window: Window,
-        noise: FrameNoise,
-        settings: Any,
-        carried: Any,
-        callback: Callback | None,
+        self, window: Window, noise: FrameNoise, settings: Any, carried: Any, callback: Callback | None
     ) -> tuple[Tensor, Any]:
         """The waveform of a window's whole mel, and what the next window must know of it, as ``carried``."""
 

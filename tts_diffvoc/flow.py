@@ -78,7 +78,10 @@ class Settings(NamedTuple):
 
 
 class FlowVocoder(MelVocoder):
-    """WaveGlow as a vocoder: one pass, no steps. Options of ``generate`` and ``stream``:
+    """WaveGlow as a vocoder: one pass, no steps.
+
+    A stream is exactly the whole, with ``denoise`` if a quarter of the window divides 16 hops. Options of ``generate``
+    and ``stream``:
 
     Args:
         sigma: deviation of the noise (section 2.4); training has 1.

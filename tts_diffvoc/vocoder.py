@@ -250,12 +250,7 @@ class Vocoder(MelVocoder):
 
     @in_float32
     def _synthesise(
-        self,
-        window: Window,
-        noise: FrameNoise,
-        settings: Settings,
-        carried: None,
-        callback: Callback | None,
+        self, window: Window, noise: FrameNoise, settings: Settings, carried: None, callback: Callback | None
     ) -> tuple[Tensor, None]:
         rows, _, frames = window.mel.shape
         speaker = settings.speaker
