@@ -8,13 +8,12 @@ import pytest
 import torch
 from small_generators import CONFIGS, HOP, PLAIN, SPECTRA, falling, gaussian, random_generator, sizes
 
-from tts_diffvoc.diffusion.process import q_sample
-from tts_diffvoc.diffusion.schedules import NoiseSchedule, linear_schedule
+from tts_diffvoc.diffusion.schedules import linear_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.zero_shot import entry_level, estimate_noise, noise_deviation, schedule_from
 
-LABELLED = ["plain with labels", "spectra with labels"]
+LABELLED = ["plain with labels", "spectra with labels", "spectra with gains"]
 
 
 @pytest.fixture(params=CONFIGS)
@@ -485,14 +484,3 @@ def test_bad_json_is_refused():
             GeneratorConfig.from_dict({**values, **change})
     with pytest.raises(DiffvocError, match="lacks 'schedule'"):
         GeneratorConfig.from_dict({name: value for name, value in values.items() if name != "schedule"})
-
-
-def test_published_schedules_leave_speech_in_noise_and_louder_data_not():
-    """Why the scale matters: at unit deviation, 200 published steps end with much of the data still there."""
-    schedule = PLAIN["schedule"]
-    assert isinstance(schedule, NoiseSchedule)
-    last = schedule.noise_levels[-1].float()[None]
-    eps = torch.randn(1, 4096, generator=torch.Generator().manual_seed(0))
-    data = torch.sin(torch.arange(4096.0))[None]
-    ends = {scale: q_sample(scale * data, last, eps).std().item() for scale in (0.05, 1.4)}
-    assert ends[0.05] == pytest.approx(float((1 - last**2).sqrt()), rel=0.05) and ends[1.4] > 1.04 * ends[0.05]

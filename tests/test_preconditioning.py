@@ -91,18 +91,6 @@ def test_such_a_generator_is_told_by_its_channels():
         GeneratorConfig.from_dict(values)
 
 
-def test_guidance_goes_from_no_label_past_the_label():
-    """eps = (1 + w) eps(label) - w eps(none), through gains as through corrections."""
-    generator = random_generator(KIND)
-    x, level = torch.randn(2, 512, generator=torch.Generator().manual_seed(1)), torch.tensor([0.5, 0.2])
-    labels = torch.tensor([0, 2])
-    with torch.inference_mode():
-        told, none = generator.denoiser(labels)(x, level), generator.denoiser()(x, level)
-        guided = generator.denoiser(labels, guidance=1.5)(x, level)
-    assert not torch.allclose(told, none, atol=1e-3)
-    torch.testing.assert_close(guided, 2.5 * told - 1.5 * none, atol=1e-4, rtol=1e-4)
-
-
 def test_it_learns_where_a_signal_is_loud():
     """Noise that comes and goes: the linear estimate is one for all, a gain can follow the bursts."""
     torch.manual_seed(0)

@@ -156,27 +156,6 @@ def test_validation_knows_the_speakers(data, tmp_path):
     assert losses[0] != losses[1]
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_a_run_goes_on_as_if_it_had_not_stopped(data, tmp_path, parts):
-    settings = {"batch_size": 8 // parts, "gain_db": 6.0}
-    options = {"grad_accum_steps": parts}
-    whole = train(configuration(data, tmp_path / "whole", **settings), 9, **options)
-    first = train(configuration(data, tmp_path / "parts", **settings), 4, **options)
-    again = configuration(data, tmp_path / "parts", **settings)
-    again.load_json(str(first.folder / "config.json"))
-    assert again.vocoder["speaker_names"] == list(SPEAKERS)
-    second = train(again, 9, continue_path=str(first.folder), **options)
-    assert first.losses + second.losses == pytest.approx(whole.losses, abs=1e-6)
-    assert largest_difference(second.weights(), whole.weights()) < 1e-6
-
-
-def test_accumulated_gradients_are_those_of_the_large_batch(data, tmp_path):
-    settings = {"optimizer": "SGD", "optimizer_params": {}, "lr": 1e-2, "run_eval": False}
-    large = train(configuration(data, tmp_path / "large", batch_size=8, **settings), 1)
-    small = train(configuration(data, tmp_path / "small", batch_size=4, **settings), 1, grad_accum_steps=2)
-    assert largest_difference(large.weights(), small.weights()) < 1e-6
-
-
 RECIPE = """
 import sys
 sys.path[:0] = [{tests!r}]

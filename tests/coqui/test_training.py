@@ -327,12 +327,6 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_half_one(config, monkeypa
     assert train(config, 9, continue_path=str(folder)).model.steps_done == 9
 
 
-def test_a_full_disk_at_the_first_checkpoint(config, monkeypatch):
-    monkeypatch.setattr(torch, "save", failing_save(OSError(errno.ENOSPC, "No space left on device"), 0))
-    text = refusal(config, 2)
-    assert "No space left on device" in text and "no checkpoint had been written yet" in text
-
-
 LIMITED = """
 import resource, sys
 sys.path[:0] = [{tests!r}, {coqui!r}]

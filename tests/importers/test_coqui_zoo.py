@@ -144,15 +144,3 @@ def test_without_its_configuration_it_is_refused(tmp_path, randomised, capsys):
     assert run_import(tmp_path / "model_file.pth", "-o", tmp_path / "mine") == 2
     assert "give the config.json that belongs to it with --config" in capsys.readouterr().err
     assert run_import(tmp_path / "model_file.pth", "-o", tmp_path / "mine", "--config", tmp_path / "moved.json") == 0
-
-
-def test_the_mel_of_a_coqui_model_of_the_same_settings_converts_exactly(tmp_path, waveform, randomised):
-    """And one of other levels: the decibels of one are the normalised mel of the other."""
-    from tts_diffvoc.coqui import mel_conversion
-
-    make(tmp_path, randomised)
-    vocoder = imported(tmp_path)
-    processor = AudioProcessor(BaseAudioConfig(**AUDIO, signal_norm=False, log_func="np.log", spec_gain=1))
-    mel = torch.from_numpy(processor.melspectrogram(waveform.numpy())).T
-    converted = mel_conversion.converter(processor, vocoder.mel_config, False, "mine")(mel)
-    torch.testing.assert_close(converted, vocoder.mel(waveform), atol=5e-4, rtol=0)

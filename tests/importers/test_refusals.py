@@ -203,13 +203,5 @@ def test_bad_settings(refused, tmp_path, state):
     assert "there is no file" in refused(tmp_path / "weights.pt", "--config", tmp_path / "none.json")
 
 
-def test_the_command_loads_no_torch_for_its_help():
-    import subprocess
-    import sys
-
-    code = "import sys; from tts_diffvoc import cli; cli.build_parser(); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_no_kind_is_told_from_nothing():
     assert kind_of([]) is None
