@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout will do, not installed
 
-from tts_diffvoc_eval.bench import main  # noqa: E402
+from tts_diffvoc_eval import bench, program  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.main(bench))

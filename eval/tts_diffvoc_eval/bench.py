@@ -12,7 +12,6 @@ import contextlib
 import copy
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from tts_diffvoc.base import check_device
 from tts_diffvoc.diffusion.samplers import ddpm
 from tts_diffvoc.diffusion.schedules import published_schedule
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import Failure
 from tts_diffvoc.mel import MelConfig, log_mel
 from tts_diffvoc.networks.diffwave import BASE, LARGE, DiffWaveConfig
 from tts_diffvoc.vocoder import Vocoder, VocoderConfig
@@ -361,26 +360,27 @@ from the public network, six steps in float32: {"; ".join(apart) or "not measure
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     there = "cuda" if torch.cuda.is_available() else "cpu"
-    parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
     parser.add_argument("--device", default=there, help="cuda, cuda:N or cpu (default here: %(default)s)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU (default: 1 and 2)")
     parser.add_argument("--seconds", type=float, default=None, help="of DiffWave's clip (default: 5, on a CPU 1)")
     parser.add_argument("--minutes", type=float, default=7.0, help="after which nothing is begun (default: 7)")
     parser.add_argument("--quick", action="store_true", help="a small network and two calls: a rehearsal")
     parser.add_argument("--output", type=Path, default=None, help="folder (default: results/gpu or results/cpu)")
-    options = parser.parse_args(arguments)
-    try:
-        check_device(options.device)
-        gpu = options.device.startswith("cuda")
-        options.seconds = options.seconds or (0.25 if options.quick else 5.0 if gpu else 1.0)
-        options.output = options.output or Path("results") / ("gpu" if gpu else "cpu")
-        bench = Bench(options)
-        bench.run()
-    except DiffvocError as error:
-        parser.exit(1, f"bench.py: {error}\n")
-    write(bench, command_line("python eval/bench.py", sys.argv[1:] if arguments is None else arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, print the table and write it; Failure in the end where a network did not agree."""
+    check_device(options.device)
+    gpu = options.device.startswith("cuda")
+    options.seconds = options.seconds or (0.25 if options.quick else 5.0 if gpu else 1.0)
+    options.output = options.output or Path("results") / ("gpu" if gpu else "cpu")
+    bench = Bench(options)
+    bench.run()
+    write(bench, command_line("python eval/bench.py", options.typed))
     print(table(bench))
-    return int(any(difference > 1e-4 for difference in bench.differences.values()))
+    wrong = [name for name, difference in bench.differences.items() if not difference <= 1e-4]
+    if wrong:
+        raise Failure(f"{', '.join(wrong)}: away from the public network; {options.output} says how far.")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval import bench
+from tts_diffvoc_eval import bench, program
 
 QUICK = ["--device", "cpu", "--quick", "--threads", "1"]
 MISSING = ("TTS", "librosa", "soundfile", "soxr", "pandas", "scipy", "safetensors", "pydantic", "annotated_types")
@@ -17,7 +17,7 @@ MISSING = ("TTS", "librosa", "soundfile", "soxr", "pandas", "scipy", "safetensor
 
 def test_a_rehearsal_measures_everything(tmp_path):
     pytest.importorskip("diffwave.model")
-    assert bench.main([*QUICK, "--output", str(tmp_path)]) == 0
+    assert program.main(bench, [*QUICK, "--output", str(tmp_path)]) == 0
     values = json.loads((tmp_path / "bench.json").read_text())
     assert not values["left_out"]
     assert values["differences"]["small"] <= 1e-4
@@ -34,7 +34,7 @@ def test_a_rehearsal_measures_everything(tmp_path):
 def test_wrong_sums_are_not_timed(tmp_path, monkeypatch):
     pytest.importorskip("diffwave.model")
     monkeypatch.setattr(bench, "sample_public", lambda predict, noises, *betas: noises[0].clamp(-1, 1))
-    assert bench.main([*QUICK, "--minutes", "0", "--output", str(tmp_path)]) == 1
+    assert program.main(bench, [*QUICK, "--minutes", "0", "--output", str(tmp_path)]) == 1
     left_out = json.loads((tmp_path / "bench.json").read_text())["left_out"]
     assert any("away from the public network" in one for one in left_out)
     assert not any("six steps" in one for one in left_out)
