@@ -1,6 +1,6 @@
 """Thousands of bad inputs, drawn from a seed, and what became of each: a table by kind and outcome.
 
-    make fuzz                                       # 2,400 inputs; writes results/robustness/
+    make fuzz                                       # 2,640 inputs; writes results/robustness/
     python tests/robustness/fuzz.py --inputs 100    # of each kind; prints alone
 
 Outcomes: "used" (a sound or a corpus, checked), "refused" (one sentence, status 2), "failed" (one sentence, status 1),
@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # names with a slash are not asked for
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
@@ -162,7 +164,16 @@ class Kinds:
     def numbers(self, draw: Any) -> Callable[[], Any]:
         """Numbers, seeds and counts on command lines (kinds 3 and 7)."""
         flags = {
-            "vocode": ["--steps", "--seed", "--consistency", "--sigma", "--quality", "--sampler", "--device"],
+            "vocode": [
+                "--steps",
+                "--seed",
+                "--consistency",
+                "--sigma",
+                "--quality",
+                "--sampler",
+                "--device",
+                "--channel",
+            ],
             "generate": ["--count", "--steps", "--guidance", "--seconds", "--seed", "--label", "--device"],
             "denoise": ["--t", "--noise", "--steps", "--seed", "--label", "--device"],
             "interpolate": ["--t", "--steps", "--sampling-steps", "--seed"],
@@ -215,7 +226,33 @@ class Kinds:
     def files(self, draw: Any) -> Callable[[], Any]:
         """Another thing in the place of a recording or a saved mel (kinds 6 and 14)."""
         folder = Path(tempfile.mkdtemp(dir=self.root))
-        source = folder / f"a.{draw(st.sampled_from(['wav', 'flac', 'npy', 'pt', 'ogg', 'txt']))}"
+        source = self._put(draw, folder, "a")
+        line = ["vocode", str(source), "-o", str(folder / "out.wav"), "--steps", "1", "--vocoder"]
+        return lambda: command([*line, str(self.root / "whole" / "spectral diffwave")], folder)
+
+    def folders(self, draw: Any) -> Callable[[], Any]:
+        """Several files, a folder and standard input at once, any of them bad (kinds 6, 11 and 14)."""
+        folder = Path(tempfile.mkdtemp(dir=self.root))
+        given = [str(self._put(draw, folder, name)) for name in draw(st.sets(st.sampled_from("abc"), max_size=3))]
+        (folder / "in").mkdir()
+        for name in draw(st.sets(st.sampled_from("def"), max_size=3)):
+            self._put(draw, folder / "in", name)
+        given += draw(st.lists(st.sampled_from([str(folder / "in"), "-", str(self.root / "good.wav")]), max_size=3))
+        flags = [f"--format={draw(st.sampled_from(['mp3', 'opus', 'wav', 'x', '']))}", "--skip-existing", "--steps=1"]
+        where = [f"--output-dir={folder / draw(st.sampled_from(['out', 'in', 'a.wav', 'in/out']))}"]
+        stdin = draw(st.one_of(st.binary(max_size=99), st.just((self.root / "good.wav").read_bytes())))
+
+        def vocode() -> str:
+            sys.stdin = io.TextIOWrapper(io.BytesIO(stdin))
+            voice = f"--vocoder={self.root / 'whole' / 'spectral diffwave'}"
+            return command(["vocode", *where, *flags, voice, "--", *given], folder)
+
+        return vocode
+
+    def _put(self, draw: Any, folder: Path, name: str) -> Path:
+        """Put something that may be a recording or a mel in a folder."""
+        suffixes = ["wav", "flac", "npy", "pt", "ogg", "txt", "mp3", "opus", "safetensors"]
+        source = folder / f"{name}.{draw(st.sampled_from(suffixes))}"
         how = draw(st.sampled_from([*PUT, "array", "cut", "noise"]))
         if callable(how):
             how(source)
@@ -228,8 +265,7 @@ class Kinds:
             content = (self.root / "good.wav").read_bytes()
             size = draw(st.integers(0, 2000))
             source.write_bytes(content[:size] if how == "cut" else draw(st.binary(max_size=300)) + content[size:])
-        line = ["vocode", str(source), "-o", str(folder / "out.wav"), "--steps", "1", "--vocoder"]
-        return lambda: command([*line, str(self.root / "whole" / "spectral diffwave")], folder)
+        return source
 
     def checkpoints(self, draw: Any) -> Callable[[], Any]:
         """Configurations and weights of every kind of checkpoint (kinds 4 and 5)."""
@@ -309,7 +345,19 @@ class Kinds:
         return ask
 
 
-KINDS = ("mels", "waveforms", "numbers", "paths", "files", "checkpoints", "corpora", "imports", "texts", "server")
+KINDS = (
+    "mels",
+    "waveforms",
+    "numbers",
+    "paths",
+    "files",
+    "folders",
+    "checkpoints",
+    "corpora",
+    "imports",
+    "texts",
+    "server",
+)
 
 
 def run(kinds: Kinds, name: str, inputs: int, first: int) -> Counter:

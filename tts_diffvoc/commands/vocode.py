@@ -16,13 +16,14 @@ import tempfile
 import uuid
 import warnings
 from contextlib import nullcontext
+from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tts_diffvoc import jobs
 from tts_diffvoc.arguments import MOST_STEPS, file_path, number, out_of_memory, seed, whole
 from tts_diffvoc.errors import DiffvocError, Failure
-from tts_diffvoc.files import check_readable, check_writable, make_folder
+from tts_diffvoc.files import check_readable, check_writable, make_folder, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,11 +112,11 @@ def targets(options: argparse.Namespace, place: str | None) -> dict[Path, Path]:
     for given in options.input:
         for source, name in inputs(given, options.output_dir, place):
             target = (options.output_dir / name).with_suffix(f".{options.format}")
-            if found.setdefault(target, source).resolve() != source.resolve():
+            if realpath(found.setdefault(target, source)) != realpath(source):
                 raise DiffvocError(f"{found[target]} and {source} would both become {target}; give them one by one.")
-    taken = {source.resolve() for source in found.values()}
+    taken = set(map(realpath, found.values()))
     for target in found:
-        if target.resolve() in taken:
+        if realpath(target) in taken:
             raise DiffvocError(f"{target} would take the place of an input; give another --output-dir.")
     return found
 
@@ -129,8 +130,8 @@ def inputs(given: Path, output: Path, place: str | None) -> list[tuple[Path, Pat
         source = standard_input(place) if given == STDIN else given
         return [(source, Path(source.name))]
     files = list_audio(given, SUFFIXES + MELS)
-    if given.resolve() in output.resolve().parents:
-        files = [path for path in files if output.resolve() not in path.resolve().parents]
+    if Path(realpath(given)) in Path(realpath(output)).parents:
+        files = [path for path in files if Path(realpath(output)) not in Path(realpath(path)).parents]
     if not files:
         raise DiffvocError(f"{given} holds no recordings and no mels; give a folder with some in it.")
     return [(path, path.relative_to(given)) for path in files]
@@ -143,10 +144,11 @@ def standard_input(place: str | None) -> Path:
     if not 0 < len(data) <= MOST_BYTES:
         held = f"more than {MOST_BYTES:,} bytes" if data else "nothing"
         raise DiffvocError(f"standard input holds {held}; give one recording or one mel.")
-    begin = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".pt"}
-    suffix = next((suffix for bytes_, suffix in begin.items() if data.startswith(bytes_)), ".wav")
+    magic = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".pt"}
+    suffix = next((suffix for begin, suffix in magic.items() if data.startswith(begin)), ".wav")
     path = Path(place) / f"stdin{'.safetensors' if data[8:9] == b'{' else suffix}"
-    path.write_bytes(data)
+    with replacing(path) as beside:
+        beside.write_bytes(data)
     return path
 
 
