@@ -16,8 +16,10 @@ HELP = "take noise off a recording with a generator"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("input", type=file_path, help="noisy recording (wav, flac)")
-    parser.add_argument("-o", "--output", type=file_path, required=True, help="wav file to write")
+    parser.add_argument("input", type=file_path, help="noisy recording")
+    parser.add_argument(
+        "-o", "--output", type=file_path, required=True, help="file to write: wav, flac, ogg, opus or mp3"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--t", type=whole(1, MOST_STEPS), help="step of the training schedule to enter at, from 1")
     where.add_argument("--noise", type=number(0, 10), help="deviation of the noise, full scale 1; default: estimated")
@@ -32,9 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Denoise the recording and say from where."""
-    from tts_diffvoc.audio import write_wav
+    from tts_diffvoc.audio import format_of, write_audio
 
     check_writable(options.output)
+    format_of(options.output)
     generator = load(options)
     from tts_diffvoc.zero_shot import entry_level, noise_deviation
 
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         seed=seed_of(options, generator),
         label=options.label,
     )
-    write_wav(options.output, clean[0], generator.sample_rate)
+    write_audio(options.output, clean[0], generator.sample_rate)
     estimated = "estimated " if options.t is None and options.noise is None else ""
     print(
         f"{options.output}: {clean.shape[1] / generator.sample_rate:.2f} s by {generator.name}, "
