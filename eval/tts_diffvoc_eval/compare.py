@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import math
 import os
 import sys
@@ -29,7 +28,10 @@ from typing import Any
 import torch
 
 from tts_diffvoc import voices
+from tts_diffvoc.arguments import MOST_STEPS, number, whole
+from tts_diffvoc.base import check_device
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder
 from tts_diffvoc_eval import functions, metrics, provenance, records, registry, report, runner, speech
 from tts_diffvoc_eval.systems import System
 
@@ -39,19 +41,12 @@ else:
     import tomli as tomllib
 
 HELP = "rank vocoders by quality, speed and diversity (extra eval)"
-# What --quick changes, as far as the command line does not say otherwise.
-FULL = {
-    "clips": 8, "seconds": 10.0, "seeds": 2, "metrics": ["all"], "batch_sizes": [1, 4], "lengths": [1.0, 5.0],
-    "repeats": 5, "cap": 2.0,
-}  # fmt: skip
-QUICK = {
-    "clips": 4, "seconds": 1.5, "seeds": 2, "metrics": ["quick"], "batch_sizes": [1], "lengths": [1.0],
-    "repeats": 3, "cap": 2.0,
-}  # fmt: skip
+KEPT = ("device", "seeds", "data_sets", "clips", "options.metrics", "options.systems", "checkpoints")  # by --resume
+QUICK = "--clips 4 --seconds 1.5 --metrics quick --batch-sizes 1 --lengths 1 --repeats 3".split()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    cores = os.cpu_count() or 1
+    cores, count = os.cpu_count() or 1, whole(1, 1_000_000)
     add = parser.add_argument
     add("--config", type=Path, metavar="FILE.toml", help="options by their names; the command line goes before it")
     add("--quick", action="store_true", help="fewer clips and metrics, one setting timed")
@@ -60,21 +55,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", nargs="+", default=[], metavar="[NAME=]FOLDER[:LANGUAGE]",
         help="sets of recordings, or acoustic models that read sentences (default: the bundled clips)")  # fmt: skip
     add("--held-back", action="store_true", help="of recordings only those that our recipes never train on")
-    add("--clips", type=int, help="how many at most, spread evenly over all sets")
-    add("--seconds", type=float, help="of each clip at most; 0 for all")
+    add("--clips", type=count, default=8, help="how many at most, spread evenly over all sets")
+    add("--seconds", type=float, default=10.0, help="of each recording at most; 0 for all")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
-    add("--threads", type=int, default=cores, help="of PyTorch while timing")
-    add("--metrics", nargs="+", metavar="METRIC", help="names, quick, all, or FILE.py:FUNCTION")
-    add("--steps", nargs="*", type=int, default=[], help="step counts of diffusion systems beside their own")
+    add("--threads", type=count, default=cores, help="of PyTorch while timing")
+    add("--metrics", nargs="+", default=["all"], metavar="METRIC", help="names, quick, all, or FILE.py:FUNCTION")
+    add("--steps", nargs="*", type=whole(0, MOST_STEPS), default=[], help="of diffusion systems beside their own")
     add("--samplers", nargs="*", default=[], help="ddpm, ddim, dpm_solver_pp_2m, langevin (default: each system's own)")
-    add("--seeds", type=int, help="samples of each clip, for diversity")
-    add("--batch-sizes", nargs="+", type=int, help="clips at once that are timed")
-    add("--lengths", nargs="+", type=float, help="seconds of the clips that are timed")
-    add("--repeats", type=int, help="timed calls of each")
-    add("--timeout", type=float, default=600.0, help="seconds that a system may take for a clip; 0 for no limit")
-    add("--cap", type=float, help="seconds that one system may take in a setting")
-    add("--listen", type=int, default=4, help="how many clips can be heard on the page")
-    add("--workers", type=int, default=cores, help="processes that compute metrics")
+    add("--seeds", type=count, default=2, help="samples of each clip, for diversity")
+    add("--batch-sizes", nargs="+", type=count, default=[1, 4], help="clips at once that are timed")
+    add("--lengths", nargs="+", type=number(0, 3600), default=[1.0, 5.0], help="seconds of the clips that are timed")
+    add("--repeats", type=count, default=5, help="timed calls of each")
+    add("--timeout", type=number(0, 1e6), default=600.0, help="seconds that a system may take for a clip")
+    add("--cap", type=number(0, 1e6), default=2.0, help="seconds that one system may take in a setting")
+    add("--listen", type=whole(0, 1_000_000), default=4, help="how many clips can be heard on the page")
+    add("--workers", type=count, default=cores, help="processes that compute metrics")
     add("--no-speed", action="store_true", help="do not time anything")
     add("--tts", action="store_true", help="speech from text as a data set more: sentences that --acoustic reads")
     add("--acoustic", nargs="+", default=[voices.DEFAULT_ACOUSTIC], metavar="MODEL", help="acoustic models for --tts")
@@ -83,27 +78,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
-    """``options`` with those of ``--config``, and with what ``--quick`` or its absence says."""
-    parser = options.parser
-    if options.config:
-        try:
-            given = tomllib.loads(options.config.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise DiffvocError(f"{options.config} cannot be read as TOML ({error}).") from None
-        given = {name.replace("-", "_"): value for name, value in given.items()}
-        unknown = sorted(set(given) - set(vars(options)))
-        if unknown:
-            raise DiffvocError(f"{options.config} sets {', '.join(unknown)}, which compare does not know.")
-        if "output" in given:
-            given["output"] = Path(given["output"])
-        typed = {name: value for name, value in vars(options).items() if value != parser.get_default(name)}
-        options = argparse.Namespace(**{**vars(options), **given, **typed})
-    for name, value in (QUICK if options.quick else FULL).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    if options.tts:
-        options.data = [*options.data, *options.acoustic]
-    return options
+    """``options`` with those of ``--config`` and ``--quick``, before which goes what was typed."""
+    written = read_config(options.config) if options.config else []
+    quick = QUICK if options.quick or "--quick" in written else []
+    found = options.parser.parse_args([*quick, *written, *options.typed])
+    found.typed = options.typed
+    if found.tts:
+        found.data = [*found.data, *found.acoustic]
+    if found.seconds != 0 and not 0.5 <= found.seconds < math.inf:
+        raise DiffvocError(f"--seconds {found.seconds:g} was given; it must be 0 for whole clips, or at least 0.5.")
+    check_device(found.device)
+    return found
+
+
+def read_config(path: Path) -> list[str]:
+    """The options in a TOML file as they would be typed."""
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DiffvocError(f"{path} cannot be read as TOML ({error}).") from None
+    words = []
+    for name, value in given.items():
+        values = value if isinstance(value, list) else [] if value is True else [value]
+        words += [] if value is False else ["--" + name.replace("_", "-"), *map(str, values)]
+    return words
 
 
 def folder(options: argparse.Namespace) -> Path:
@@ -122,24 +120,8 @@ def folder(options: argparse.Namespace) -> Path:
     run = options.output or root / f"{'quick-' if options.quick else ''}{date}"
     if (run / "manifest.json").is_file():
         raise DiffvocError(f"{run} holds a run already; continue it with --resume, or choose another --output.")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DiffvocError(f"{run} cannot be made: {error.strerror}.") from None
+    make_folder(run)
     return run
-
-
-def check(options: argparse.Namespace) -> None:
-    """Raises: DiffvocError for numbers that make no run."""
-    for name in ("clips", "seeds", "repeats", "threads", "workers"):
-        if getattr(options, name) < 1:
-            raise DiffvocError(f"--{name} {getattr(options, name)} was given; it must be at least 1.")
-    if not 0 <= options.timeout < math.inf:
-        raise DiffvocError(f"--timeout {options.timeout:g} was given; it must be 0 for no limit, or a time in seconds.")
-    if options.seconds < 0 or 0 < options.seconds < 0.5:
-        raise DiffvocError(f"--seconds {options.seconds:g} was given; it must be 0 for whole clips, or at least 0.5.")
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        raise DiffvocError("there is no CUDA device here; use --device cpu.")
 
 
 def config_of(options: argparse.Namespace) -> runner.BenchmarkConfig:
@@ -152,15 +134,6 @@ def config_of(options: argparse.Namespace) -> runner.BenchmarkConfig:
     )
 
 
-def identity(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What two parts of one run must have in common, as JSON holds it."""
-    manifest = json.loads(json.dumps(manifest))
-    kept = {name: manifest.get(name) for name in ("device", "seeds", "data_sets", "clips", "checkpoints")}
-    options = manifest.get("options")
-    options = options if isinstance(options, dict) else {}
-    return {**kept, **{name: options.get(name) for name in ("metrics", "systems")}}
-
-
 def begin(run: Path, manifest: dict[str, Any], resume: bool) -> None:
     """Write the manifest, or check that a run is continued with what it was started with.
 
@@ -169,10 +142,7 @@ def begin(run: Path, manifest: dict[str, Any], resume: bool) -> None:
     if not resume:
         records.write(run, "manifest", manifest)
         return
-    before = identity(records.read(run, "manifest"))
-    changed = [name.replace("_", " ") for name, value in identity(manifest).items() if before[name] != value]
-    if changed:
-        raise DiffvocError(f"{run} was started with other {' and '.join(changed)}; give the same, or another --output.")
+    records.check_same(run, records.read(run, "manifest"), manifest, KEPT)
     systems, clips = manifest["options"]["systems"], list(manifest["clips"])
     lost = records.mend(run, lambda one: one["system"] in systems and ("batch" in one or one.get("clip") in clips))
     if lost:
@@ -204,7 +174,6 @@ def say(text: str) -> None:
 def compare(options: argparse.Namespace) -> Path:
     """Measure what the run lacks, and draw it. Returns its folder."""
     options = complete(options)
-    check(options)
     config = config_of(options)
     systems, said = gather(options)
     clips, found = speech.load(options.data, options.clips, options.seconds or None, options.held_back, options.device)

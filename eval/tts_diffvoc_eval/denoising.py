@@ -24,6 +24,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 
 import tts_diffvoc
 from tts_diffvoc import generators
+from tts_diffvoc.arguments import MOST_STEPS, whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
 from tts_diffvoc_eval import provenance, records
@@ -34,7 +35,7 @@ from tts_diffvoc_eval.generation.metrics import Estimate, accuracy
 from tts_diffvoc_eval.intervals import interval
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
-from tts_diffvoc_eval.unconditional import add_common, check_classifier, check_common, waveform_digest
+from tts_diffvoc_eval.unconditional import SEED, add_common, check_classifier, set_up, waveform_digest
 
 WINDOW = 256  # samples of a frame of spectral subtraction, 32 ms at 8 kHz
 FLOOR = 0.02  # of a bin's power that spectral subtraction leaves at least
@@ -159,9 +160,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, help="name or folder of a generator")
     add("--noise", nargs="+", default=["0.1", "0.1rms"], help="deviations, of full scale or, with rms, of the clip's")
-    add("--steps", type=int, nargs="+", default=[1, 6, 25], help="network evaluations (default: 1 6 25)")
-    add("--count", type=int, default=500, help="held-back clips, spread over all (default: 500)")
-    add("--seed", type=int, default=0, help="of the noise (default: 0)")
+    add("--steps", type=whole(1, MOST_STEPS), nargs="+", default=[1, 6, 25], help="default: 1 6 25")
+    add("--count", type=whole(1, 1_000_000), default=500, help="held-back clips, spread over all (default: 500)")
+    add("--seed", type=SEED, default=0, help="of the noise (default: 0)")
     add("--output", type=Path, default=Path("results/digits"), help="default: results/digits")
     add_common(parser)
 
@@ -178,7 +179,7 @@ def parse_noise(text: str) -> tuple[float, bool, str]:
 
 def run(options: argparse.Namespace) -> None:
     """Add noise to the clips, remove it by every method, and write the tables."""
-    check_common(options, {"count": 1})
+    set_up(options)
     noises = [parse_noise(text) for text in options.noise]
     corpus = datasets.load(options.data)
     generator = tts_diffvoc.load_generator(options.model, options.device)

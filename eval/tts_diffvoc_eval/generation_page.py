@@ -10,7 +10,6 @@ with the classifier's verdict; interpolation and denoising of held-back recordin
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -23,6 +22,7 @@ import soundfile
 import torch
 
 import tts_diffvoc
+from tts_diffvoc.arguments import whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.zero_shot import entry_level
 from tts_diffvoc_eval import provenance, records, registry
@@ -32,7 +32,7 @@ from tts_diffvoc_eval.generation.samples import Sample, SampleMaker
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.reporting import spectrograms
 from tts_diffvoc_eval.systems import digest
-from tts_diffvoc_eval.unconditional import add_common, check_classifier, check_common, check_rate
+from tts_diffvoc_eval.unconditional import SEED, add_common, check_classifier, check_rate, set_up
 
 TEMPLATES = Path(__file__).parent / "generation"
 MOST = 3_000_000  # bytes that a page in a repository should not exceed
@@ -44,24 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", default="digits", help="a generator with labels, by name or folder (default: digits)")
     add("--unlabelled", metavar="MODEL", help="a generator without labels, for a row of its samples")
     add("--baselines", nargs="*", default=[], metavar="DIR", help="WaveGAN or WaveNet, each for a row of its samples")
-    add("--columns", type=int, default=5, help="seeds of each digit (default: 5)")
-    add("--seed", type=int, default=0, help="the first seed, which also draws the recordings (default: 0)")
+    add("--columns", type=whole(1, 12), default=5, help="seeds of each digit (default: 5)")
+    add("--seed", type=SEED, default=0, help="the first seed, which also draws the recordings (default: 0)")
     add("--t", type=int, default=60, help="step of the schedule at which voices are mixed (default: 60)")
-    add("--points", type=int, default=11, help="of the interpolation, both ends included (default: 11)")
+    add("--points", type=whole(2, 21), default=11, help="of the interpolation, both ends included (default: 11)")
     add("--noise", type=float, default=0.1, help="deviation of the noise to remove, full scale 1 (default: 0.1)")
     add_common(parser)
 
 
 def check(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The rows of the run's tables. Raises: DiffvocError for bad numbers, or a run that is missing or damaged."""
-    check_common(options, {"columns": 1, "seed": 0, "points": 2})
-    for name, most in (("columns", 12), ("points", 21)):
-        if getattr(options, name) > most:
-            raise DiffvocError(f"--{name} {getattr(options, name)} was given; it must be at most {most}.")
+    """The rows of the run's tables. Raises: DiffvocError for a run that is missing or damaged."""
     try:
         rows = records.read(options.run, "summary").get("rows", [])
         tables.generation(rows)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise DiffvocError(f"{options.run}/summary.json is not as unconditional.py writes it ({error!r}).") from None
     if not rows:
         raise DiffvocError(f"{options.run} has no summary.json; give the --output of eval/unconditional.py.")
@@ -73,6 +69,7 @@ def check(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def build(options: argparse.Namespace) -> Path:
     """Make everything and write the page. Returns its file."""
+    set_up(options)
     rows = check(options)
     classifier = classifiers.load(options.classifier, options.device)
     (system,) = registry.find_generators([options.model], classifier.labels, options.device)

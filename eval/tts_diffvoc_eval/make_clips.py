@@ -12,8 +12,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import librosa
 import soundfile
+
+from tts_diffvoc.audio import read_audio, resample
 
 SENTENCES = (
     ("slt", "The ferry leaves the island at a quarter past seven."),
@@ -37,10 +38,8 @@ def main() -> None:
         name = f"{voice}-{number:02}"
         with tempfile.NamedTemporaryFile(suffix=".wav") as file:
             subprocess.run(["flite", "-voice", voice, "-t", text, "-o", file.name], check=True)
-            samples, rate = librosa.load(file.name, sr=None)
-        samples = librosa.resample(samples, orig_sr=rate, target_sr=22050, res_type="soxr_hq")
-        samples *= 0.6 / abs(samples).max()
-        soundfile.write(options.output / f"{name}.flac", samples, 22050, subtype="PCM_16")
+            samples = resample(*read_audio(Path(file.name), highpass=False), 22050).numpy()
+        soundfile.write(options.output / f"{name}.flac", samples * (0.6 / abs(samples).max()), 22050, subtype="PCM_16")
         rows.append(f"{name}|{text}|{text}\n")
     (options.output / "metadata.csv").write_text("".join(rows), encoding="utf-8")
     (options.output / "README.md").write_text(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,28 @@ def read(run: Path, name: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DiffvocError(f"{path} is not a JSON object; give the folder of a run.")
     return values
+
+
+def check_same(run: Path, before: dict[str, Any], after: dict[str, Any], names: Iterable[str], *more: str) -> None:
+    """Check that a run is continued with what it was started with.
+
+    Args:
+        before, after: its manifest, and what that of the whole run would be.
+        names: what must be the same, such as "device" or "options.count". more: what has changed besides.
+
+    Raises: DiffvocError naming what has changed.
+    """
+
+    def value(manifest: Any, name: str) -> Any:
+        for part in name.split("."):
+            manifest = manifest.get(part) if isinstance(manifest, dict) else None
+        return manifest
+
+    after = json.loads(json.dumps(after))
+    changed = [name.rpartition(".")[2].replace("_", " ") for name in names if value(before, name) != value(after, name)]
+    if changed or more:
+        other = " and ".join([*changed, *more])
+        raise DiffvocError(f"{run} was started with other {other}; give the same, or another --output.")
 
 
 def write(run: Path, name: str, values: dict[str, Any]) -> None:

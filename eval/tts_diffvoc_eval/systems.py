@@ -138,11 +138,11 @@ def run_name(folder: Path) -> str | None:
 
 
 def folder_name(path: Path) -> str:
-    """What a folder's system is called: ``vocoder`` and ``quarter-2`` bear the name of their training."""
+    """What a folder's system is called: ``vocoder``, ``generator`` and ``quarter-2`` have their training's name."""
     path, run = path.resolve(), run_name(path)
-    if run is None:
-        return path.name
-    return run if path.name == "vocoder" else f"{run}-{path.name}"
+    if path.name in ("vocoder", "generator"):
+        return path.parent.name
+    return path.name if run is None else f"{run}-{path.name}"
 
 
 # Signal processing

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tts_diffvoc.arguments import MOST_STEPS, whole
+from tts_diffvoc.base import check_device
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generators import GENERATORS
 from tts_diffvoc_eval import provenance, records, registry
@@ -36,7 +37,8 @@ from tts_diffvoc_eval.systems import digest
 
 TRAINING, HELD = "training-set", "held-back-set"
 SEED_STRIDE = 100_000  # batch b of seed s is drawn with seed s * SEED_STRIDE + b
-KEPT_OPTIONS = ("count", "bins", "batch", "resamples", "classifier")  # which --resume cannot change
+SEED = whole(0, 1_000_000_000)  # as an option: multiples of it are seeds, too
+KEPT = ("clips", *(f"options.{name}" for name in ("count", "bins", "batch", "resamples", "classifier")))  # by --resume
 
 
 # Command line, in part shared with denoising and generation_page
@@ -45,14 +47,14 @@ KEPT_OPTIONS = ("count", "bins", "batch", "resamples", "classifier")  # which --
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", nargs="*", default=[], help="generators, folders of baselines, FILE.py:FUNCTION (default: bundled)")
-    add("--count", type=int, default=500, help="clips of each set (default: 500)")
-    add("--steps", type=int, nargs="*", default=[], help="of our generators (default: each one's own)")
+    add("--count", type=whole(2, 1_000_000), default=500, help="clips of each set (default: 500)")
+    add("--steps", type=whole(1, MOST_STEPS), nargs="*", default=[], help="of our generators (default: each one's own)")
     add("--samplers", nargs="*", default=[], help="of our generators (default: each one's own)")
     add("--guidance", type=float, nargs="*", default=[], help="of our generators with labels (default: each one's own)")
-    add("--seeds", type=int, nargs="+", default=[0], help="a set of --count clips each (default: 0)")
-    add("--bins", type=int, default=50, help="K of NDB/K (default: 50)")
-    add("--resamples", type=int, default=200, help="of the bootstrap (default: 200)")
-    add("--batch", type=int, default=50, help="clips generated at once (default: 50)")
+    add("--seeds", type=SEED, nargs="+", default=[0], help="a set of --count clips each (default: 0)")
+    add("--bins", type=whole(2, 1_000_000), default=50, help="K of NDB/K (default: 50)")
+    add("--resamples", type=whole(2, 1_000_000), default=200, help="of the bootstrap (default: 200)")
+    add("--batch", type=whole(1, 1_000_000), default=50, help="clips generated at once (default: 50)")
     add("--output", type=Path, default=Path("results/digits"), help="default: results/digits")
     add("--resume", action="store_true", help="continue the run in --output")
     add_common(parser)
@@ -64,16 +66,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, required=True, metavar="FOLDER", help="folder of FSDD, or of Speech Commands")
     add("--classifier", type=Path, default=classifiers.BUNDLED, metavar="DIR", help="default: the bundled one, of FSDD")
     add("--device", default="cpu", help="cpu, cuda or cuda:N")
-    add("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch on the CPU")
+    add("--threads", type=whole(1, 1024), default=torch.get_num_threads(), help="of PyTorch on the CPU")
 
 
-def check_common(options: argparse.Namespace, least: dict[str, int]) -> None:
-    """Set the threads. Raises: DiffvocError for a number below its ``least``, or a device that is not here."""
-    for name, number in {**least, "threads": 1}.items():
-        if getattr(options, name) < number:
-            raise DiffvocError(f"--{name} {getattr(options, name)} was given; it must be at least {number}.")
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        raise DiffvocError("there is no CUDA device here; use --device cpu.")
+def set_up(options: argparse.Namespace) -> None:
+    """Set the threads. Raises: DiffvocError for a device that is not here."""
+    check_device(options.device)
     torch.set_num_threads(options.threads)
 
 
@@ -218,25 +216,19 @@ def continued(run: Path, manifest: dict[str, Any], resume: bool) -> dict[str, An
         raise DiffvocError(f"there is no run to resume in {run}; leave --resume out.")
     if not resume:
         return manifest
-    after = json.loads(json.dumps(manifest))
-    changed = [name for name in KEPT_OPTIONS if before["options"][name] != after["options"][name]]
-    changed += ["data"] if before["clips"] != after["clips"] else []
-    weights = before["checkpoints"]
-    changed += [name for name, value in after["checkpoints"].items() if weights.get(name, value) != value]
-    if changed:
-        raise DiffvocError(f"{run} was started with other {', '.join(changed)}; give the same, or another --output.")
+    weights = before.get("checkpoints") or {}
+    changed = [name for name, value in manifest["checkpoints"].items() if weights.get(name, value) != value]
+    records.check_same(run, before, manifest, KEPT, *changed)
     records.mend(run)
-    seeds = sorted({*before["seeds"], *manifest["seeds"]})
+    seeds = sorted({*before.get("seeds", []), *manifest["seeds"]})
     return {**manifest, "checkpoints": {**weights, **manifest["checkpoints"]}, "seeds": seeds}
 
 
 def run(options: argparse.Namespace) -> None:
     """Generate and measure what the run lacks, and write its tables."""
-    check_common(options, {"count": 2, "bins": 2, "resamples": 2, "batch": 1})
-    if min([1, *options.steps]) < 1:
-        raise DiffvocError("--steps must be at least 1.")
-    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
-        raise DiffvocError("--seeds must be different whole numbers of at least 0.")
+    set_up(options)
+    if len(set(options.seeds)) < len(options.seeds):
+        raise DiffvocError("--seeds names one twice; give different ones.")
     corpus = datasets.load(options.data)
     classifier = classifiers.load(options.classifier, options.device)
     check_classifier(classifier, corpus)

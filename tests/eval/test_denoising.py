@@ -142,7 +142,7 @@ def test_the_command_writes_what_it_measured(data, model, tmp_path, capsys):
     [
         (["--noise", "loud"], "loud is not a number"),
         (["--noise", "-1"], "above 0"),
-        (["--count", "0"], "--count 0"),
+        (["--count", "0"], "argument --count"),
         (["--model", "nobody"], "nobody"),
     ],
 )

@@ -315,8 +315,8 @@ def test_another_seed_draws_other_recordings(data, models, classifier):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--columns", 0], "--columns 0 was given; it must be at least 1"),
-        (["--points", 22], "--points 22 was given; it must be at most 21"),
+        (["--columns", 0], "argument --columns: '0' is no whole number from 1"),
+        (["--points", 22], "no whole number from 2 to 21"),
         (["--t", 101], "t=101 is no step"),
         (["--noise", 1e6], "knows noise up to"),
         (["--model", "nobody"], "no generator or checkpoint folder 'nobody'"),

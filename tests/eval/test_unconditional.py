@@ -222,10 +222,10 @@ def test_a_failure_is_a_record_and_is_tried_again(data, own, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--count", "1"], "at least 2"),
-        (["--steps", "0"], "at least 1"),
-        (["--seeds", "1", "1"], "different whole numbers"),
-        (["--seeds", "-1"], "different whole numbers"),
+        (["--count", "1"], "no whole number from 2"),
+        (["--steps", "0"], "no whole number from 1"),
+        (["--seeds", "1", "1"], "names one twice"),
+        (["--seeds", "-1"], "no whole number from 0"),
         (["--model", "nobody"], "no generator or checkpoint folder 'nobody'"),
         (["--model", "nothing.py:none"], "no Python file"),
         (["--classifier", "nowhere"], "there is no folder nowhere"),

@@ -15,7 +15,7 @@ from tts_diffvoc import generators, naming
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
 from tts_diffvoc_eval.generation import baselines
-from tts_diffvoc_eval.systems import SAMPLER_NAMES, Entry, digest, own_function, safe
+from tts_diffvoc_eval.systems import SAMPLER_NAMES, Entry, digest, folder_name, own_function, safe
 
 Generate = Callable[[int, int, "list[int] | None"], Any]
 
@@ -54,7 +54,7 @@ def from_baseline(folder: Path, device: str) -> GeneratorSystem:
     """A WaveGAN or WaveNet. Raises: DiffvocError for a folder without one."""
     model = baselines.load(folder, device)
     return GeneratorSystem(
-        folder_name(str(folder), folder),
+        safe(folder_name(folder)),
         model.label,
         model.family,
         lambda count, seed, labels: model.generate(count, seed),
@@ -79,7 +79,8 @@ def from_generator(
         raise DiffvocError(
             f"{spec} has the labels {', '.join(model.labels)}; the corpus has {', '.join(labels)}. Choose another."
         )
-    base = "-".join([folder_name(name, folder), *filter(None, spec.partition("?")[2].split("&"))])
+    base = safe(folder_name(folder) if Path(name).expanduser().exists() else name)
+    base = "-".join([base, *filter(None, spec.partition("?")[2].split("&"))])
     training = naming.card(folder).get("training", "see its model card")
     found = []
     for options in combinations(model, choices):
@@ -117,11 +118,3 @@ def combinations(model: Generator, choices: dict[str, Sequence[Any]]) -> list[di
             model.GENERATE_OPTIONS[key](str(value))
         model.check_options(options)
     return found
-
-
-def folder_name(name: str, folder: Path) -> str:
-    """The name of a bundled generator, or of a folder: a run's folder ``generator`` has the run's."""
-    if not Path(name).expanduser().exists():
-        return safe(name)
-    path = folder.resolve()
-    return safe(path.parent.name if path.name == "generator" else path.name)
