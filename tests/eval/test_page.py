@@ -214,6 +214,18 @@ def test_nothing_sticks_out_and_text_can_be_read(page, run, width, dark):
     assert min(page.run(contrast)) >= 4.5  # WCAG 2, level AA
 
 
+def test_everything_has_a_name_for_a_screen_reader(page):
+    nameless = """[...document.querySelectorAll('a, button, input, select, audio, img, .mark')].filter(it => !(
+      it.ariaLabel || it.labels?.length || it.textContent.trim() || it.hasAttribute('alt')
+      || it.querySelector('img[alt]'))).map(it => it.outerHTML)"""
+    assert page.run(nameless) == []
+    assert page.run("document.documentElement.lang") == "en" and page.run("document.querySelectorAll('h1').length") == 1
+    focusable = (
+        "[...document.querySelectorAll('a, button, input, select, audio, [tabindex]')].every(it => it.tabIndex >= 0)"
+    )
+    assert page.run(focusable)
+
+
 def test_nothing_is_fetched_and_text_is_text(page, run):
     html = (run / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", html)
