@@ -46,8 +46,8 @@ def each(work: Callable[[T], R], items: Iterable[T], options: argparse.Namespace
     except ModuleNotFoundError as error:
         raise DiffvocError(f"--backend {options.backend} needs {error.name}; pip install it.") from None
     except Exception as error:  # of many kinds; those of the work are the work's
-        said = (str(error).splitlines() or [""])[0]
-        raise Failure(f"the {options.backend} workers gave up ({type(error).__name__}: {said[:200]}).") from None
+        said = f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0].rstrip(".")
+        raise Failure(f"the {options.backend} workers gave up ({said[:200]}); try fewer --jobs.") from None
 
 
 @contextmanager

@@ -88,11 +88,11 @@ def test_a_folder_is_vocoded_but_for_what_cannot_be(voice, recordings, tmp_path,
     assert {soundfile.info(out / name).subtype for name in outputs(out)} == {"OPUS"}
     assert "damaged.wav cannot be read as audio" in printed.err and "6/6" in printed.err
     assert printed.err.rstrip().endswith("error: 1 of 6 inputs could not be vocoded; the lines above say why.")
-    assert printed.out.startswith(f"{out}: 5 files, 3.00 s by voice")
+    assert printed.out.startswith(f"{out}: 5 of 6 inputs vocoded, 3.00 s by voice")
     (out / "0.opus").unlink()
     before = {name: (out / name).stat().st_mtime_ns for name in outputs(out)}
     assert main([*command, "--skip-existing"]) == 1
-    assert "1 files, 0.60 s by voice, 4 were there" in capsys.readouterr().out
+    assert "1 of 2 inputs vocoded, 0.60 s by voice, 4 were there" in capsys.readouterr().out
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before
 
 
@@ -113,6 +113,7 @@ def test_a_worker_of_a_cluster_is_killed_and_no_clip_is_lost_or_done_twice(voice
     for number in range(count):
         soundfile.write(folder / f"{number}.wav", tones(number, rate=22050), 22050)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        monkeypatch.chdir(tmp_path)  # which the workers do not
         victim = cluster.workers[0].pid
 
         def kill():
@@ -123,12 +124,12 @@ def test_a_worker_of_a_cluster_is_killed_and_no_clip_is_lost_or_done_twice(voice
         killer = threading.Thread(target=kill)
         killer.start()
         where = ["--backend", "dask", "--scheduler", cluster.scheduler_address]
-        assert main(["vocode", str(folder), "--output-dir", str(out), *where, *voice]) == 0
+        assert main(["vocode", "recordings", "--output-dir", "out", *where, "--vocoder", "voice", "--seed", "1"]) == 0
         killer.join()
         with pytest.raises(ProcessLookupError):
             os.kill(victim, 0)
     assert outputs(out) == sorted(f"{number}.wav" for number in range(count))
-    assert f"{count} files, {count * 0.6:.2f} s" in capsys.readouterr().out
+    assert f"{count} of {count} inputs vocoded, {count * 0.6:.2f} s" in capsys.readouterr().out
 
 
 def test_bad_use_is_one_sentence_and_nothing_is_written(voice, recordings, tmp_path, capsys):

@@ -6,13 +6,11 @@ import signal
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from small_vocoders import random_vocoder
 
 from tts_diffvoc.audio import write_audio
 from tts_diffvoc.checkpoint import save_checkpoint, write_weights
-from tts_diffvoc.coqui.gta import folder as mels
 from tts_diffvoc.errors import Failure
 from tts_diffvoc.files import write_beside
 from tts_diffvoc.training.loop import Loop, LoopConfig
@@ -27,8 +25,7 @@ def run(root: Path) -> dict[str, str]:
     loop = Loop(torch.nn.Linear(300, 300), LoopConfig(steps=1), root / "loop")
     writers = {
         "sound.wav": lambda path: write_audio(path, 0.1 * torch.randn(100_000), 22050),
-        "mel.npy": lambda path: mels.write(path, np.zeros((80, 1000), np.float32)),
-        "mels.json": lambda path: mels.write_facts(path.parent, {"clips": ["x" * 200_000]}),
+        "sound.flac": lambda path: write_audio(path, 0.1 * torch.randn(100_000), 22050),
         "config.json": lambda path: write_beside(path, "x" * 200_000),
         "weights.safetensors": lambda path: write_weights(path, {"w": torch.zeros(50_000)}),
         "model.safetensors": lambda path: save_checkpoint(vocoder, path.parent, "# A\n"),

@@ -81,6 +81,8 @@ def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() if STDIN in options.input else nullcontext() as place:
         if options.output_dir is not None:
             make_folder(options.output_dir)
+            if options.backend != "loky":
+                make_absolute(options)
             vocode_all(options, targets(options, place))
             return
         source, target = single(options, place)
@@ -98,6 +100,15 @@ def single(options: argparse.Namespace, place: str | None) -> tuple[Path, Path]:
     check_writable(options.output)
     format_of(options.output)
     return standard_input(place) if source == STDIN else source, options.output
+
+
+def make_absolute(options: argparse.Namespace) -> None:
+    """Make the paths of the options mean the same to processes that began in another folder."""
+    options.input = [given if given == STDIN else given.absolute() for given in options.input]
+    options.output_dir = options.output_dir.absolute()
+    name, mark, rest = options.vocoder.partition("?")
+    if Path(name).exists():
+        options.vocoder = f"{Path(name).absolute()}{mark}{rest}"
 
 
 def targets(options: argparse.Namespace, place: str | None) -> dict[Path, Path]:
@@ -169,7 +180,8 @@ def vocode_all(options: argparse.Namespace, pairs: dict[Path, Path]) -> None:
         failed += bool(outcome.reason)
         seconds += outcome.seconds
     there = f", {len(pairs) - len(waiting)} were there" if options.skip_existing else ""
-    print(f"{options.output_dir}: {len(waiting) - failed} files, {seconds:.2f} s by {name}{there}")
+    done = f"{len(waiting) - failed} of {len(waiting)} inputs vocoded"
+    print(f"{options.output_dir}: {done}, {seconds:.2f} s by {name}{there}")
     if failed:
         raise Failure(f"{failed} of {len(waiting)} inputs could not be vocoded; the lines above say why.")
 
@@ -215,7 +227,7 @@ def load(options: argparse.Namespace) -> tuple[AnyVocoder, dict[str, Any]]:
 
 def read_input(path: Path, vocoder: AnyVocoder, options: argparse.Namespace) -> tuple[Tensor, int | None]:
     """The mel [1, M, F] of ``path`` and the number of samples to keep, None for a saved mel."""
-    if path.suffix in (*MELS, ".pth"):
+    if path.suffix.lower() in (*MELS, ".pth"):
         return read_mel(path), None
     from tts_diffvoc.audio import read_audio, resample
 
@@ -232,14 +244,14 @@ def read_mel(path: Path) -> Tensor:
 
     check_readable(path)
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             mel = torch.from_numpy(np.load(path, allow_pickle=False))
-        elif path.suffix == ".safetensors":
+        elif path.suffix.lower() == ".safetensors":
             (mel,) = load_file(path).values()
         else:
             mel = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes the readers raise
-        raise DiffvocError(f"{path} cannot be read as a mel: {type(error).__name__}; save a plain array.") from None
+        raise DiffvocError(f"{path} cannot be read as a mel: {type(error).__name__}; save one plain array.") from None
     if isinstance(mel, torch.Tensor) and mel.dim() == 3 and len(mel) > 1:
         raise DiffvocError(f"{path} holds {len(mel)} mels; save each, [bands, frames], in a file of its own.")
     return mel
