@@ -10,6 +10,8 @@ from small_vocoders import CONFIGS, SPECTRAL, random_vocoder
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tts_diffvoc.diffusion.samplers import SAMPLERS
+from tts_diffvoc.diffusion.schedules import NoiseSchedule
+from tts_diffvoc.networks.diffwave import DiffWave
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 from tts_diffvoc.spectral.network import Denoiser, DiffWaveSizes, WaveGradSizes
 from tts_diffvoc.spectral.source import Source
@@ -132,6 +134,15 @@ def test_an_evaluation_of_a_published_network_is_one_graph(kind, mel):
     with torch.no_grad():
         whole(network, torch.randn(2, 24 * 256), level, network.condition(mel))
     whole(network.condition, mel)
+
+
+def test_an_evaluation_on_another_device_than_the_schedule_is_one_graph():
+    config = CONFIGS["diffwave"]
+    with torch.device("meta"), torch.no_grad():
+        network = DiffWave(config.sizes, NoiseSchedule(config.schedule.betas))
+        conditioning = network.condition(torch.zeros(1, 80, 4))
+        compiled = torch.compile(network, fullgraph=True, backend="eager")
+        assert compiled(torch.zeros(1, 1024), torch.zeros(1), conditioning).shape == (1, 1024)
 
 
 def test_an_evaluation_of_coquis_wavegrad_is_one_graph(mel):

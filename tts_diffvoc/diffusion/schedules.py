@@ -66,7 +66,8 @@ class NoiseSchedule:
         if device.type == "cpu":
             return self.noise_levels
         if device not in self._placed:
-            self._placed[device] = self.noise_levels.to(device)
+            with torch.inference_mode(False):  # training may use it later
+                self._placed[device] = self.noise_levels.to(device)
         return self._placed[device]
 
     @classmethod

@@ -226,6 +226,7 @@ class DiffWave(nn.Module):
 
         Raises: DiffvocError for a condition that the network has not, or lacks, and for labels it does not know.
         """
+        self.schedule.noise_levels_on(self.input_projection.weight.device)  # before a step waits for it, or is compiled
         upsampled = self._upsample(mel)
         if upsampled is not None and length not in (None, upsampled.shape[-1]):
             raise DiffvocError(f"a mel of {upsampled.shape[-1]} positions was given for {length}; they must be equal.")
