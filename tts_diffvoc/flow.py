@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -59,15 +59,6 @@ class FlowConfig(FromJson):
             raise DiffvocError(
                 f"the network takes {given[0]} bands and a hop of {given[1]}; the mel has {wanted[0]} and {wanted[1]}."
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "network": self.network,
-            "sizes": asdict(self.sizes),
-            "mel": self.mel.to_dict(),
-            "defaults": self.defaults,
-        }
 
 
 class Settings(NamedTuple):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,9 +90,6 @@ class MelConfig(FromJson):
         if name not in PRESETS:
             raise DiffvocError(f"no mel preset is called {shown(name)}; choose one of {', '.join(PRESETS)}.")
         return PRESETS[name]
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @lru_cache(maxsize=8)

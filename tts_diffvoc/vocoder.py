@@ -117,8 +117,6 @@ class VocoderConfig(FromJson):
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
         sizes = {name: config for name, (_, config) in NETWORKS.items()}
         check_part(values, "sizes", sizes, values.get("network"))
-        if "schedule" in values:
-            values = {**values, "schedule": {"betas": NoiseSchedule.from_dict(values["schedule"]).betas}}
         return super().from_dict(values)
 
 

@@ -194,36 +194,10 @@ def test_nothing_to_say(api, text):
         api.tts(text)
 
 
-def broken(kind, tmp_path):
-    """A copy of the bundled DiffWave with something wrong."""
-    folder = tmp_path / "broken"
-    shutil.copytree(voices.VOCODERS["diffwave"], folder)
-    weights, config = folder / "model.safetensors", folder / "config.json"
-    if kind == "truncated":
-        weights.write_bytes(weights.read_bytes()[:5000])
-    elif kind == "no weights":
-        weights.unlink()
-    elif kind == "bad json":
-        config.write_text("{")
-    elif kind == "foreign":
-        config.write_text(json.dumps({"model": "hifigan"}))
-    elif kind == "of another network":
-        shutil.copy(voices.VOCODERS["wavegrad"] / "model.safetensors", weights)
-    return str(folder)
-
-
-@pytest.mark.parametrize(
-    ("kind", "told"),
-    [
-        ("truncated", "model.safetensors cannot be read"),
-        ("no weights", "has no model.safetensors"),
-        ("bad json", "not valid JSON"),
-        ("foreign", "not a tts-diffvoc checkpoint"),
-        ("of another network", "does not belong to its config.json"),
-    ],
-)
-def test_bad_checkpoints(kind, told, tts, tmp_path):
-    assert_refused(tts, tmp_path, ["--vocoder_name", broken(kind, tmp_path)], told)
+def test_a_bad_checkpoint(tts, tmp_path):
+    folder = shutil.copytree(voices.VOCODERS["diffwave"], tmp_path / "broken")
+    os.truncate(folder / "model.safetensors", 5000)
+    assert_refused(tts, tmp_path, ["--vocoder_name", str(folder)], "model.safetensors cannot be read")
 
 
 @pytest.mark.parametrize(

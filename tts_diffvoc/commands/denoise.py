@@ -35,12 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Denoise the recording and say from where."""
     from tts_diffvoc.audio import format_of, write_audio
+    from tts_diffvoc.zero_shot import entry_level, noise_deviation
 
     check_writable(options.output)
     format_of(options.output)
     generator = load(options)
-    from tts_diffvoc.zero_shot import entry_level, noise_deviation
-
     waveform = read_clip(options.input, generator)
     level = entry_level(generator, options.t, options.noise, waveform)
     clean = generator.denoise(

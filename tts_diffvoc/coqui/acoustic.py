@@ -29,15 +29,6 @@ class EnglishTokenizer:
         """Symbol numbers of a sentence; `language` is taken for Coqui's sake, the voices are English."""
         return [SYMBOL_IDS[symbol] for symbol in phonemes(text)]
 
-    def ids_to_text(self, ids: list[int]) -> str:
-        """The symbols as one string."""
-        return "".join(SYMBOLS[i] for i in ids)
-
-    decode = ids_to_text
-
-    def print_logs(self, level: int = 0) -> None:
-        """Coqui asks its tokenizers for it; there is nothing to tell."""
-
 
 @dataclass
 class DiffvocAcousticArgs(Coqpit):
@@ -84,11 +75,6 @@ class DiffvocAcoustic(BaseTTS):
         super().__init__(config)
         self.network = AcousticModel(config.model_args.sizes())
         self.speed, self.semitones, self.length_scale = 1.0, 0.0, 1.0
-
-    @staticmethod
-    def init_from_config(config: Any) -> "DiffvocAcoustic":
-        """As Coqui's models have it."""
-        return DiffvocAcoustic(config)
 
     def synthesize(self, text: str, *args: Any, speed: float = 1.0, pitch: float = 0.0, **kwargs: Any) -> Any:
         """Coqui's synthesize; `speed` 2 is twice as fast, `pitch` is added in semitones."""

@@ -1,7 +1,7 @@
 """What is changed in Coqui's modules: names of ours are answered here, everything else goes on to Coqui.
 
-Each ``change_*`` takes one imported module of Coqui. An attribute that it lacks raises AttributeError, which
-``plug`` keeps for the moment when a user asks for one of our models.
+CHANGED says what wraps what in which module. An attribute that Coqui lacks raises AttributeError, which ``plug`` keeps
+for the moment when a user asks for one of our models.
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ logger = logging.getLogger("TTS.diffvoc")
 OURS = ("diffvoc_acoustic", "diffvoc_forward_tts")  # what our voices call themselves in their configurations
 
 
+def change(module: ModuleType) -> None:
+    """Do to one of Coqui's modules, once it is imported, what CHANGED says."""
+    for path, around in CHANGED[module.__name__].items():
+        owner, _, name = path.rpartition(".")
+        wrap(getattr(module, owner) if owner else module, name, around)
+
+
 def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
     """Replace ``owner.name`` by ``around(original, *args, **kwargs)``, once."""
     original = getattr(owner, name)
@@ -41,13 +48,6 @@ def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
 # TTS.utils.manage: the list of models
 
 
-def change_manager(module: ModuleType) -> None:
-    """List the bundled models, and find them on disk instead of downloading."""
-    wrap(module.ModelManager, "__init__", _init_manager)
-    wrap(module.ModelManager, "download_model", _download_model)
-    wrap(module.ModelManager, "model_info_by_full_name", _model_info)
-
-
 def _init_manager(original: Callable[..., None], self: Any, *args: Any, **kwargs: Any) -> None:
     original(self, *args, **kwargs)
     zoo.add_entries(self.models_dict)
@@ -63,12 +63,6 @@ def _model_info(original: Callable[..., None], self: Any, model_query_name: str)
 
 
 # TTS.api: the choice of models
-
-
-def change_api(module: ModuleType) -> None:
-    """Let ``TTS(...)`` take our vocoders beside any acoustic model."""
-    wrap(module.TTS, "__init__", _init_api)
-    wrap(module.TTS, "download_model_by_name", _download_pair)
 
 
 def _init_api(original: Callable[..., None], self: Any, model_name: str | None = "", **kwargs: Any) -> None:
@@ -105,17 +99,6 @@ def _download_acoustic(manager: Any, name: str) -> tuple[Path, Path]:
 
 
 # TTS.utils.synthesizer: from text to samples
-
-
-def change_synthesizer(module: ModuleType) -> None:
-    """Load our vocoders, convert mels for them, and refuse what cannot be spoken or written."""
-    cls = module.Synthesizer
-    wrap(cls, "_load_tts", _load_tts)
-    wrap(cls, "_load_vocoder", _load_vocoder)
-    wrap(cls, "_run_vocoder", _run_vocoder)
-    wrap(cls, "split_into_sentences", _split_into_sentences)
-    wrap(cls, "tts", _tts)
-    wrap(cls, "save_wav", _save_wav)
 
 
 def _uses_ours(synthesizer: Any) -> bool:
@@ -196,11 +179,6 @@ def _save_wav(original: Callable[..., None], self: Any, wav: Any, path: Any, pip
 # The programs
 
 
-def change_command(module: ModuleType) -> None:
-    """``tts``: settle the command line, and say errors of ours in one sentence."""
-    wrap(module, "main", _main)
-
-
 def _main(original: Callable[..., None], *args: Any, **kwargs: Any) -> None:
     with arguments.spoken_errors(), arguments.watched():
         original(*args, **kwargs)
@@ -223,3 +201,22 @@ def _check_request(synthesizer: Any) -> None:
         text = request.headers.get("text") or request.values.get("text", "")
         if text.strip():
             arguments.check_text(text, _is_english(synthesizer))
+
+
+CHANGED: dict[str, dict[str, Callable[..., Any]]] = {
+    "TTS.utils.manage": {
+        "ModelManager.__init__": _init_manager,
+        "ModelManager.download_model": _download_model,
+        "ModelManager.model_info_by_full_name": _model_info,
+    },
+    "TTS.utils.synthesizer": {
+        "Synthesizer._load_tts": _load_tts,
+        "Synthesizer._load_vocoder": _load_vocoder,
+        "Synthesizer._run_vocoder": _run_vocoder,
+        "Synthesizer.split_into_sentences": _split_into_sentences,
+        "Synthesizer.tts": _tts,
+        "Synthesizer.save_wav": _save_wav,
+    },
+    "TTS.api": {"TTS.__init__": _init_api, "TTS.download_model_by_name": _download_pair},
+    "TTS.bin.synthesize": {"main": _main},
+}

@@ -27,13 +27,6 @@ OFFERED: dict[str, tuple[str, str]] = {
     "TTS.tts.models.diffvoc_forward_tts": ("tts_diffvoc.coqui.slt", "DiffvocForwardTTS"),
 }
 
-# Coqui's modules that are changed after they were imported.
-CHANGED: dict[str, Callable[[ModuleType], None]] = {
-    "TTS.utils.manage": patches.change_manager,
-    "TTS.utils.synthesizer": patches.change_synthesizer,
-    "TTS.api": patches.change_api,
-    "TTS.bin.synthesize": patches.change_command,
-}
 # The server reads its command line and loads its models while it is imported.
 PROGRAM = "TTS.server.server"
 
@@ -86,7 +79,7 @@ class Plug:
             return None
         if name in OFFERED:
             return spec_from_loader(name, OfferedModule(*OFFERED[name]))  # type: ignore[arg-type]
-        if name not in CHANGED and name != PROGRAM:
+        if name not in patches.CHANGED and name != PROGRAM:
             return None
         spec = self._find_elsewhere(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -113,7 +106,7 @@ def _change_after(execute: Callable[[], None], module: ModuleType) -> None:
 def _change(module: ModuleType) -> None:
     """Change one of Coqui's modules; what it lacks is told where a user asks for one of our models."""
     try:
-        CHANGED[module.__name__](module)
+        patches.change(module)
     except AttributeError as error:
         owner = getattr(error.obj, "__name__", module.__name__)
         path = owner if owner.startswith("TTS.") else f"{module.__name__}.{owner}"
@@ -130,7 +123,7 @@ def register() -> None:
     """
     if not any(isinstance(finder, Plug) for finder in sys.meta_path):
         sys.meta_path.insert(0, Plug())
-    for name in CHANGED:
+    for name in patches.CHANGED:
         module = sys.modules.get(name)
         if module is not None and not getattr(module.__spec__, "_initializing", False):
             _change(module)

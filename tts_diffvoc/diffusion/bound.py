@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tts_diffvoc.diffusion.process import Denoiser, q_sample
+from tts_diffvoc.diffusion.process import Denoiser, noise_like, q_sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
@@ -113,10 +113,10 @@ def variational_bound(
     batch = len(x0)
     prior = prior_term(x0, schedule)
     denoising = torch.zeros(batch, len(shares), dtype=torch.float64)
-    decoder = decoder_term(denoiser, x0, schedule, _noise(x0, generator), bits, scale, decoder_variance)
+    decoder = decoder_term(denoiser, x0, schedule, noise_like(x0, generator), bits, scale, decoder_variance)
     for column, (first, size) in enumerate(shares):
         step = first + torch.randint(size, (batch,), generator=generator, device=_home(generator)).cpu()
-        denoising[:, column] = size * step_term(denoiser, x0, schedule, step, _noise(x0, generator), variance)
+        denoising[:, column] = size * step_term(denoiser, x0, schedule, step, noise_like(x0, generator), variance)
     return Bound(prior, denoising, decoder, x0[0].numel())
 
 
@@ -182,7 +182,7 @@ def fitted_variance(
 
     The mean squared error of what the denoiser sees in x_1. To be measured on other data than the bound's.
     """
-    mean = _denoise(denoiser, x0, schedule.noise_levels[:1].expand(len(x0)), _noise(x0, generator))
+    mean = _denoise(denoiser, x0, schedule.noise_levels[:1].expand(len(x0)), noise_like(x0, generator))
     return float((mean - x0).square().mean())
 
 
@@ -231,11 +231,6 @@ def _shares(terms: int, wanted: int | None) -> list[tuple[int, int]]:
 
 def _home(generator: torch.Generator | None) -> torch.device | str:
     return "cpu" if generator is None else generator.device
-
-
-def _noise(x0: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Unit noise like x0, drawn where the generator lives, so that one seed gives one figure on every device."""
-    return torch.randn(x0.shape, generator=generator, device=_home(generator), dtype=x0.dtype).to(x0.device)
 
 
 def _check(bits: int | None, scale: float, variance: str, decoder_variance: float | None) -> None:

@@ -187,12 +187,7 @@ PUBLISHED_BETAS: dict[str, tuple[float, ...]] = {
     "diffwave-fast-6": (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5),
     "wavegrad-6": (7e-6, 1.4e-4, 2.1e-3, 2.8e-2, 3.5e-1, 7e-1),
 }
-
-
-def _geometric(beta_min: float, beta_max: float, num_steps: int) -> NoiseSchedule:
-    return NoiseSchedule(
-        tuple(torch.logspace(math.log10(beta_min), math.log10(beta_max), num_steps, dtype=torch.float64).tolist())
-    )
+PUBLISHED_GEOMETRIC = {"wavegrad-50": (1e-6, 0.4, 50), "wavegrad-25": (1e-6, 0.7, 25)}
 
 
 def published_schedule(name: str) -> NoiseSchedule:
@@ -201,14 +196,14 @@ def published_schedule(name: str) -> NoiseSchedule:
         return linear_schedule(*PUBLISHED_LINEAR[name])
     if name in PUBLISHED_BETAS:
         return NoiseSchedule(PUBLISHED_BETAS[name])
-    if name == "wavegrad-50":
-        return _geometric(1e-6, 0.4, 50)
-    if name == "wavegrad-25":
-        return _geometric(1e-6, 0.7, 25)
+    if name in PUBLISHED_GEOMETRIC:
+        first, last, steps = PUBLISHED_GEOMETRIC[name]
+        betas = torch.logspace(math.log10(first), math.log10(last), steps, dtype=torch.float64)
+        return NoiseSchedule(tuple(betas.tolist()))
     raise DiffvocError(f"no schedule is called {name!r}; choose one of {', '.join(SCHEDULE_NAMES)}.")
 
 
-SCHEDULE_NAMES = (*PUBLISHED_LINEAR, *PUBLISHED_BETAS, "wavegrad-50", "wavegrad-25")
+SCHEDULE_NAMES = (*PUBLISHED_LINEAR, *PUBLISHED_BETAS, *PUBLISHED_GEOMETRIC)
 
 
 def fractional_step(schedule: NoiseSchedule, noise_level: Tensor) -> Tensor:
