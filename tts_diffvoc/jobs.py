@@ -6,14 +6,18 @@ import argparse
 import functools
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tts_diffvoc.arguments import whole
 from tts_diffvoc.errors import DiffvocError, Failure
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of joblib: processes here (loky, the default), or a cluster whose machines see the same files",
     )  # fmt: skip
     parser.add_argument("--scheduler", help="address of the cluster: tcp://HOST:8786 of dask, ray://HOST:10001 of ray")
+
+
+def bar(items: Iterable[T], what: str, total: int | None = None) -> tqdm[T]:
+    """``items`` with a bar on stderr; where that is no terminal, a line every 15 seconds."""
+    from tqdm import tqdm
+
+    return tqdm(items, what, total, mininterval=0.2 if sys.stderr.isatty() else 15.0, dynamic_ncols=True)
 
 
 def each(work: Callable[[T], R], items: Iterable[T], options: argparse.Namespace) -> Iterator[R]:

@@ -12,13 +12,13 @@ import argparse
 import random
 import re
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc.arguments import MOST_STEPS, file_path, seed, whole
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.jobs import bar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 HELP = "measure how many bits recordings take under a generator"
 BATCH = 8
-# Seconds between two lines that tell how far it is.
-EVERY = 10
 NAMES = {"prior": "prior, L_T", "denoising": "denoising, L_1 to L_T-1", "decoder": "decoder, L_0"}
 
 
@@ -160,8 +158,8 @@ def measure(
 
     from tts_diffvoc.diffusion.bound import Bound, variational_bound
 
-    noise, bounds, told = torch.Generator().manual_seed(options.seed), [], time.monotonic()
-    for first in range(0, len(waveforms), BATCH):
+    noise, bounds = torch.Generator().manual_seed(options.seed), []
+    for first in (shown := bar(range(0, len(waveforms), BATCH), "measuring")):
         x0 = generator.encode(waveforms[first : first + BATCH]).to(generator.device)
         said = list(labels[first : first + BATCH])
         indices = generator.indices(said, len(x0)) if generator.labels else None
@@ -178,7 +176,5 @@ def measure(
                 generator=noise,
             )
         )
-        if time.monotonic() - told > EVERY and first + BATCH < len(waveforms):
-            print(f"{first + BATCH} of {len(waveforms)} clips: {Bound.cat(bounds).bits:.3f} bits", file=sys.stderr)
-            told = time.monotonic()
+        shown.set_postfix(bits=f"{Bound.cat(bounds).bits:.3f}", refresh=False)
     return Bound.cat(bounds)

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc.arguments import file_path, whole
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.jobs import bar
 
 if TYPE_CHECKING:
     from tts_diffvoc.coqui.gta.extraction import Outcome
     from tts_diffvoc.coqui.gta.extractor import Extractor
 
 HELP = "save the mels that an acoustic model makes of your recordings"
-# Seconds between two lines that tell how far it is.
-EVERY = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,16 +52,23 @@ def run(options: argparse.Namespace) -> None:
 
     check_settings(options.output, options.durations)
     clips = read_corpus(options.data, options.formatter, options.metadata)
+    extractor, shown = load(options), bar(clips, "extracting")
+
+    def tell(done: int, count: int, left: float) -> None:
+        shown.total = count  # those that are there already are none
+        shown.update(done - shown.n)
+
     outcome = extract_mels(
-        load(options),
+        extractor,
         clips,
         options.output,
         speaker=options.speaker,
         durations=options.durations,
         batch_size=options.batch_size,
         overwrite=options.overwrite,
-        progress=teller(),
+        progress=tell,
     )
+    shown.close()
     report(outcome, len(clips), options.output, options.model)
 
 
@@ -82,27 +86,6 @@ def load(options: argparse.Namespace) -> Extractor:
         raise DiffvocError(f"extract-mels needs Coqui TTS ({error}); install coqui-tts 0.28.x.") from None
     check_device(options.device)
     return Extractor(options.model, options.vocoder, options.device)
-
-
-def teller() -> Callable[[int, int, float], None]:
-    """A function that prints progress and time left on stderr, every ten seconds."""
-    told = time.monotonic()
-
-    def tell(done: int, count: int, left: float) -> None:
-        nonlocal told
-        if time.monotonic() - told > EVERY and done < count:
-            print(f"{done} of {count} clips, {duration(left)} left", file=sys.stderr, flush=True)
-            told = time.monotonic()
-
-    return tell
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `1 h 05 min`, `3 min` or `20 s`."""
-    minutes, hours = round(seconds / 60), int(seconds // 3600)
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{hours} h {minutes - 60 * hours:02d} min" if hours else f"{minutes} min"
 
 
 def report(outcome: Outcome, count: int, output: Path, model: str) -> None:

@@ -165,18 +165,16 @@ def standard_input(place: str | None) -> Path:
 
 def vocode_all(options: argparse.Namespace, pairs: dict[Path, Path]) -> None:
     """Write every target of its source, with a bar; Failure at the end if any failed."""
-    from tqdm import tqdm
-
     name = load(options)[0].name  # and refuses options before any work
     waiting = [pair for pair in pairs.items() if not (options.skip_existing and pair[0].exists())]
     outcomes = jobs.each(functools.partial(attempt, options), waiting, options)
-    every = 0.2 if sys.stderr.isatty() else 15.0
     seconds, failed = 0.0, 0
-    for outcome in tqdm(outcomes, "vocoding", len(waiting), mininterval=every, dynamic_ncols=True):
+    shown = jobs.bar(outcomes, "vocoding", len(waiting))
+    for outcome in shown:
         for remark in outcome.remarks:
-            tqdm.write(f"warning: {outcome.source}: {remark}", sys.stderr)
+            shown.write(f"warning: {outcome.source}: {remark}", sys.stderr)
         if outcome.reason:
-            tqdm.write(f"left out: {outcome.reason}", sys.stderr)
+            shown.write(f"left out: {outcome.reason}", sys.stderr)
         failed += bool(outcome.reason)
         seconds += outcome.seconds
     there = f", {len(pairs) - len(waiting)} were there" if options.skip_existing else ""
