@@ -21,11 +21,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from tts_diffvoc.audio import resample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.diffusion.search import METHODS, Trials, denoising_errors, search_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import log_mel
+from tts_diffvoc.training import compare
 from tts_diffvoc.training.corpus import Corpus, Recording
 from tts_diffvoc.training.crops import read_waveform
 from tts_diffvoc.vocoder import Vocoder, parse_steps
@@ -127,17 +127,12 @@ def has_pesq() -> bool:
 
 
 def pesq_wb(vocoder: Vocoder) -> Measure:
-    """Mean PESQ-WB (ITU-T P.862.2) over the clips, better when higher; NaN when it fails on each."""
-    from pesq import PesqError, pesq
+    """Mean PESQ-WB (ITU-T P.862.2) over the clips, better when higher; NaN where it cannot be had of any."""
 
     def measure(generated: Tensor, clean: Tensor, mel: Tensor) -> float:
-        scores = []
-        for one, other in zip(clean, generated, strict=True):
-            pair = [resample(x.cpu(), vocoder.sample_rate, 16000).clamp(-1, 1).numpy() for x in (one, other)]
-            try:
-                scores.append(float(pesq(16000, *pair, "wb")))
-            except (PesqError, ValueError):
-                continue
+        pairs = zip(clean.cpu(), generated.cpu(), strict=True)
+        found = [compare.pesq_wb(one, other, vocoder.sample_rate) for one, other in pairs]
+        scores = [score for score in found if score is not None]
         return sum(scores) / len(scores) if scores else math.nan
 
     return measure
@@ -172,13 +167,12 @@ class Checked:
 
 def check_schedule(vocoder: Vocoder, schedule: NoiseSchedule, clips: Clips, seed: int) -> Checked:
     """Measure ``schedule`` on ``clips`` with noise that the search did not use, averaged over CHECK_SEEDS."""
-    measures = [log_mel_l1(vocoder), *([pesq_wb(vocoder)] if has_pesq() else [])]
-    totals = [0.0] * len(measures)
-    for offset in range(1, CHECK_SEEDS + 1):
-        speech = generate(vocoder, schedule, clips.mel, seed + offset)
-        for i, measure in enumerate(measures):
-            totals[i] += measure(speech, clips.waveform, clips.mel) / CHECK_SEEDS
-    return Checked(schedule, totals[0], totals[1] if len(totals) > 1 else math.nan)
+    speech = [generate(vocoder, schedule, clips.mel, seed + offset) for offset in range(1, CHECK_SEEDS + 1)]
+    means = [
+        sum(measure(one, clips.waveform, clips.mel) for one in speech) / CHECK_SEEDS
+        for measure in (log_mel_l1(vocoder), pesq_wb(vocoder))
+    ]
+    return Checked(schedule, *means)
 
 
 # Searching

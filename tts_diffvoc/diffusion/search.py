@@ -1,7 +1,7 @@
 """Search of short inference schedules for a trained network.
 
-Three ways to propose a schedule, and one judge. The judge is an *objective*, any function from a schedule to a
-number that is better when lower, for example a spectral distance of generated speech. The proposals:
+Schedules are proposed in three ways and compared by an *objective*, any function from a schedule to a number that is
+better when lower, for example a spectral distance of generated speech. The proposals:
 
 - ``grid_schedules``: WaveGrad's grid, leading digits times powers of ten (Chen et al. 2021, section 4).
 - ``path_schedules``: paths of least cost over a table of measured errors, found exactly by dynamic programming

@@ -21,7 +21,7 @@ ENGLISH = set(
     when your can there she how their if which do out many then them these some would him into has more you my me its
     who did get made may been than first where just about could other only new over even most our""".split()
 )
-LEAST = 4  # words of a text whose language is judged
+LEAST = 4  # words of a text whose language is told
 
 
 def language(text: str) -> str | None:

@@ -93,17 +93,13 @@ def said(words: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Each word of a sentence without its breaks, "" for a letter, and its symbols in full."""
     out = []
     for index, (word, spoken) in enumerate(zip(words, pronounce(words))):
+        before = words[index - 1].lower() if index else ""
         if is_letter(words, index):
             word, spoken = "", letter(word)
-        elif word.lower() == "used" and words[index + 1 : index + 2] == ["to"] and not is_be(words, index - 1):
+        elif word.lower() == "used" and words[index + 1 : index + 2] == ["to"] and before not in BE:
             spoken = "j ˈu s t".split()
         out.append((word, flapped(spoken or spell(word))))
     return out
-
-
-def is_be(words: Sequence[str], index: int) -> bool:
-    """Whether the word at `index` is a form of be or get."""
-    return index >= 0 and words[index].lower() in BE
 
 
 def connected(sentence: str) -> list[str]:

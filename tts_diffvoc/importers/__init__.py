@@ -113,7 +113,7 @@ def import_checkpoint(
     found = kind_of(checkpoint.weights)
     if found is None:
         raise DiffvocError(
-            f"{path} holds no weights of a kind that can be imported, but for example {reading.example(checkpoint)}; "
+            f"{path} holds no weights of a kind that can be imported, but for example {next(iter(checkpoint.weights))}; "
             f"give a checkpoint of one of the kinds {', '.join(KINDS)}."
         )
     if kind is not None and kind != found:

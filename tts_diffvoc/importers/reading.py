@@ -141,10 +141,6 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def example(checkpoint: Checkpoint) -> str:
-    return next(iter(checkpoint.weights))
-
-
 def read_settings(checkpoint: Checkpoint, config: Path | None) -> Settings:
     """The settings of ``config``, over those in the checkpoint, over those of a config.json beside it."""
     values: dict[str, Any] = {}
