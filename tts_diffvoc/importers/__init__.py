@@ -113,8 +113,8 @@ def import_checkpoint(
     found = kind_of(checkpoint.weights)
     if found is None:
         raise DiffvocError(
-            f"{path} holds no weights of a kind that can be imported, but for example {next(iter(checkpoint.weights))}; "
-            f"give a checkpoint of one of the kinds {', '.join(KINDS)}."
+            f"{path} holds no weights that can be imported, but for example {next(iter(checkpoint.weights))}; give a "
+            f"checkpoint of one of the kinds {', '.join(KINDS)}."
         )
     if kind is not None and kind != found:
         raise DiffvocError(f"{path} is no checkpoint of the kind {kind}; it looks like {found}: give --kind {found}.")
