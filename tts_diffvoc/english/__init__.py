@@ -1,2 +1,1 @@
 """From written English to the symbols that the bundled acoustic models read."""
-
