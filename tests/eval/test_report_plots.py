@@ -125,6 +125,6 @@ def test_spectrograms_of_one_clip_share_their_scale(tmp_path):
     colours = 255 * matplotlib.colormaps["magma"](np.arange(256))[:, :3]
     pixels = (np.asarray(Image.open(run / path).convert("RGB")).astype(float) for path in paths)
     first, second = (np.linalg.norm(one[..., None, :] - colours, axis=-1).argmin(-1) for one in pixels)
-    assert first.shape[0] == 128 and first.max() > 250
+    assert first.shape[0] == 128 and first.max() > 240  # white, as far as WebP keeps it
     step = 20 * 255 / spectrograms.RANGE  # a tenth of the amplitude is 20 dB
     assert np.median(first - second) == pytest.approx(step, abs=3)

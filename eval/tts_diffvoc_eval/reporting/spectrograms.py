@@ -6,10 +6,10 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import soundfile
 import torch
 from PIL import Image
 
-from tts_diffvoc.audio import read_audio
 from tts_diffvoc.mel import MelConfig, log_mel
 from tts_diffvoc_eval.reporting.leaderboard import Leaderboard
 
@@ -23,6 +23,12 @@ def levels(samples: torch.Tensor, rate: int) -> np.ndarray:
     config = MelConfig(rate, 2 * window, window, window // 4, n_mels=128, fmax=rate / 2)
     padded = torch.nn.functional.pad(samples, (0, max(0, window + 1 - len(samples))))
     return DECIBEL * log_mel(padded[None], config)[0].numpy()
+
+
+def of_file(path: Path) -> np.ndarray:
+    """Levels of a sound, read at once: libmpg123 complains on standard error of an MP3 that is read in blocks."""
+    samples, rate = soundfile.read(path, dtype="float32")
+    return levels(torch.from_numpy(samples), rate)
 
 
 def save(level: np.ndarray, top: float, path: Path) -> None:
@@ -49,7 +55,7 @@ def draw(run: Path, leaderboard: Leaderboard) -> set[str]:
     made: set[str] = set()
     for systems in leaderboard.sounds.values():
         files = {record["audio"]: name for name, takes in systems.items() for record in takes.values()}
-        level = {file: levels(*read_audio(run / file)) for file in files if file and (run / file).is_file()}
+        level = {file: of_file(run / file) for file in files if file and (run / file).is_file()}
         tops = [one.max() for file, one in level.items() if files[file] == "original"]
         top = float(max(tops or [one.max() for one in level.values()], default=0.0))
         for file, one in level.items():
