@@ -169,7 +169,8 @@ class ForwardAdapter(Adapter):
     def run_one(self, utterance: Utterance) -> Tensor:
         """One utterance under its own durations, pitch and energy."""
         args, (symbols, frames) = self.model.args, utterance.lengths()
-        utterance.check_length()
+        if not self.takes_durations:
+            utterance.check_length()
         pitch = self.pitch(utterance) if args.use_pitch else None
         if pitch is not None and isinstance(self.model, DiffvocForwardTTS):  # as its recipe made it
             pitch = torch.where(pitch > 0, 3 * torch.log2(pitch.clamp_min(1) / 180) + 1e-3, 0.0)
