@@ -44,9 +44,9 @@ PHASES = 0.3  # weight of the error of x0, of which phases are most, beside that
 LIMIT = 4.0  # of a divided spectrum's magnitude
 CONTEXT = 48  # frames that a chunk is given on both sides, in which all but all of an edge's effect has died away
 QUALITIES = {
-    "fast": {"steps": 1, "consistency": 8},
-    "default": {"steps": 4, "consistency": 12},
-    "best": {"steps": 16, "consistency": 32},
+    "fast": {"steps": 2, "consistency": 0},
+    "default": {"steps": 4, "consistency": 0},
+    "best": {"steps": 16, "consistency": 0},
 }
 
 
