@@ -50,7 +50,7 @@ def plot(leaderboard: Leaderboard, column: Column) -> Plot | None:
     rows, speeds = [row for row, _, _ in points], [speed for _, speed, _ in points]
     axes.set_xscale("log")
     span = math.log(max(speeds) / min(speeds)) or 1.0
-    axes.set_xlim(min(speeds) * math.exp(-0.12 * span), max(speeds) * math.exp(0.2 * span))
+    axes.set_xlim(min(speeds) * math.exp(-0.12 * span), max(speeds) * math.exp(0.4 * span))
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if span > math.log(100) else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
