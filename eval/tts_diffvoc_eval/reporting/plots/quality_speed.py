@@ -44,13 +44,14 @@ def plot(leaderboard: Leaderboard, column: Column) -> Plot | None:
     ]
     if not points:
         return None
-    kept = [points[i] for i in front([(1 / speed, value) for _, speed, value in points], column.better != "lower")]
+    ahead = front([(1 / speed, value) for _, speed, value in points], column.better != "lower")
+    kept = [points[i] for i in ahead]
     title = f"{column.label} against speed: {len(kept)} of {len(points)} systems are beaten by none in both"
     figure, axes = new_axes(title)
     rows, speeds = [row for row, _, _ in points], [speed for _, speed, _ in points]
     axes.set_xscale("log")
     span = math.log(max(speeds) / min(speeds)) or 1.0
-    axes.set_xlim(min(speeds) * math.exp(-0.12 * span), max(speeds) * math.exp(0.4 * span))
+    axes.set_xlim(min(speeds) * math.exp(-0.12 * span), max(speeds) * math.exp(0.3 * span))
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if span > math.log(100) else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -70,7 +71,7 @@ def plot(leaderboard: Leaderboard, column: Column) -> Plot | None:
     corner = "right and down" if column.better == "lower" else "right and up"
     draw_legend(figure, rows, [Line2D([], [], color="#555555", ls="--", lw=1.1, label=f"front; {corner} is better")])
     first = {row.family if narrow() else row.title: row.name for row in reversed(rows)}.values()
-    named = [points[i] for i, row in enumerate(rows) if i in kept or row.name in first]
+    named = [points[i] for i, row in enumerate(rows) if i in ahead or row.name in first]
     name_points(axes, [(row.label, speed, value, "#222222") for row, speed, value in named])
     best = "; ".join(row.label for row, _, _ in kept)
     caption = (
