@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_vocoders import CONFIGS
 
-from tts_diffvoc.checkpoint import load_checkpoint, parse_options, save_checkpoint
+from tts_diffvoc.checkpoint import load_checkpoint, parse_options, read_config, save_checkpoint
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
@@ -117,9 +117,9 @@ def test_names_are_kept(named, tmp_path):
     save_checkpoint(named, tmp_path / "named", "# Named\n", dtype=torch.float32)
     again = load_checkpoint(tmp_path / "named")
     assert again.config == named.config and again.speaker_number("0") == 2
-    values = json.loads((tmp_path / "named/config.json").read_text())
+    values = read_config(tmp_path / "named")
     assert values.pop("speaker_names") == ["ann", "2", "0"]
-    old = VocoderConfig.from_dict({name: value for name, value in values.items() if name != "format"})
+    old = VocoderConfig.from_dict({name: value for name, value in values.items() if name != "kind"})
     assert old.speaker_names == () and old.speakers == 3 and "speaker_names" not in old.to_dict()
 
 

@@ -280,7 +280,7 @@ def test_options_make_a_system_of_its_own_name(diffwave):
         ("diffwave", "DiffWave, 2 steps", 2),
         ("diffwave-steps=0", "DiffWave, prior alone", 0),
         ("diffwave-consistency=2-steps=1", "DiffWave, consistency=2, 1 step", 1),
-        ("diffwave-quality=fast", "DiffWave, quality=fast, 1 step", 1),
+        ("diffwave-quality=fast", "DiffWave, quality=fast, 2 steps", 2),
     ]
     clip = speech.load([], 1, 1.0)[0][0]
     whole, prior = (runner.synthesise(registry.find(spec, "cpu")[0], clip, 0, "cpu") for spec in specs[:2])
