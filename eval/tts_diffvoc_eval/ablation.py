@@ -1,4 +1,4 @@
-"""What each part of a spectral vocoder adds: the ladder from its prior to its network and to mel consistency.
+"""What each part of a spectral vocoder adds: the ladder from its prior to its network and to consistency.
 
     python eval/ablation.py --vocoder runs/spectral/diffwave/vocoder --data LIBRISPEECH LJSPEECH/wavs --held-back
 
