@@ -83,7 +83,7 @@ def test_sizes_are_those_of_the_papers():
 
     papers = {"hifigan-v1": 13.9, "hifigan-v2": 0.9, "melgan": 4.3, "parallel-wavegan": 1.3}
     assert {name: round(count(name, "published"), 1) for name in papers} == papers
-    assert all(count(name, "small") < count(name, "published") / 3 for name in NAMES)
+    assert all(count(name, "small") < count(name, "published") / 1.5 for name in NAMES)
 
 
 def test_usual_sizes():
@@ -151,7 +151,7 @@ def test_the_spectral_discriminator_of_univnet_teaches_the_generator():
 # Kept on disk
 
 
-@pytest.mark.parametrize("name", ["melgan", "univnet", "wavernn"])
+@pytest.mark.parametrize("name", ["melgan", "univnet", "vocos", "wavernn"])
 def test_saved_and_loaded_says_the_same(name, tmp_path, mel):
     baseline = configs.find(name)
     network = generator(baseline.kind, baseline.small.network)

@@ -191,6 +191,17 @@ COQUI = {
         coqui.UnivnetConfig(),
         deterministic=False,
     ),
+    # Of the package vocos; its losses are HiFi-GAN's, its discriminators UnivNet's.
+    "vocos": BaselineConfig(
+        "Vocos",
+        "vocos",
+        SizeConfig({"channels": 512, "hidden": 1536, "layers": 8}, 64, 16, 5e-4, {"name": "univnet"}),
+        SizeConfig(
+            {"channels": 384, "hidden": 1152, "layers": 8}, 64, 4, 1e-3, {"name": "univnet", "narrower": 12}, 0.4
+        ),
+        coqui.HifiganConfig(),
+        normalised=False,
+    ),
     "wavernn": BaselineConfig(
         "WaveRNN",
         "wavernn",

@@ -22,7 +22,7 @@ training: {training}
 data: {data}
 ---
 # {label}
-A baseline of the benchmark in `eval/`: Coqui's {kind} network, {parameters:,} parameters, on the mel contract of
+A baseline of the benchmark in `eval/`: a {kind} network, {parameters:,} parameters, on the mel contract of
 tts-diffvoc (22,050 Hz, hop 256, 80 bands).
 """
 

@@ -1,4 +1,4 @@
-"""Coqui's generators behind the benchmark's interface: log-mel in, aligned waveform out."""
+"""Generators of Coqui's and of the package vocos behind the benchmark's interface: log-mel in, aligned waveform out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from TTS.vocoder.models.multiband_melgan_generator import MultibandMelganGenerat
 from TTS.vocoder.models.parallel_wavegan_generator import ParallelWaveganGenerator
 from TTS.vocoder.models.univnet_generator import UnivnetGenerator
 from TTS.vocoder.models.wavernn import Wavernn
+from vocos.heads import ISTFTHead
+from vocos.models import VocosBackbone
 
 from tts_diffvoc.audio import resample
 from tts_diffvoc.errors import DiffvocError
@@ -24,12 +26,31 @@ from tts_diffvoc_eval.baselines import configs, wavernn
 from tts_diffvoc_eval.mels import MEL, convert
 from tts_diffvoc_eval.systems import System
 
+
+class Vocos(nn.Sequential):
+    """ConvNeXt blocks over the frames and an inverse STFT (Siuzdak 2023, section 3), of the package vocos.
+
+    Args:
+        channels, hidden: of the blocks, and inside each.
+        layers: how many blocks.
+    """
+
+    def __init__(self, channels: int, hidden: int, layers: int) -> None:
+        backbone = VocosBackbone(MEL.n_mels, channels, hidden, layers)
+        super().__init__(backbone, ISTFTHead(channels, MEL.n_fft, MEL.hop_length, padding="center"))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Waveforms [B, 1, F * 256] of log-mels [B, M, F], the last frame once more for the samples after its centre."""
+        return super().forward(pad(mel, (0, 1), "replicate")).unsqueeze(1)
+
+
 KINDS: dict[str, Callable[..., nn.Module]] = {
     "hifigan": HifiganGenerator,
     "parallel-wavegan": ParallelWaveganGenerator,
     "melgan": MelganGenerator,
     "multiband-melgan": MultibandMelganGenerator,
     "univnet": UnivnetGenerator,
+    "vocos": Vocos,
     "wavernn": wavernn.make,
 }
 # Mean and deviation of log-mels of speech, until training has measured those of its corpus.
