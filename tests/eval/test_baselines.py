@@ -95,7 +95,7 @@ def test_usual_sizes():
     "call, words",
     [
         (lambda: build("hifigan-v3"), "did you mean 'hifigan-v"),
-        (lambda: build("vocos"), "the names are diffwave-waveform"),
+        (lambda: build("lpcnet"), "the names are diffwave-waveform"),
         (lambda: build("melgan", "tiny"), "published or small"),
         (lambda: generator("hifigan", {"in_channels": 80}), "no hifigan network"),
         (lambda: generator("vits", {}), "no kind of network"),

@@ -40,7 +40,7 @@ class Vocos(nn.Sequential):
         super().__init__(backbone, ISTFTHead(channels, MEL.n_fft, MEL.hop_length, padding="center"))
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Waveforms [B, 1, F * 256] of log-mels [B, M, F], the last frame once more for the samples after its centre."""
+        """Waveforms [B, 1, F * 256] of log-mels [B, M, F], its last frame taken twice, for the samples after it."""
         return super().forward(pad(mel, (0, 1), "replicate")).unsqueeze(1)
 
 
