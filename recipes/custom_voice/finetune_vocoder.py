@@ -5,7 +5,7 @@ python recipes/custom_voice/finetune_vocoder.py --data my_voice/ --vocoder diffw
 
 from tts_diffvoc.arguments import Parser, spoken
 from tts_diffvoc.commands import finetune
-from tts_diffvoc.coqui.finetuning import fine_tune
+from tts_diffvoc.training.finetuning import fine_tune
 
 if __name__ == "__main__":
     with spoken():

@@ -64,8 +64,7 @@ train(Line(), itertools.repeat(torch.ones(())), LoopConfig(steps=10**6, save_min
 FINE_TUNING = """
 import sys
 from pathlib import Path
-from tts_diffvoc.coqui.finetuning import fine_tune
-from tts_diffvoc.training.finetuning import FineTuning
+from tts_diffvoc.training.finetuning import FineTuning, fine_tune
 
 data, output, vocoder = sys.argv[1:]
 short = {"held_back": 1, "batch_size": 2, "crop_seconds": 0.2, "clip_seconds": 0.3, "save_minutes": 1e-6}

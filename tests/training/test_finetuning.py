@@ -1,5 +1,6 @@
-"""Fine-tuning a spectral vocoder on a folder of recordings, whole and in small."""
+"""Fine-tuning vocoders on a folder of recordings, whole and in small."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -8,16 +9,18 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from small_corpus import VOCODERS, write_corpus
 
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.cli import main
-from tts_diffvoc.coqui.finetuning import fine_tune
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig
 from tts_diffvoc.spectral.network import DiffWaveSizes
 from tts_diffvoc.spectral.pitch import PitchConfig
 from tts_diffvoc.spectral.vocoder import SpectralConfig, SpectralVocoder
-from tts_diffvoc.training.finetuning import FineTuning, train_spectral
+from tts_diffvoc.training.finetuning import FineTuning, fine_tune
+from tts_diffvoc.training.loop import LOG
+from tts_diffvoc.vocoder import Vocoder
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "custom_voice" / "finetune_vocoder.py"
 
@@ -91,6 +94,33 @@ def test_an_offset_is_learnt_only_if_it_is_kept(start, recordings, tmp_path, hig
 @pytest.mark.parametrize(
     "change, says", [({"mixed_precision": "fp16"}, "float32 or bf16"), ({"features": "mels"}, "leave the features out")]
 )
-def test_what_only_the_other_trainer_can_do_is_refused(start, recordings, tmp_path, change, says):
+def test_what_a_spectral_vocoder_cannot_learn_by_is_refused(start, recordings, tmp_path, change, says):
+    if "features" in change:
+        (tmp_path / "mels").mkdir()
+        for path in recordings.iterdir():
+            frames = len(soundfile.read(path)[0]) * 22050 // soundfile.info(path).samplerate // 256
+            np.save(tmp_path / "mels" / f"{path.stem}.npy", np.full((80, frames), -5, np.float32))
+        change = {"features": tmp_path / "mels"}
     with pytest.raises(DiffvocError, match=says):
-        train_spectral(plan(start, recordings, tmp_path, **change), load_vocoder(start), [], [])
+        fine_tune(plan(start, recordings, tmp_path / "mine", **change))
+
+
+@pytest.mark.parametrize("change", [{}, {"workers": 0, "mixed_precision": "bf16"}, {"features": "mels"}])
+def test_a_published_layout_learns_in_the_same_loop(change, tmp_path):
+    data = write_corpus(tmp_path / "voice", pitch=120.0)
+    torch.manual_seed(0)
+    save_checkpoint(Vocoder(VOCODERS["diffwave"]), tmp_path / "old", "card")
+    if "features" in change:
+        (tmp_path / "mels").mkdir()
+        for path in data.iterdir():
+            np.save(tmp_path / "mels" / f"{path.stem}.npy", np.full((20, 75), -5, np.float32))
+        change = {"features": tmp_path / "mels"}
+    settings = {"held_back": 2, "crop_seconds": 0.07, "batch_size": 8, "lr": 0.02, **change}
+    fine_tune(plan(tmp_path / "old", data, tmp_path / "mine", max_steps=40, **settings))
+    before = (tmp_path / "mine" / "model.safetensors").read_bytes()
+    fine_tune(plan(tmp_path / "old", data, tmp_path / "mine", max_steps=60, **settings))
+    assert (tmp_path / "mine" / "model.safetensors").read_bytes() != before
+    rows = [json.loads(line) for line in (tmp_path / "mine" / "training" / LOG).read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert [row["step"] for row in rows] == [10, 20, 30, 40, 40, 50, 60, 60] and losses[-1] < 0.9 * losses[0]
+    assert rows[-1]["held_loss"] < rows[4]["held_loss"]

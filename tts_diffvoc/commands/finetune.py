@@ -53,6 +53,6 @@ def plan(options: argparse.Namespace) -> FineTuning:
 
 def run(options: argparse.Namespace) -> None:
     """Look at the data, measure, train, measure, save."""
-    from tts_diffvoc.coqui.finetuning import fine_tune
+    from tts_diffvoc.training.finetuning import fine_tune
 
     fine_tune(plan(options))

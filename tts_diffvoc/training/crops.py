@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import gcd
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tts_diffvoc.audio import read_audio, resample
 from tts_diffvoc.errors import DiffvocError
@@ -175,6 +175,25 @@ def collate(items: list[Any]) -> dict[str, Any]:
     waveforms, mels, *numbers = zip(*items)
     columns = {name: torch.tensor(column) for name, column in zip(("seed", "condition"), numbers)}
     return {"waveform": torch.stack(waveforms), "mel": torch.stack(mels), **columns}
+
+
+def check_batch(batch: dict[str, Any]) -> dict[str, Any]:
+    """A batch of :func:`collate` as it is; DiffvocError with the words of what reading it met."""
+    if "error" in batch:
+        raise DiffvocError(batch["error"])
+    return batch
+
+
+def crop_loader(dataset: CropDataset, batches: Iterable[list[CropKey]], workers: int) -> DataLoader[Any]:
+    """The crops of ``batches``, read by so many processes, in batches of :func:`collate`."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 
 class CropBatches(Sampler[list[CropKey]]):

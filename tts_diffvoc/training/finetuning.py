@@ -1,25 +1,43 @@
-"""Fine-tuning a spectral vocoder on one voice: its targets, its crops, one loop over them."""
+"""Fine-tuning a vocoder on a folder of recordings: corpus check, measurement, training, measurement, in one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tts_diffvoc import voices
-from tts_diffvoc.checkpoint import load_checkpoint, save_checkpoint
+from tts_diffvoc.checkpoint import load_checkpoint, load_vocoder, save_checkpoint
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.files import make_folder
+from tts_diffvoc.factory import AnyVocoder
+from tts_diffvoc.files import make_folder, write_beside
+from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
-from tts_diffvoc.training.corpus import Recording
-from tts_diffvoc.training.crops import read_clip
-from tts_diffvoc.training.loop import LoopConfig, train
-from tts_diffvoc.training.prepared import Crops, load, write_target
+from tts_diffvoc.training.compare import ClipScore, comparison, score_clips, verdict
+from tts_diffvoc.training.corpus import Corpus, Recording, scan
+from tts_diffvoc.training.crops import (
+    CropBatches,
+    CropDataset,
+    change_gain,
+    check_batch,
+    collate,
+    crop_loader,
+    fixed_crops,
+    read_clip,
+)
+from tts_diffvoc.training.loop import Loop, LoopConfig
+from tts_diffvoc.training.prepared import GAIN_DB, Crops, load, write_target
 
-CHECKED = 16  # held-back crops that the log has the loss of
+CHECKED = 16  # held-back crops that the log has the loss of, of a spectral vocoder
+LITTLE_MINUTES = 1.0  # less speech than this is learnt by heart
+PRECISIONS = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,59 +83,175 @@ class FineTuning:
     seed: int = 0
 
 
+def fine_tune(plan: FineTuning) -> tuple[list[ClipScore], list[ClipScore]]:
+    """Fine-tune, compare, and write the result to ``plan.output``; the scores before and after.
+
+    A call with the same output goes on where the last one stopped. Prints what it finds and does.
+
+    Raises: DiffvocError for data, vocoder or output that cannot be used, and when training cannot go on.
+    """
+    if plan.max_minutes is None and plan.max_steps is None:
+        raise DiffvocError("a fine-tuning without an end was asked for; give max_minutes or max_steps.")
+    folder = plan.output / "training"
+    if plan.output.is_dir() and any(plan.output.iterdir()) and not folder.is_dir():
+        raise DiffvocError(f"{plan.output} holds something else already; give a new folder for the result.")
+    make_folder(folder)
+    vocoder = load_vocoder(plan.vocoder, plan.device)
+    corpus = scan(plan.data, vocoder.mel_config, plan.features, highpass=plan.highpass)
+    print(corpus.report(), flush=True)
+    learnt, held = corpus.split(plan.held_back)
+    minutes = sum(r.seconds for r in learnt) / 60
+    if minutes < LITTLE_MINUTES:
+        print(
+            f"  {minutes:.1f} minutes to train on is very little: expect the voice to be learnt by heart, not learnt. "
+            "Ten minutes make a difference.",
+            flush=True,
+        )
+    print(f"  {len(learnt)} clips to train on, {len(held)} held back: {', '.join(r.name for r in held)}", flush=True)
+    before = _before(plan, vocoder, held, folder / "before.json")
+    save_checkpoint(_train(plan, vocoder, learnt, held), plan.output, "In training.\n")
+    print("Comparing...", flush=True)
+    tuned = load_checkpoint(plan.output, plan.device)  # so that what is compared is what is saved, in half precision
+    after = score_clips(tuned, held, plan.clip_seconds, plan.seed)
+    result = f"{comparison(before, after)}\n\n{verdict(before, after)}"
+    write_beside(plan.output / "README.md", _card(plan, corpus, len(learnt), minutes, result))
+    print(f'\n{result}\n\nSpeak with it:\ntts --text "hello" --vocoder_name {plan.output}', flush=True)
+    return before, after
+
+
+def _before(plan: FineTuning, vocoder: AnyVocoder, held: list[Recording], path: Path) -> list[ClipScore]:
+    """Scores of the vocoder as it was, kept beside the run for a later call."""
+    asked = {"vocoder": plan.vocoder, "clips": [r.name for r in held], "seconds": plan.clip_seconds, "seed": plan.seed}
+    asked["highpass"] = plan.highpass
+    kept = voices.read_json(path)
+    if kept.get("asked") == asked:
+        return [ClipScore(**score) for score in kept["scores"]]
+    print(f"Measuring {plan.vocoder} on the held-back clips...", flush=True)
+    scores = score_clips(vocoder, held, plan.clip_seconds, plan.seed)
+    write_beside(path, json.dumps({"asked": asked, "scores": [asdict(s) for s in scores]}))
+    return scores
+
+
+def _card(plan: FineTuning, corpus: Corpus, clips: int, minutes: float, result: str) -> str:
+    device = torch.cuda.get_device_name() if plan.device.startswith("cuda") else "a CPU"
+    return (
+        f"# {plan.output.name}\n\n"
+        f"The vocoder {plan.vocoder}, fine-tuned on {clips} clips ({minutes:.1f} minutes) of "
+        f"{corpus.folder.name} on {device}.\n\nHeld-back clips, their first {plan.clip_seconds or 'all'} seconds:\n\n"
+        f"{result}\n"
+    )
+
+
 class Learner(nn.Module):
+    """A vocoder in a published layout whose loss is minimised; levels and noise of a row come from its own seed."""
+
+    def __init__(self, vocoder: AnyVocoder) -> None:
+        super().__init__()
+        self.vocoder: Any = vocoder
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The vocoder's own loss.
+
+        Args:
+            batch: "waveform" [B, F * hop], "mel" [B, M, F], and "seed", a list.
+        """
+        return {"loss": self.vocoder.loss(batch["waveform"], batch["mel"], seeds=batch["seed"])}
+
+
+class SpectralLearner(Learner):
     """A spectral vocoder whose denoiser and magnitudes learn together; its pitch network stays as it is."""
 
-    def __init__(self, vocoder: SpectralVocoder) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def loss(self, batch: dict[str, Tensor], generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The sum of both networks' losses, which no parameter shares."""
-        made = self.vocoder.loss(batch, generator)
+        made = self.vocoder.loss(batch)
         magnitude = self.vocoder.magnitude.loss(batch)["loss"]
         return {**made, "loss": made["loss"] + magnitude, "magnitude": magnitude}
 
 
-def train_spectral(
-    plan: FineTuning, vocoder: SpectralVocoder, learnt: Sequence[Recording], held: Sequence[Recording]
-) -> SpectralVocoder:
-    """The vocoder with the averaged weights of a run in ``plan.output``/training that is begun, or gone on with.
-
-    Raises: DiffvocError for a plan that only Coqui's Trainer can follow, and when training cannot go on.
-    """
-    if plan.features is not None:
-        raise DiffvocError("a spectral vocoder learns from its recordings' own mels; leave the features out.")
-    if plan.mixed_precision == "fp16":
-        raise DiffvocError("a spectral vocoder trains in float32 or bf16, not fp16.")
-    place = plan.output / "training"
-    print("Rebuilding phases...", flush=True)
-    write_targets(vocoder, learnt, held, place / "targets", plan.seed)
-    mel = vocoder.config.mel
-    frames = max(8, round(plan.crop_seconds * mel.sample_rate / mel.hop_length))
-    sets = [load(place / "targets", ("waveform", "recording", "source"), one, mel.hop_length) for one in (False, True)]
-    batches, checked = (
-        Crops(clips, {"voice": 1.0}, size, frames, seed=plan.seed)
-        for clips, size in zip(sets, (plan.batch_size, CHECKED))
-    )
-    vocoder.autocast = torch.bfloat16 if plan.mixed_precision else None
+def _train(plan: FineTuning, vocoder: AnyVocoder, learnt: list[Recording], held: list[Recording]) -> AnyVocoder:
+    """The vocoder with the averaged weights of a run that is begun in ``plan.output``/training, or gone on with."""
+    torch.manual_seed(plan.seed)
+    if isinstance(vocoder, SpectralVocoder):
+        model: Learner = SpectralLearner(vocoder)
+        batches, held_out = spectral_crops(plan, vocoder, learnt, held)
+    else:
+        model = Learner(vocoder)
+        batches, held_out = crops(plan, vocoder, learnt, held)
+    vocoder.autocast = PRECISIONS[plan.mixed_precision]
     config = LoopConfig(
         minutes=plan.max_minutes if plan.max_steps is None else None,
         steps=plan.max_steps,
         learning_rate=plan.lr,
         warmup_steps=50,
+        log_steps=10,
         save_minutes=plan.save_minutes,
         device=plan.device,
+        grad_scaler=plan.mixed_precision == "fp16",
     )
-    torch.manual_seed(plan.seed)
-    batch = _on(next(checked), plan.device)
-    made = train(Learner(vocoder.train()), (_on(one, plan.device) for one in batches), config, place, _check(batch))
-    assert isinstance(made, Learner)
-    save_checkpoint(made.vocoder, place / voices.TRAINED, "In training.\n")
-    # Through the file, so that what is compared is what is saved, half precision and all.
-    tuned = load_checkpoint(place / voices.TRAINED, plan.device)
-    assert isinstance(tuned, SpectralVocoder)
-    return tuned
+    loop = Loop(model, config, plan.output / "training")
+    checked = _on(held_out, plan.device)
+
+    @torch.no_grad()
+    def check(average: nn.Module) -> dict[str, float]:
+        with torch.random.fork_rng():  # the same noise each time
+            torch.manual_seed(0)
+            losses = average.loss(checked)  # type: ignore[operator]
+        return {f"held_{name}": float(value) for name, value in losses.items()}
+
+    loop.run((_on(batch, plan.device) for batch in batches(loop.step)), check)
+    average: Any = loop.average.module.eval()
+    return average.vocoder
+
+
+def _on(batch: Batch, device: str) -> Batch:
+    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+
+
+def _frames(plan: FineTuning, mel: MelConfig) -> int:
+    return max(8, round(plan.crop_seconds * mel.sample_rate / mel.hop_length))
+
+
+def crops(
+    plan: FineTuning, vocoder: AnyVocoder, learnt: Sequence[Recording], held: Sequence[Recording]
+) -> tuple[Callable[[int], Iterator[Batch]], Batch]:
+    """Batches for :class:`Learner`: from a step on, without end, and one of a crop of each held-back recording."""
+    mel, frames = vocoder.mel_config, _frames(plan, vocoder.mel_config)
+    dataset, checked = (CropDataset(recordings, mel, frames) for recordings in (learnt, held))
+    order = CropBatches(dataset.lengths, frames, plan.batch_size, plan.seed, passes=20)
+    held_out = check_batch(collate([checked[key] for key in fixed_crops(checked.lengths, frames, plan.seed)]))
+
+    def batches(step: int) -> Iterator[Batch]:
+        order.position = step
+        loader = crop_loader(dataset, order, plan.workers)
+        for batch in chain.from_iterable(repeat(loader)):
+            seeds = check_batch(batch)["seed"].tolist()
+            waveform, its_mel = change_gain(batch["waveform"], batch["mel"], seeds, GAIN_DB, mel)
+            yield {"waveform": waveform, "mel": its_mel, "seed": seeds}
+
+    return batches, {**held_out, "seed": held_out["seed"].tolist()}
+
+
+def spectral_crops(
+    plan: FineTuning, vocoder: SpectralVocoder, learnt: Sequence[Recording], held: Sequence[Recording]
+) -> tuple[Callable[[int], Iterator[Batch]], Batch]:
+    """Batches for :class:`SpectralLearner`, at random, and one of held-back crops; their targets are made first.
+
+    Raises: DiffvocError for a plan that a spectral vocoder cannot follow.
+    """
+    if plan.features is not None:
+        raise DiffvocError("a spectral vocoder learns from its recordings' own mels; leave the features out.")
+    if plan.mixed_precision == "fp16":
+        raise DiffvocError("a spectral vocoder trains in float32 or bf16, not fp16.")
+    print("Rebuilding phases...", flush=True)
+    targets, hop = plan.output / "training" / "targets", vocoder.config.mel.hop_length
+    write_targets(vocoder, learnt, held, targets, plan.seed)
+    frames = _frames(plan, vocoder.config.mel)
+    sets = [load(targets, ("waveform", "recording", "source"), one, hop) for one in (False, True)]
+    training, checked = (
+        Crops(clips, {"voice": 1.0}, size, frames, seed=plan.seed)
+        for clips, size in zip(sets, (plan.batch_size, CHECKED))
+    )
+    return lambda step: training, next(checked)
 
 
 def write_targets(
@@ -132,18 +266,3 @@ def write_targets(
                 waveform = read_clip(recording, vocoder.config.mel)[0]
                 bandwidth = min(recording.rate, vocoder.sample_rate) / 2
                 write_target(vocoder, waveform, place, seed + number, bandwidth)
-
-
-def _on(batch: dict[str, Tensor], device: str) -> dict[str, Tensor]:
-    return {name: value.to(device) for name, value in batch.items()}
-
-
-def _check(batch: dict[str, Tensor]) -> Callable[[nn.Module], dict[str, float]]:
-    """Losses on one batch of held-back crops, with the same noise each time."""
-
-    @torch.no_grad()
-    def check(average: nn.Module) -> dict[str, float]:
-        losses = average.loss(batch, torch.Generator().manual_seed(0))  # type: ignore[operator]
-        return {f"held_{name}": float(value) for name, value in losses.items()}
-
-    return check

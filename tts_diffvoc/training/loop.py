@@ -37,6 +37,7 @@ class LoopConfig:
     The budget is ``minutes`` of training or ``steps`` optimiser steps, all runs in a folder together. On a CPU the
     minutes are the process's own computing time over its threads, so that other work on the machine costs nothing.
     The run is saved and checked every ``save_minutes``, after each share of the budget in ``checks``, and at the end.
+    ``bf16`` computes the losses in bfloat16; ``grad_scaler`` is for models that compute in float16 by themselves.
     """
 
     minutes: float | None = None
@@ -53,6 +54,7 @@ class LoopConfig:
     checks: tuple[float, ...] = ()
     device: str = "cpu"
     bf16: bool = False
+    grad_scaler: bool = False
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
@@ -106,6 +108,7 @@ class Loop:
             )
             for name, parameters in self.parts.items()
         }
+        self.scaler = torch.amp.GradScaler(torch.device(config.device).type, enabled=config.grad_scaler)
         self.step, self.seconds = 0, 0.0
         self._mark = self._clock()
         make_folder(folder)
@@ -162,11 +165,13 @@ class Loop:
         shown: dict[str, Tensor] = {}
         for part, losses in self._losses(batch):
             self.optimizers[part].zero_grad(set_to_none=True)
-            losses["loss"].backward()
+            self.scaler.scale(losses["loss"]).backward()
+            self.scaler.unscale_(self.optimizers[part])
             nn.utils.clip_grad_norm_(self.parts[part], self.config.clip_norm)
-            self.optimizers[part].step()
+            self.scaler.step(self.optimizers[part])
             prefix = f"{part}_" if len(self.parts) > 1 else ""
             shown |= {prefix + name: value.detach() for name, value in losses.items()}
+        self.scaler.update()
         self.average.update_parameters(self.model)
         self.step += 1
         now = self._clock()
