@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", help="address of the cluster: tcp://HOST:8786 of dask, ray://HOST:10001 of ray")
 
 
-def bar(items: Iterable[T], what: str, total: int | None = None) -> tqdm[T]:
+def bar(items: Iterable[T] | None, what: str, total: int | None = None) -> tqdm[T]:
     """``items`` with a bar on stderr; where that is no terminal, a line every 15 seconds."""
     from tqdm import tqdm
 

@@ -14,46 +14,35 @@ import importlib.util
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
-from tts_diffvoc.diffusion.search import METHODS, Trials, denoising_errors, search_schedule
+from tts_diffvoc.diffusion.search import Trials, denoising_errors, search_schedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.jobs import bar
 from tts_diffvoc.mel import log_mel
 from tts_diffvoc.training import compare
-from tts_diffvoc.training.corpus import Corpus, Recording
+from tts_diffvoc.training.corpus import Corpus
 from tts_diffvoc.training.crops import read_waveform
-from tts_diffvoc.vocoder import Vocoder, parse_steps
+from tts_diffvoc.vocoder import Vocoder
 
-# (generated [B, T], clean [B, T], mel [B, M, F]) -> a number that is better when lower.
-Measure = Callable[[Tensor, Tensor, Tensor], float]
-# Called after each trial with the number of steps and its trials.
-Progress = Callable[[int, Trials], None]
-
-MEASURES = ("log-mel", "pesq")
+MEASURES = {"log-mel": "log-mel L1", "pesq": "PESQ-WB"}
 # Levels at which the network's errors are measured, and seeds of noise that a check averages over.
 TABLE_LEVELS, CHECK_SEEDS = 32, 2
 # Schedules tried for each number of steps when only time limits them.
 MOST_TRIALS = 2000
 
 
-# Speech
-
-
-@dataclass(frozen=True)
-class Clips:
+class Clips(NamedTuple):
     """Excerpts of equal length: waveforms [B, F * hop] and their mels [B, M, F]."""
 
     waveform: Tensor
     mel: Tensor
-
-    def __len__(self) -> int:
-        return self.waveform.shape[0]
 
 
 def read_clips(
@@ -62,26 +51,27 @@ def read_clips(
     """Up to ``count`` clips to search on and as many others to check on, drawn at random.
 
     Args:
-        corpus: what :func:`tts_diffvoc.training.corpus.scan` found.
-        seconds: taken from the middle of each recording.
+        corpus: what :func:`tts_diffvoc.training.corpus.scan` found; what cannot be read is added to what it skipped.
+        seconds: taken from the middle of each recording; those that are shorter, or silent there, are left out.
 
-    Raises: DiffvocError for an unreadable file, fewer than two clips that are long enough, and sizes of no clip.
+    Raises: DiffvocError for fewer than two clips that are long enough, and sizes of no clip.
     """
-    hop = vocoder.mel_config.hop_length
-    length = round(seconds * vocoder.sample_rate / hop) * hop
+    hop, rate = vocoder.mel_config.hop_length, vocoder.sample_rate
+    length = round(seconds * rate / hop) * hop
     if length <= vocoder.mel_config.n_fft // 2:
         raise DiffvocError(f"--seconds {seconds:g} is shorter than the window of a mel; give more.")
-    recordings = list(corpus.recordings)
+    recordings = [one for one in corpus.recordings if one.length(rate) >= length]
     random.Random(seed).shuffle(recordings)
     chosen: list[Tensor] = []
     for recording in recordings:
+        start = (recording.length(rate) - length) // 2
         try:
-            excerpt = read_excerpt(recording, vocoder.sample_rate, length)
+            waveform = read_waveform(recording, start, start + length, rate)
         except DiffvocError as error:
             corpus.skipped.append((recording.name, str(error).removeprefix(f"{recording.path} ").partition(";")[0]))
             continue
-        if excerpt is not None:
-            chosen.append(excerpt)
+        if float(waveform.abs().max()) > 1e-3:
+            chosen.append(waveform)
         if len(chosen) == 2 * count:
             break
     if len(chosen) < 2:
@@ -90,60 +80,28 @@ def read_clips(
             "at least 2 are needed, one to search on and one to check on: add some or lower --seconds."
         )
     half = len(chosen) // 2
-    return make_clips(vocoder, chosen[:half]), make_clips(vocoder, chosen[half:])
+    waveforms = torch.stack(chosen[: 2 * half]).to(vocoder.device)
+    mels = vocoder.mel(waveforms)[..., : length // hop]  # ending where they do, as those of generated speech
+    searched, checked = (Clips(*pair) for pair in zip(waveforms.split(half), mels.split(half)))
+    return searched, checked
 
 
-def read_excerpt(recording: Recording, rate: int, length: int) -> Tensor | None:
-    """The middle ``length`` samples of a recording at ``rate``, mono; None when it is shorter, or silent there."""
-    spare = recording.length(rate) - length
-    if spare < 0:
-        return None
-    waveform = read_waveform(recording, spare // 2, spare // 2 + length, rate)
-    return waveform if float(waveform.abs().max()) > 1e-3 else None
+def log_mel_l1(vocoder: Vocoder, speech: Tensor, clips: Clips) -> float:
+    """Mean absolute difference of the log-mels of speech [B, F * hop] and of clips, in the unit of the mel contract."""
+    return float((log_mel(speech, vocoder.mel_config)[..., : clips.mel.shape[-1]] - clips.mel).abs().mean())
 
 
-def make_clips(vocoder: Vocoder, waveforms: list[Tensor]) -> Clips:
-    """Clips of waveforms [F * hop]; their mels end where they do, as those of generated speech, to compare the two."""
-    waveform = torch.stack(waveforms).to(vocoder.device)
-    return Clips(waveform, vocoder.mel(waveform)[..., : waveform.shape[1] // vocoder.mel_config.hop_length])
-
-
-# Measuring
-
-
-def log_mel_l1(vocoder: Vocoder) -> Measure:
-    """The measure of the search: mean absolute difference of log-mels, in the unit of the vocoder's mel contract."""
-
-    def measure(generated: Tensor, clean: Tensor, mel: Tensor) -> float:
-        made = log_mel(generated, vocoder.mel_config)[..., : mel.shape[-1]]
-        return float((made - mel).abs().mean())
-
-    return measure
+def pesq_wb(vocoder: Vocoder, speech: Tensor, clips: Clips) -> float:
+    """Mean PESQ-WB (ITU-T P.862.2) of speech [B, F * hop] over the clips; NaN where it cannot be had of any."""
+    pairs = zip(clips.waveform.cpu(), speech.cpu(), strict=True)
+    scores = [compare.pesq_wb(one, other, vocoder.sample_rate) for one, other in pairs]
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if known else math.nan
 
 
 def has_pesq() -> bool:
     """Whether the optional package ``pesq`` is there."""
     return importlib.util.find_spec("pesq") is not None
-
-
-def pesq_wb(vocoder: Vocoder) -> Measure:
-    """Mean PESQ-WB (ITU-T P.862.2) over the clips, better when higher; NaN where it cannot be had of any."""
-
-    def measure(generated: Tensor, clean: Tensor, mel: Tensor) -> float:
-        pairs = zip(clean.cpu(), generated.cpu(), strict=True)
-        found = [compare.pesq_wb(one, other, vocoder.sample_rate) for one, other in pairs]
-        scores = [score for score in found if score is not None]
-        return sum(scores) / len(scores) if scores else math.nan
-
-    return measure
-
-
-def make_measure(vocoder: Vocoder, name: str) -> Measure:
-    """What the search minimises, one of MEASURES: the distance of log-mels, or PESQ-WB with its sign turned."""
-    if name == "log-mel":
-        return log_mel_l1(vocoder)
-    pesq = pesq_wb(vocoder)
-    return lambda generated, clean, mel: -pesq(generated, clean, mel)
 
 
 def generate(vocoder: Vocoder, schedule: NoiseSchedule, mel: Tensor, seed: int) -> Tensor:
@@ -156,8 +114,7 @@ def generate(vocoder: Vocoder, schedule: NoiseSchedule, mel: Tensor, seed: int) 
         vocoder.config = before
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """A schedule and what its speech is worth on the check clips; PESQ-WB is NaN without the package."""
 
     schedule: NoiseSchedule
@@ -168,18 +125,11 @@ class Checked:
 def check_schedule(vocoder: Vocoder, schedule: NoiseSchedule, clips: Clips, seed: int) -> Checked:
     """Measure ``schedule`` on ``clips`` with noise that the search did not use, averaged over CHECK_SEEDS."""
     speech = [generate(vocoder, schedule, clips.mel, seed + offset) for offset in range(1, CHECK_SEEDS + 1)]
-    means = [
-        sum(measure(one, clips.waveform, clips.mel) for one in speech) / CHECK_SEEDS
-        for measure in (log_mel_l1(vocoder), pesq_wb(vocoder))
-    ]
-    return Checked(schedule, *means)
+    measures = log_mel_l1, pesq_wb
+    return Checked(schedule, *(sum(one(vocoder, s, clips) for s in speech) / CHECK_SEEDS for one in measures))
 
 
-# Searching
-
-
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What the search for one number of steps came to."""
 
     steps: int
@@ -201,27 +151,6 @@ def improvements(results: Sequence[Result]) -> dict[int, NoiseSchedule]:
     return {result.steps: result.after.schedule for result in results if result.better}
 
 
-def check_steps(vocoder: Vocoder, steps: Sequence[int | str]) -> list[int]:
-    """Numbers of steps in rising order; DiffvocError for one outside of the vocoder's training schedule."""
-    numbers = sorted({parse_steps(str(number)) for number in steps})
-    for number in numbers:
-        vocoder.inference_schedule(number)
-    return numbers
-
-
-def check_settings(method: str, measure: str, max_minutes: float, trials: int | None) -> None:
-    """Raise DiffvocError for settings that make no search."""
-    for name, value, choices in (("--method", method, METHODS), ("--measure", measure, MEASURES)):
-        if value not in choices:
-            raise DiffvocError(f"{name} {value} is unknown; choose one of {', '.join(choices)}.")
-    if not 0 < max_minutes < math.inf:
-        raise DiffvocError(f"--max-minutes {max_minutes:g} was given; give a number above 0.")
-    if trials is not None and trials < 1:
-        raise DiffvocError(f"--trials {trials} was given; give at least 1.")
-    if measure == "pesq" and not has_pesq():
-        raise DiffvocError("--measure pesq needs the package pesq; install it, or use --measure log-mel.")
-
-
 def tune(
     vocoder: Vocoder,
     clips: tuple[Clips, Clips],
@@ -232,11 +161,10 @@ def tune(
     max_minutes: float = 10.0,
     trials: int | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> list[Result]:
     """Search a schedule for each number of steps, and check it on clips that the search did not see.
 
-    Speech is generated with the vocoder's own sampler.
+    Speech is generated with the vocoder's own sampler. Bars on stderr show how far each search is.
 
     Args:
         vocoder: left as it is; its own schedules are what the search begins with.
@@ -247,35 +175,44 @@ def tune(
         max_minutes: for all numbers of steps; they share it in proportion to what a trial of each takes.
         trials: most schedules to try for each number of steps, None for as many as the time allows.
         seed: of the grid and the noise.
-        progress: called after each trial.
 
-    Raises: DiffvocError for steps beyond the training schedule, and for settings that make no search.
+    Raises: DiffvocError for steps beyond the training schedule, an unknown method or measure, and PESQ without its
+        package.
     """
-    check_settings(method, measure, max_minutes, trials)
-    steps = check_steps(vocoder, steps)
+    if measure not in MEASURES:
+        raise DiffvocError(f"the measure {measure!r} is unknown; choose one of {', '.join(MEASURES)}.")
+    if measure == "pesq" and not has_pesq():
+        raise DiffvocError("--measure pesq needs the package pesq; install it, or use --measure log-mel.")
+    starts = {number: vocoder.inference_schedule(number) for number in sorted(set(steps))}
     end = time.monotonic() + 60 * max_minutes
-    errors = None
-    if method != "grid":
-        levels = vocoder.config.schedule.noise_levels
-        if len(levels) > 1:
-            levels = NoiseSchedule.log_snr(float(levels[0]), float(levels[-1]), TABLE_LEVELS).noise_levels
-        with torch.inference_mode():
-            denoiser, noise = vocoder.denoiser(clips[0].mel), torch.Generator().manual_seed(seed)
-            errors = levels, denoising_errors(denoiser, clips[0].waveform, levels, noise)
-    score = make_measure(vocoder, measure)
+    table = None if method == "grid" else error_table(vocoder, clips[0], seed)
     results = []
-    for i, number in enumerate(steps):
-        started, start = time.monotonic(), vocoder.inference_schedule(number)
-        seconds = (end - started) * number / sum(steps[i:])
+    for number, start in starts.items():
+        started = time.monotonic()
+        seconds = (end - started) * number / sum(other for other in starts if other >= number)
         before = check_schedule(vocoder, start, clips[1], seed)
         took = time.monotonic() - started
+        with bar(None, f"steps={number}", trials) as shown:
 
-        def objective(schedule: NoiseSchedule) -> float:
-            return score(generate(vocoder, schedule, clips[0].mel, seed), clips[0].waveform, clips[0].mel)
+            def objective(schedule: NoiseSchedule) -> float:
+                speech = generate(vocoder, schedule, clips[0].mel, seed)
+                score = (pesq_wb if measure == "pesq" else log_mel_l1)(vocoder, speech, clips[0])
+                shown.update()
+                return -score if measure == "pesq" else score
 
-        report = None if progress is None else partial(progress, number)
-        tried = Trials(objective, trials or MOST_TRIALS, max(seconds - 2 * took, took), report)
-        best = search_schedule(tried, vocoder.config.schedule, start, method, errors, seed)
+            tried = Trials(objective, trials or MOST_TRIALS, max(seconds - 2 * took, took))
+            best = search_schedule(tried, vocoder.config.schedule, start, method, table, seed)
+            shown.set_postfix_str(f"{MEASURES[measure]} {abs(tried.scores[best]):.4f}")
         after = before if best == start else check_schedule(vocoder, best, clips[1], seed)
         results.append(Result(number, before, after, len(tried.scores), measure))
     return results
+
+
+@torch.inference_mode()
+def error_table(vocoder: Vocoder, clips: Clips, seed: int) -> tuple[Tensor, Tensor]:
+    """TABLE_LEVELS noise levels [T] over the range of training, and the network's errors on ``clips`` there [T]."""
+    levels = vocoder.config.schedule.noise_levels
+    if len(levels) > 1:
+        levels = NoiseSchedule.log_snr(float(levels[0]), float(levels[-1]), TABLE_LEVELS).noise_levels
+    noise = torch.Generator().manual_seed(seed)
+    return levels, denoising_errors(vocoder.denoiser(clips.mel), clips.waveform, levels, noise)

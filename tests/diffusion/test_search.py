@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 
 import pytest
 import torch
@@ -13,7 +14,6 @@ from tts_diffvoc.diffusion.search import (
     cheapest_path,
     denoising_errors,
     from_half_log_snr,
-    grid_decades,
     grid_schedules,
     half_log_snr,
     is_valid,
@@ -118,7 +118,7 @@ def test_a_finer_table_keeps_the_known_errors():
 @pytest.mark.parametrize("steps", [1, 2, 3, 6, 12])
 def test_proposals_are_valid(training, steps):
     paths = path_schedules(*table(training), steps)
-    grid = grid_schedules(training, steps, 30)
+    grid = list(itertools.islice(grid_schedules(training, steps), 30))
     assert paths and len(set(paths)) == len(paths) and len(set(grid)) == len(grid) <= 30
     assert grid or steps == 1
     for schedule in [*paths, *grid]:
@@ -141,21 +141,19 @@ def test_what_is_valid():
 
 
 def test_the_whole_grid_when_it_is_small():
-    decades = grid_decades(TRAINING, 3)
-    assert decades == [-4, -2, -1]
     every = set()
     for digits in itertools.product(range(1, 10), repeat=3):
-        schedule = NoiseSchedule(tuple(float(f"{d}e{e}") for d, e in zip(digits, decades, strict=True)))
+        schedule = NoiseSchedule(tuple(float(f"{d}e{e}") for d, e in zip(digits, (-4, -2, -1), strict=True)))
         if is_valid(schedule, TRAINING):
             every.add(schedule)
+    grid = list(grid_schedules(TRAINING, 3))
     assert len(every) > 20
-    assert set(grid_schedules(TRAINING, 3, 1000)) == every
+    assert set(grid) == every and len(grid) == len(every)
 
 
 def test_the_grid_of_six_steps():
     training = published_schedule("wavegrad-1000")
-    assert grid_decades(training, 6) == [-6, -5, -4, -3, -2, -1]
-    one, again, other = (grid_schedules(training, 6, 20, seed) for seed in (1, 1, 2))
+    one, again, other = (list(itertools.islice(grid_schedules(training, 6, seed), 20)) for seed in (1, 1, 2))
     assert one == again != other
     assert one[0] == published_schedule("wavegrad-6")
     for schedule in one[1:]:
@@ -179,15 +177,16 @@ def test_the_found_schedule_samples_better_than_the_respaced_one(method, part, s
     found = search_schedule(trials, TRAINING, start, method, table())
     assert is_valid(found, TRAINING) and found.num_steps == steps
     assert sampled_error(found) < part * sampled_error(start)
-    assert trials.best_score == sampled_error(found) and len(trials.scores) <= 300
+    assert trials.scores[found] == sampled_error(found) and len(trials.scores) <= 300
     assert search_schedule(Trials(sampled_error, 300), TRAINING, start, method, table()) == found
 
 
 def test_refinement_finds_a_known_optimum():
     target = half_log_snr(torch.tensor([0.99, 0.8, 0.3], dtype=torch.float64))
     trials = Trials(lambda s: float((half_log_snr(s.noise_levels) - target).square().sum()), 1000)
-    found = refine(trials, TRAINING.respace(3), TRAINING)
-    assert (half_log_snr(found.noise_levels) - target).abs().max() < 0.05
+    trials.try_all([TRAINING.respace(3)])
+    refine(trials, TRAINING)
+    assert (half_log_snr(trials.best.noise_levels) - target).abs().max() < 0.05
 
 
 def test_one_step():
@@ -201,10 +200,9 @@ def test_the_budget_holds():
     trials = Trials(lambda s: asked.append(s) or 1.0, 7)
     assert search_schedule(trials, TRAINING, TRAINING.respace(6), "both", table()) == TRAINING.respace(6)
     assert len(asked) == len(set(asked)) <= 7
-    ticks = itertools.count()
-    slow = Trials(lambda s: 1.0, 1000, seconds=12, clock=lambda: float(next(ticks)))
+    slow = Trials(lambda s: time.sleep(0.02) or 1.0, 1000, seconds=0.2)
     search_schedule(slow, TRAINING, TRAINING.respace(6), "both", table())
-    assert 1 <= len(slow.scores) <= 12
+    assert 1 <= len(slow.scores) <= 11
 
 
 def test_a_broken_objective_keeps_the_start():
@@ -218,9 +216,5 @@ def test_what_is_refused():
         search_schedule(Trials(sampled_error, 9), TRAINING, TRAINING, "magic")
     with pytest.raises(DiffvocError, match="table"):
         search_schedule(Trials(sampled_error, 9), TRAINING, TRAINING, "dp")
-    with pytest.raises(DiffvocError, match="must be"):
-        path_costs(levels, errors[:3])
     with pytest.raises(DiffvocError, match="finite"):
-        path_costs(levels, errors * math.nan)
-    with pytest.raises(DiffvocError, match="allow 1 to 50"):
-        cheapest_path(path_costs(levels, errors), 51)
+        path_schedules(levels, errors * math.nan, 3)

@@ -17,15 +17,14 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tts_diffvoc.diffusion.process import Denoiser, q_sample
-from tts_diffvoc.diffusion.schedules import PUBLISHED_BETAS, WARN_ABOVE, NoiseSchedule, published_schedule
+from tts_diffvoc.diffusion.schedules import PUBLISHED_BETAS, WARN_ABOVE, NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
 Objective = Callable[[NoiseSchedule], float]
@@ -44,6 +43,7 @@ FIRST_MOVE, LAST_MOVE = 1.0, 1 / 16
 PATHS_UNTIL, GRID_UNTIL = 0.3, 0.5
 # Levels stay at least this far apart, in nepers.
 APART = 1e-3
+DRAWS = 50_000  # from the grid, at most
 
 
 def half_log_snr(noise_levels: Tensor) -> Tensor:
@@ -64,56 +64,26 @@ def noisiest_allowed(training: NoiseSchedule) -> float:
 
 
 def is_valid(schedule: NoiseSchedule, training: NoiseSchedule) -> bool:
-    """Whether ``schedule`` stays within the training levels, falls strictly and ends near noise."""
+    """Whether ``schedule`` stays within the training levels and ends near noise."""
     levels, slack = schedule.noise_levels, 1e-9
     inside = levels[0] <= training.noise_levels[0] + slack and levels[-1] >= training.noise_levels[-1] - slack
-    return bool(inside and (levels.diff() < 0).all() and levels[-1] <= noisiest_allowed(training) + slack)
+    return bool(inside and levels[-1] <= noisiest_allowed(training) + slack)
 
 
-# WaveGrad's grid
+def grid_schedules(training: NoiseSchedule, steps: int, seed: int = 0) -> Iterator[NoiseSchedule]:
+    """The valid schedules of WaveGrad's grid in random order, after any published one of ``steps`` steps.
 
-
-def grid_decades(training: NoiseSchedule, steps: int) -> list[int]:
-    """The power of ten of each step's beta: evenly from that of the training schedule's first beta up to -1."""
-    first = min(-1, math.floor(math.log10(training.betas[0]) + 1e-9))
-    if steps == 1:
-        return [-1]
-    return [round(first + (-1 - first) * i / (steps - 1)) for i in range(steps)]
-
-
-def grid_schedules(training: NoiseSchedule, steps: int, count: int, seed: int = 0) -> list[NoiseSchedule]:
-    """Up to ``count`` valid schedules of WaveGrad's grid, after any published one of ``steps`` steps.
-
-    Betas are a digit from 1 to 9 times a power of ten that is fixed for each step (Chen et al. 2021, section 4),
-    and do not fall towards noise. All are returned, shuffled, when they are no more than ``count``; else they are
-    drawn at random.
+    Betas are a digit from 1 to 9 times a power of ten that is fixed for each step (Chen et al. 2021, section 4): evenly
+    from that of the training schedule's first beta up to -1. They do not fall towards noise.
     """
-    decades = grid_decades(training, steps)
-    published = [published_schedule(name) for name, betas in PUBLISHED_BETAS.items() if len(betas) == steps]
-    found = dict.fromkeys(s for s in published if is_valid(s, training))
-    draw = random.Random(seed)
-    for digits in _grid_digits(steps, count, draw):
-        betas = sorted(float(f"{digit}e{decade}") for digit, decade in zip(digits, decades, strict=True))
-        schedule = NoiseSchedule(tuple(betas))
-        if is_valid(schedule, training):
-            found.setdefault(schedule)
-        if len(found) >= count:
-            break
-    return list(found)[:count]
-
-
-def _grid_digits(steps: int, count: int, draw: random.Random) -> Iterator[Sequence[int]]:
-    """All digits of a small grid in random order, or a bounded number of random ones of a large grid."""
-    if 9**steps <= 10_000:
-        every = list(itertools.product(range(1, 10), repeat=steps))
-        draw.shuffle(every)
-        yield from every
-        return
-    for _ in range(50 * count):
-        yield [draw.randint(1, 9) for _ in range(steps)]
-
-
-# Paths of least cost
+    first = min(-1, math.floor(math.log10(training.betas[0]) + 1e-9))
+    decades = np.linspace(-1, first, steps)[::-1].round().astype(int)
+    draw, seen = random.Random(seed), set()
+    drawn = (tuple(sorted(float(f"{draw.randint(1, 9)}e{one}") for one in decades)) for _ in range(DRAWS))
+    for betas in itertools.chain((one for one in PUBLISHED_BETAS.values() if len(one) == steps), drawn):
+        if betas not in seen and is_valid(schedule := NoiseSchedule(betas), training):
+            yield schedule
+        seen.add(betas)
 
 
 @torch.no_grad()
@@ -150,20 +120,11 @@ def path_costs(noise_levels: Tensor, errors: Tensor, power: float = 1.0, clean: 
         power: from 0 to 1.
         clean: noise level from which on data count as clean; by default the first, cleanest one.
     """
-    if noise_levels.shape != errors.shape or noise_levels.dim() != 1:
-        raise DiffvocError(
-            f"levels of shape {list(noise_levels.shape)} and errors of shape {list(errors.shape)} were given; "
-            "both must be [T]."
-        )
-    if not bool(torch.isfinite(errors).all()):
-        raise DiffvocError("the network's errors are not finite; no path can be found over them.")
-    cap = noise_levels[:1] if clean is None else torch.tensor([clean])
-    log_snr = 2 * torch.minimum(half_log_snr(noise_levels), half_log_snr(cap))
-    log_snr = torch.cat([2 * half_log_snr(cap), log_snr])
+    cap = noise_levels[:1] if clean is None else noise_levels.new_tensor([clean])
+    log_snr = 2 * half_log_snr(torch.cat([cap, noise_levels]).clamp_max(float(cap)))
     warped = log_snr if power == 0 else (power * log_snr).exp() / power
-    span = warped.unsqueeze(0) - warped.unsqueeze(1)  # [t, u]
-    costs = torch.full_like(span, math.inf)
-    costs[1:] = span[1:].clamp_min(0) * errors.double().unsqueeze(1) / 2
+    span = (warped.unsqueeze(0) - warped.unsqueeze(1)).clamp_min(0)  # [t, u]
+    costs = span * torch.cat([errors.new_zeros(1), errors]).double().unsqueeze(1) / 2
     return costs.masked_fill(torch.ones_like(costs).triu().bool(), math.inf)
 
 
@@ -178,19 +139,14 @@ def cheapest_path(costs: Tensor, steps: int) -> tuple[list[int], float]:
 
     Returns: the indices of the path's levels among the T, cleanest first; the last is T - 1.
     """
-    levels = costs.shape[0] - 1
-    if not 1 <= steps <= levels:
-        raise DiffvocError(f"a path of {steps} steps was asked for; {levels} levels allow 1 to {levels}.")
-    best, sums = costs[:, 0].clone(), torch.empty_like(costs)
-    chosen = []
+    best, chosen = costs[:, 0], []
     for _ in range(steps - 1):
-        best, next_node = torch.add(costs, best, out=sums).min(dim=1)
-        chosen.append(next_node)
-    total, node, nodes = float(best[levels]), levels, [levels]
+        best, next_node = (costs + best).min(dim=1)
+        chosen.append(next_node.tolist())
+    nodes = [len(costs) - 1]
     for next_node in reversed(chosen):
-        node = int(next_node[node])
-        nodes.append(node)
-    return [node - 1 for node in reversed(nodes)], total
+        nodes.append(next_node[nodes[-1]])
+    return [node - 1 for node in reversed(nodes)], float(best[-1])
 
 
 def refine_table(noise_levels: Tensor, errors: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -208,110 +164,73 @@ def path_schedules(noise_levels: Tensor, errors: Tensor, steps: int) -> list[Noi
     Args:
         noise_levels: [T], from the cleanest to the noisiest level of training.
         errors: [T], see :func:`denoising_errors`.
+
+    Raises: DiffvocError for errors that are not finite.
     """
+    if not errors.isfinite().all():
+        raise DiffvocError("the network's errors are not finite; no path can be found over them.")
     levels, errors = refine_table(noise_levels, errors, max(128, steps + 64))
     places = half_log_snr(levels)
     found: dict[NoiseSchedule, None] = {}
     for power, share in PATH_COSTS:
-        clean = float(from_half_log_snr(places[-1] + share * (places[0] - places[-1])))
+        clean = float(from_half_log_snr(torch.lerp(places[-1], places[0], share)))
         path, _ = cheapest_path(path_costs(levels, errors, power, clean), steps)
         found.setdefault(NoiseSchedule.from_noise_levels(levels[path].tolist()))
     return list(found)
 
 
-# The search
-
-
-@dataclass
 class Trials:
-    """An objective that remembers its best schedule and what it has spent.
+    """An objective, the scores of all schedules that were tried, and the budget of trials and of seconds from now on.
 
-    Attributes:
-        objective: what is minimised; a result that is not finite counts as infinitely bad.
-        limit: trials allowed.
-        seconds: time allowed, from the making of this object.
-        report: called after each trial with this object.
+    A score that is not finite counts as infinitely bad.
     """
 
-    objective: Objective
-    limit: int
-    seconds: float = math.inf
-    report: Callable[[Trials], None] | None = None
-    clock: Callable[[], float] = time.monotonic
-    scores: dict[NoiseSchedule, float] = field(default_factory=dict)
-    best: NoiseSchedule | None = None
-
-    def __post_init__(self) -> None:
-        self.started = self.clock()
+    def __init__(self, objective: Objective, limit: int, seconds: float = math.inf) -> None:
+        self.objective, self.limit, self.seconds = objective, limit, seconds
+        self.scores: dict[NoiseSchedule, float] = {}
+        self.started = time.monotonic()
 
     @property
-    def best_score(self) -> float:
-        return math.inf if self.best is None else self.scores[self.best]
-
-    @property
-    def seconds_left(self) -> float:
-        return self.seconds - (self.clock() - self.started)
+    def best(self) -> NoiseSchedule:
+        """The schedule of the lowest score, the first of equal ones."""
+        return min(self.scores, key=self.scores.__getitem__)
 
     def spent(self, share: float = 1.0) -> bool:
         """Whether ``share`` of the trials or of the time is used up."""
-        return len(self.scores) >= share * self.limit or self.clock() - self.started >= share * self.seconds
+        return len(self.scores) >= share * self.limit or time.monotonic() - self.started >= share * self.seconds
 
-    def __call__(self, schedule: NoiseSchedule) -> float:
-        """The objective of ``schedule``, from memory when it was tried before."""
-        if schedule not in self.scores:
-            score = self.objective(schedule)
-            self.scores[schedule] = score if math.isfinite(score) else math.inf
-            if self.best is None or self.scores[schedule] < self.best_score:
-                self.best = schedule
-            if self.report:
-                self.report(self)
-        return self.scores[schedule]
-
-    def try_all(self, schedules: Sequence[NoiseSchedule], share: float = 1.0) -> None:
-        """Try ``schedules`` in turn until ``share`` of the budget is spent."""
+    def try_all(self, schedules: Iterable[NoiseSchedule], share: float = 1.0) -> None:
+        """Try ``schedules`` in turn, those that are new, until ``share`` of the budget is spent."""
         for schedule in schedules:
             if self.spent(share):
                 return
-            self(schedule)
+            if schedule not in self.scores:
+                score = self.objective(schedule)
+                self.scores[schedule] = score if math.isfinite(score) else math.inf
 
 
-def _directions(steps: int) -> list[Tensor]:
-    """The moves of the pattern search: stretch from either end, then each level by itself; [steps] each."""
-    slope = torch.linspace(1, 0, steps, dtype=torch.float64) if steps > 1 else torch.ones(1, dtype=torch.float64)
-    stretches = [slope, 1 - slope] if steps > 1 else []
-    return [*stretches, *torch.eye(steps, dtype=torch.float64)]
+def refine(trials: Trials, training: NoiseSchedule) -> None:
+    """Pattern search in half-log-SNR from the best trial: keep what betters it, halve the moves when none does.
 
-
-def _moved(places: Tensor, training: NoiseSchedule) -> NoiseSchedule | None:
-    """The schedule at half-log-SNR ``places`` [K], pushed into the allowed range; None when it does not fall."""
-    ends = half_log_snr(torch.tensor([training.noise_levels[0], training.noise_levels[-1]], dtype=torch.float64))
-    places = places.clamp(float(ends[1]), float(ends[0]))
-    limit = half_log_snr(torch.tensor([noisiest_allowed(training)], dtype=torch.float64))
-    places[-1] = places[-1].clamp_max(float(limit))
-    if bool((places.diff() > -APART).any()):
-        return None
-    schedule = NoiseSchedule.from_noise_levels(from_half_log_snr(places).tolist())
-    return schedule if is_valid(schedule, training) else None
-
-
-def refine(trials: Trials, start: NoiseSchedule, training: NoiseSchedule) -> NoiseSchedule:
-    """Pattern search in half-log-SNR from ``start``: keep what betters the objective, halve the moves when none does.
-
-    Hooke and Jeeves' direct search (1961) without its extrapolation. Deterministic; ends when the moves are small or
-    the trials are spent.
+    Hooke and Jeeves' direct search (1961) without its extrapolation: stretches from either end, then each level by
+    itself. Deterministic; ends when the moves are small or the trials are spent.
     """
-    best, score, size = start, trials(start), FIRST_MOVE
+    slope = torch.linspace(1, 0, trials.best.num_steps, dtype=torch.float64)
+    directions = [slope, 1 - slope, *torch.eye(len(slope), dtype=torch.float64)]
+    edges = [float(training.noise_levels[0]), noisiest_allowed(training), float(training.noise_levels[-1])]
+    most, limit, least = half_log_snr(torch.tensor(edges, dtype=torch.float64)).tolist()
+    size = FIRST_MOVE
     while size >= LAST_MOVE:
-        before = score
-        for direction, sign in itertools.product(_directions(start.num_steps), (1.0, -1.0)):
+        before = trials.best
+        for direction, sign in itertools.product(directions, (size, -size)):
             if trials.spent():
-                return best
-            moved = _moved(half_log_snr(best.noise_levels) + sign * size * direction, training)
-            if moved is not None and trials(moved) < score:
-                best, score = moved, trials(moved)
-        if score >= before:
+                return
+            places = (half_log_snr(trials.best.noise_levels) + sign * direction).clamp(least, most)
+            places[-1] = places[-1].clamp_max(limit)
+            if bool((places.diff() < -APART).all()):
+                trials.try_all([NoiseSchedule.from_noise_levels(from_half_log_snr(places).tolist())])
+        if trials.best == before:
             size /= 2
-    return best
 
 
 def search_schedule(
@@ -331,22 +250,20 @@ def search_schedule(
         method: "grid" for WaveGrad's grid alone; "dp" for cheapest paths, the best of which is refined; "both" for
             paths, then the grid up to half of the budget, then refinement of the best.
         table: noise levels [T] over the training range and the network's errors there, for "dp" and "both".
-        seed: of the random subset of the grid.
+        seed: of the order of the grid.
 
     Raises: DiffvocError for an unknown method or a missing table.
     """
-    if method not in METHODS:
-        raise DiffvocError(f"the search method {method!r} is unknown; choose one of {', '.join(METHODS)}.")
-    if method != "grid" and table is None:
-        raise DiffvocError(f"the method {method!r} needs a table of the network's errors; measure one first.")
-    steps = start.num_steps
-    trials(start)
-    if method != "grid" and table is not None:
-        trials.try_all([s for s in path_schedules(*table, steps) if is_valid(s, training)], PATHS_UNTIL)
+    if method not in METHODS or (method != "grid" and table is None):
+        raise DiffvocError(
+            f"the search method {method!r} was given; choose one of {', '.join(METHODS)}, the last two with a table "
+            "of the network's errors."
+        )
+    trials.try_all([start])
+    if table is not None and method != "grid":
+        trials.try_all(path_schedules(*table, start.num_steps), PATHS_UNTIL)
     if method != "dp":
-        share = 1.0 if method == "grid" else GRID_UNTIL
-        trials.try_all(grid_schedules(training, steps, trials.limit, seed), share)
-    assert trials.best is not None
+        trials.try_all(grid_schedules(training, start.num_steps, seed), 1.0 if method == "grid" else GRID_UNTIL)
     if method != "grid":
-        refine(trials, trials.best, training)
+        refine(trials, training)
     return trials.best
