@@ -79,7 +79,6 @@ class System(Entry):
         title: the label without steps and sampler, which systems of one checkpoint share; the label where empty.
         deterministic: whether the seed changes nothing.
         note: what a reader should know.
-        run: shared by the checkpoints of one training, which are a curve over its minutes.
         mel: the mel that it takes, where that cannot be made of ours; the runner makes it of the recording.
     """
 
@@ -88,9 +87,8 @@ class System(Entry):
     title: str = ""
     deterministic: bool = True
     note: str | None = None
-    run: str | None = None
     mel: MelConfig = MEL
-    described: ClassVar[tuple[str, ...]] = (*Entry.described, "title", "deterministic", "note", "run")
+    described: ClassVar[tuple[str, ...]] = (*Entry.described, "title", "deterministic", "note")
 
     def __post_init__(self) -> None:
         self.title = self.title or self.label
@@ -131,18 +129,12 @@ def digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def run_name(folder: Path) -> str | None:
-    """The training that left ``vocoder`` and ``quarter-2``; None for other folders."""
-    path = folder.resolve()
-    return path.parent.name if re.fullmatch(r"vocoder|quarter-\d", path.name) else None
-
-
 def folder_name(path: Path) -> str:
     """What a folder's system is called: ``vocoder``, ``generator`` and ``quarter-2`` have their training's name."""
-    path, run = path.resolve(), run_name(path)
+    path = path.resolve()
     if path.name in ("vocoder", "generator"):
         return path.parent.name
-    return path.name if run is None else f"{run}-{path.name}"
+    return f"{path.parent.name}-{path.name}" if re.fullmatch(r"quarter-\d", path.name) else path.name
 
 
 # Signal processing
@@ -237,7 +229,6 @@ def _one_vocoder(vocoder: AnyVocoder, name: str, options: dict[str, str]) -> Sys
         training=facts.get("training", "see its model card"),
         note="takes mels of its own kind, made of the recording" if differences(own) else facts.get("note"),
         digest=digest(folder / voices.WEIGHTS),
-        run=None if options else run_name(folder),
         mel=own if differences(own) else MEL,
     )
 

@@ -1,6 +1,6 @@
 """A made-up run for tests of the report: records of a benchmark that nobody ran, with short tones as audio.
 
-    python tests/eval/make_run.py FOLDER [--many | --trained]
+    python tests/eval/make_run.py FOLDER [--many]
 
 It has what a report must cope with: a clip that failed, a metric without a value, a network without training, a
 deterministic system, two systems that tie, a system that could not be timed, and one checkpoint at several steps.
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +44,6 @@ class MadeUp:
     deterministic: bool = False
     minutes: float | None = None
     trained_on: str | None = None
-    run: str | None = None
 
 
 SYSTEMS = {
@@ -82,38 +80,6 @@ def many() -> dict[str, MadeUp]:
     for name, quality, slowness in (("Parallel WaveGAN", 0.62, 1.3), ("UnivNet", 0.68, 0.23), ("MB-MelGAN", 0.5, 0.06)):
         key = name.lower().replace(" ", "-")
         made[key] = MadeUp(name, "gan", key, quality, slowness, deterministic=name != "Parallel WaveGAN")
-    return made
-
-
-# run: label of its last checkpoint, family, steps, quality after each quarter of the training
-TRAININGS = {
-    "diffwave": ("DiffWave, 6 steps", "diffusion", 6, (0.66, 0.735, 0.765, 0.78)),
-    "diffwave-h100": ("DiffWave (diffwave-h100), 6 steps", "diffusion", 6, (0.70, 0.75, 0.785, 0.80)),
-    "wavegrad": ("WaveGrad, 6 steps", "diffusion", 6, (0.69, 0.73, 0.755, 0.765)),
-    "waveglow": ("WaveGlow", "flow", None, (0.56, 0.65, 0.68, 0.70)),
-    "hifigan-v1": ("HiFi-GAN V1", "gan", None, (0.12, 0.20, 0.22, 0.25)),
-    "hifigan-v2": ("HiFi-GAN V2", "gan", None, (0.20, 0.31, 0.33, 0.36)),
-    "parallel-wavegan": ("Parallel WaveGAN", "gan", None, (0.14, 0.17, 0.20, 0.20)),
-    "multiband-melgan": ("multi-band MelGAN", "gan", None, (0.10, 0.15, 0.19, 0.23)),
-    "univnet": ("UnivNet", "gan", None, (0.13, 0.25, 0.24, 0.28)),
-    "wavernn": ("WaveRNN", "autoregressive", None, (0.02, 0.04, 0.08, 0.09)),
-}
-
-
-def trained(runs: Sequence[str] = tuple(TRAININGS), minutes: float = 20.0, on: str = "CPU") -> dict[str, MadeUp]:
-    """Checkpoints after each quarter of as many trainings, those of diffusion with other steps too."""
-    made = {name: SYSTEMS[name] for name in ("original", "griffin-lim")}
-    for run in runs:
-        label, family, steps, qualities = TRAININGS[run]
-        for quarter, quality in enumerate(qualities, 1):
-            name = run if quarter == 4 else f"{run}-quarter-{quarter}"
-            title = label.partition(",")[0]
-            one = MadeUp(label if quarter == 4 else f"{label} of {name}", family, title, quality, 0.3, steps,
-                         "ddpm" if steps else None, minutes=minutes * quarter / 4, trained_on=on, run=run)  # fmt: skip
-            made[name] = one
-            if steps:
-                ddim = {"label": f"{title}, DDIM, 12 steps", "title": f"{title}, DDIM", "sampler": "ddim"}
-                made[f"{name}-12-ddim"] = replace(one, **ddim, steps=12, quality=quality + 0.02)
     return made
 
 
@@ -216,7 +182,7 @@ def write_manifest(run: Path, systems: dict[str, MadeUp], clips: tuple[str, ...]
             "label": s.label, "family": s.family, "title": s.title, "steps": s.steps, "sampler": s.sampler,
             "parameters": s.parameters, "deterministic": s.deterministic,
             "training": s.training, "note": "random weights, as built" if name == "melgan" else None,
-            "minutes": s.minutes, "trained_on": s.trained_on, "run": s.run,
+            "minutes": s.minutes, "trained_on": s.trained_on,
         }
         for name, s in systems.items()
     }  # fmt: skip
@@ -240,8 +206,6 @@ def make(run: Path, systems: dict[str, MadeUp] = SYSTEMS, clips: tuple[str, ...]
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("folder", type=Path)
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--many", action="store_true", help="about 22 systems instead of 10")
-    which.add_argument("--trained", action="store_true", help="checkpoints of ten trainings instead")
+    parser.add_argument("--many", action="store_true", help="about 22 systems instead of 10")
     given = parser.parse_args()
-    make(given.folder, many() if given.many else trained() if given.trained else SYSTEMS)
+    make(given.folder, many() if given.many else SYSTEMS)

@@ -316,10 +316,9 @@ def test_minutes_of_training_are_read_from_the_card(words, found):
     assert systems.training_time(words) == found
 
 
-def test_the_checkpoints_of_one_training_share_its_name(tmp_path):
+def test_the_checkpoints_of_one_training_have_its_name(tmp_path):
     for part in ("vocoder", "quarter-2"):
         save_checkpoint(random_vocoder("diffwave"), tmp_path / "mine" / part, "---\ntraining: 3 CPU minutes\n---\nA.")
     made = [registry.find(str(tmp_path / "mine" / part), "cpu")[0] for part in ("vocoder", "quarter-2")]
-    assert [(system.name, system.run) for system in made] == [("mine", "mine"), ("mine-quarter-2", "mine")]
+    assert [system.name for system in made] == ["mine", "mine-quarter-2"]
     assert made[0].describe()["minutes"] == 3.0
-    assert registry.find(f"{tmp_path / 'mine' / 'vocoder'}?steps=2", "cpu")[0].run is None

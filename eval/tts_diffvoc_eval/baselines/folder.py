@@ -14,7 +14,7 @@ from tts_diffvoc.voices import card
 from tts_diffvoc_eval import folders
 from tts_diffvoc_eval.baselines import configs, wavernn
 from tts_diffvoc_eval.baselines.networks import as_system, fold_weight_norm, generator
-from tts_diffvoc_eval.systems import System, digest, folder_name, run_name, safe
+from tts_diffvoc_eval.systems import System, digest, folder_name, safe
 
 FORMAT = "diffvoc-baseline/1"
 CARD = """---
@@ -88,5 +88,4 @@ def load(folder: str | Path, device: str | torch.device = "cpu", fold: tuple[int
         training=facts.get("training") or values.get("training", "not said"),
         note=facts.get("note") or values.get("note"),
         digest=digest(folder / WEIGHTS),
-        run=run_name(folder),
     )

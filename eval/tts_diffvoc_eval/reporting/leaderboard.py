@@ -20,7 +20,7 @@ from tts_diffvoc_eval.reporting import answer, failures
 # What the rank stands on: nearness to the recording, what a listener without it may say, and the words.
 PRIMARY = ("pesq_wb", "dnsmos", "wer")
 SPREAD = "spread_lsd"  # what an overview shows of diversity
-SHOWN_OF_SYSTEM = ("label", "title", "family", "steps", "sampler", "training", "minutes", "trained_on", "run")
+SHOWN_OF_SYSTEM = ("label", "title", "family", "steps", "sampler", "training", "minutes", "trained_on")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,6 @@ class Row:
     Attributes:
         title: the label without steps and sampler, which systems of one checkpoint share.
         minutes: of training that the weights have had, on the device ``trained_on``.
-        run: name of the training, which checkpoints along its way share.
         entry: all of its entry in ``systems.json``.
         sounds, failed: its sounds, and those of them that failed.
     """
@@ -87,7 +86,6 @@ class Row:
     training: str = "not stated"
     minutes: float | None = None
     trained_on: str | None = None
-    run: str | None = None
     entry: dict[str, Any] = field(default_factory=dict)
     rank: tuple[int, int] | None = None
     cells: dict[str, Cell] = field(default_factory=dict)

@@ -1,0 +1,260 @@
+"""Plots of a run: readable in print and for the colour-blind, each with the finding as its title.
+
+A family of systems has one colour (Okabe and Ito's palette) and one marker, here and on the page.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from adjustText import adjust_text
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+from PIL import Image
+
+from tts_diffvoc_eval.reporting.leaderboard import Column, Leaderboard, Row
+
+# family: colour, marker of matplotlib, name
+FAMILIES = {
+    "original": ("#000000", "*", "original"),
+    "diffusion": ("#0072B2", "o", "diffusion"),
+    "flow": ("#009E73", "D", "flow"),
+    "gan": ("#D55E00", "s", "GAN"),
+    "autoregressive": ("#CC79A7", "^", "autoregressive"),
+    "signal": ("#E69F00", "X", "signal processing"),
+}
+OTHER = ("#56B4E9", "P", "other")
+STYLE: dict[str, Any] = {
+    **matplotlib.rcParamsDefault,
+    "backend": "agg", "font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": "#e3e3e3", "grid.linewidth": 0.7,
+    "axes.axisbelow": True, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.edgecolor": "#555555", "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 150, "figure.dpi": 150,
+    "text.parse_math": False, "xtick.color": "#333333", "ytick.color": "#333333",
+}  # fmt: skip
+SIZES = {"-narrow": (3.9, 3.5), "": (7.6, 5.2)}  # inches: of a telephone and of a page, by the file's ending
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure, the name of its file, what it shows, whether it is a wide one, and the metric that it is about, if one
+    alone."""
+
+    name: str
+    figure: Figure
+    title: str
+    caption: str
+    wide: bool = False
+    metric: str = ""
+
+    @property
+    def path(self) -> str:
+        """Of the file in the run, without ending."""
+        return f"plots/{self.name}"
+
+
+def draw(run: Path, leaderboard: Leaderboard) -> list[Plot]:
+    """All plots that the records allow, as PNG in ``plots/``, for wide and narrow screens; former ones go."""
+    folder = run / "plots"
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    plots: list[Plot] = []
+    for ending, size in SIZES.items():
+        with matplotlib.rc_context({**STYLE, "figure.figsize": size}):
+            made = [scores(leaderboard), *(quality_speed(leaderboard, one) for one in leaderboard.main_metrics())]
+            plots = [plot for plot in made if plot]
+            for plot in plots:
+                plot.figure.savefig(held := BytesIO())
+                picture = Image.open(held).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+                picture.save(run / f"{plot.path}{ending}.png", optimize=True)
+    return plots
+
+
+# The plots
+
+
+def front(points: list[tuple[float, float]], higher: bool) -> list[int]:
+    """Which points (cost, quality) no other point beats in one and equals or beats in the other, cheapest first."""
+    sign = 1 if higher else -1
+    kept, best = [], -math.inf
+    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1])):
+        if sign * points[i][1] > best:
+            kept.append(i)
+            best = sign * points[i][1]
+    return kept
+
+
+def quality_speed(leaderboard: Leaderboard, column: Column) -> Plot | None:
+    """Quality over speed, with the Pareto front: the systems that none beats in both."""
+    points = [
+        (row, speed, value)
+        for row in leaderboard.systems()
+        if (speed := row.value("speed")) and (value := row.value(column.name)) is not None
+    ]
+    if not points:
+        return None
+    rows = [row for row, _, _ in points]
+    ahead = front([(1 / speed, value) for _, speed, value in points], column.better != "lower")
+    kept = [points[i] for i in ahead]
+    title = f"{column.label} against speed: {len(kept)} of {len(points)} systems are beaten by none in both"
+    figure = Figure(layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(folded(title))
+    axes.set_xscale("log")
+    axes.margins(x=0.3, y=0.2)
+    draw_systems(axes, points, leaderboard, column)
+    for name in dict.fromkeys(row.title for row in rows):
+        _, *line = zip(*sorted((row.steps or 0, speed, value) for row, speed, value in points if row.title == name))
+        axes.plot(*line, color="#bbbbbb", lw=0.9, zorder=1)
+    best = zip(*((speed, value) for _, speed, value in kept))
+    axes.step(*best, where="post", color="#555555", lw=1.1, ls="--", zorder=1)
+    if axes.get_xlim()[0] < 1 < axes.get_xlim()[1]:
+        axes.axvline(1, color="#888888", lw=0.8, zorder=1)
+        axes.annotate(" real time", (1, 0), xycoords=("data", "axes fraction"), xytext=(1, 3),
+                      textcoords="offset points", fontsize=7.5, color="#555555")  # fmt: skip
+    wide = max(speed for _, speed, _ in points) > 100 * min(speed for _, speed, _ in points)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(folded(f"Speed (× real time), higher is faster: {leaderboard.condition}", 11))
+    axes.set_ylabel(axis_label(column))
+    corner = "right and down" if column.better == "lower" else "right and up"
+    draw_legend(figure, rows, Line2D([], [], color="#555555", lw=1.1, ls="--", label=f"front; {corner} is better"))
+    first = {row.family if narrow() else row.title: row.name for row in reversed(rows)}.values()
+    name_points(axes, [(row.label, x, y) for i, (row, x, y) in enumerate(points) if i in ahead or row.name in first])
+    caption = (
+        "Each mark is a system; names stand at the front and at the best of each kind, and a grey line joins one "
+        "checkpoint's counts of steps. No other system is both faster and better than one on the front, by the means: "
+        f"{'; '.join(row.label for row, _, _ in kept)}. Bars are 95 % intervals over clips; one that meets the frame "
+        "goes on beyond it."
+    )
+    return Plot(f"quality-speed-{column.name}", figure, title, caption, metric=column.name)
+
+
+def scores(leaderboard: Leaderboard) -> Plot | None:
+    """The metrics that ranks stand on, systems in order of rank, with intervals."""
+    metrics = leaderboard.main_metrics()
+    rows = [row for row in leaderboard.systems() if any(row.value(column.name) is not None for column in metrics)]
+    if not rows:
+        return None
+    width = matplotlib.rcParams["figure.figsize"][0]
+    across, down = (1, len(metrics)) if narrow() else (len(metrics), 1)
+    size = (width if narrow() else 1.16 * width, 0.9 + down * (0.6 + 0.21 * len(rows)))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
+    heights = np.arange(len(rows))[::-1]
+    for axes, column in zip(panels, metrics):
+        axes.margins(x=0.2)
+        points = [(row, value, y) for row, y in zip(rows, heights) if (value := row.value(column.name)) is not None]
+        draw_systems(axes, points, leaderboard, column, upright=True)
+        axes.set_xlabel(axis_label(column).replace(", ", ",\n"), fontsize=8)
+        axes.tick_params(labelsize=7.5)
+    longest = 28 if narrow() else 44
+    names = [f"{textwrap.shorten(row.label, longest, placeholder='…')}  {row.rank_text():>5}" for row in rows]
+    panels[0].set_yticks(heights, names)
+    panels[0].set_ylim(-0.7, len(rows) - 0.3)
+    title = _leaders(leaderboard)
+    figure.suptitle(folded(title), fontsize=10.5, fontweight="bold", x=0.01, ha="left")
+    draw_legend(figure, rows, Line2D([], [], color="#000000", lw=0.9, ls=":", label="original recording"))
+    caption = (
+        "Means with 95 % intervals over clips, systems in order of rank, the range of places beside the name. "
+        "Intervals may overlap though their paired difference is significant: ranks stand on paired differences."
+    )
+    return Plot("scores", figure, title, caption, wide=True)
+
+
+def _leaders(leaderboard: Leaderboard) -> str:
+    first = [row for row in leaderboard.systems() if row.rank and row.rank[0] == 1]
+    if len(first) == 1:
+        return f"{first[0].label} ranks first"
+    if not first:
+        return "Scores of the systems"
+    ranked = sum(row.rank is not None for row in leaderboard.systems())
+    clips = f"{leaderboard.ranked_clips} clip{'s' if leaderboard.ranked_clips != 1 else ''}"
+    if len(first) == ranked:
+        return f"{clips} cannot tell the {ranked} systems apart"
+    return f"{len(first)} of {ranked} systems may hold the first place: {clips} cannot tell them apart"
+
+
+# Their parts
+
+
+def narrow() -> bool:
+    """Whether the plot is for a telephone."""
+    return matplotlib.rcParams["figure.figsize"] == list(SIZES["-narrow"])
+
+
+def folded(text: str, letters: float = 9) -> str:
+    """``text`` in as many lines as the figure's width asks for, at so many letters an inch."""
+    return textwrap.fill(text, round(letters * matplotlib.rcParams["figure.figsize"][0]), break_on_hyphens=False)
+
+
+def family(name: str) -> tuple[str, str, str]:
+    """Colour, marker and name of a family."""
+    return FAMILIES.get(name, OTHER)
+
+
+def axis_label(column: Column) -> str:
+    """Name, unit and the better direction of a column."""
+    arrow = {"higher": "higher is better", "lower": "lower is better"}.get(column.better)
+    unit = f" ({column.unit})" if column.unit else ""
+    return f"{column.label}{unit}" + (f",{chr(10) if narrow() else ' '}{arrow}" if arrow else "")
+
+
+def draw_systems(
+    axes: Axes,
+    points: Sequence[tuple[Row, float, float]],
+    leaderboard: Leaderboard,
+    column: Column,
+    upright: bool = False,
+) -> None:
+    """A mark for each (system, x, y), a line for the original, which no system need pass, and 95 % intervals, which do
+    not widen the axes; ``upright``: x shows the column, not y."""
+    for row, x, y in points:
+        color, marker, _ = family(row.family)
+        axes.plot(x, y, color=color, marker=marker, ls="")
+    original = leaderboard.row("original")
+    if original and (value := original.value(column.name)) is not None:
+        (axes.axvline if upright else axes.axhline)(value, color="#000000", lw=0.9, ls=":", zorder=1)
+        if not upright:
+            axes.annotate("original recording", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 3),
+                          textcoords="offset points", fontsize=7.5, color="#333333")  # fmt: skip
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
+    for row, x, y in points:
+        cell = row.cell(column.name)
+        if cell.low is not None:
+            ends = (cell.low, cell.high)
+            axes.plot(*((ends, (y, y)) if upright else ((x, x), ends)), color=family(row.family)[0], lw=0.9)
+
+
+def draw_legend(figure: Figure, rows: Sequence[Row], extra: Line2D) -> None:
+    """The families of ``rows``, and what a line means."""
+    found = [about for about in [*FAMILIES.values(), OTHER] if about in {family(r.family) for r in rows}]
+    handles = [Line2D([], [], color=color, marker=marker, ls="", label=label) for color, marker, label in found]
+    handles.append(extra)
+    lines = math.ceil(len(handles) / (0.65 * figure.get_figwidth()))
+    figure.legend(handles=handles, loc="outside lower center", columnspacing=1.4, ncols=math.ceil(len(handles) / lines))
+
+
+def name_points(axes: Axes, names: Sequence[tuple[str, float, float]]) -> None:
+    """Write (text, x, y) beside each point, moved until names cover neither points nor each other."""
+    figure: Any = axes.figure
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # what was measured in pixels stays where it is
+    texts = [axes.text(x, y, text, fontsize=7.5, color="#222222") for text, x, y in names]
+    line = {"arrowstyle": "-", "color": "#999999", "lw": 0.6}
+    adjust_text(texts, [x for _, x, _ in names], [y for _, _, y in names], ax=axes, arrowprops=line,
+                expand=(1.1, 1.3), iter_lim=400)  # fmt: skip
