@@ -6,7 +6,6 @@ import contextlib
 import io
 import warnings
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,14 @@ PESQ_QUIETEST = 30.0  # dB below the original
 
 
 def pesq_wb(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
-    """Wide-band PESQ (ITU-T P.862.2), MOS-LQO from 1.02 to 4.644, by the library pesq at 16 kHz.
+    """How near a listener would find the sound to the original, 1.02 to 4.644 (ITU-T P.862.2, up to 8 kHz).
 
-    A clip longer than 20 s is refused. The library's table of utterances has 50 places and is not guarded, so that a
-    longer clip can end the whole process; an utterance with its pause takes 0.4 s at least. P.862.3 asks for 8 to 12 s.
-    PESQ makes both sounds equally loud first, so that one far quieter than the original is refused: nobody hears it.
+    Limits:
+        Made for telephony: it flatters Griffin-Lim, forgives shifts in time, and takes no clip above 20 s.
+
+    By the library pesq at 16 kHz. Its table of utterances has 50 places and is not guarded, so that a longer clip can
+    end the whole process; an utterance with its pause takes 0.4 s at least. P.862.3 asks for 8 to 12 s. PESQ makes both
+    sounds equally loud first, so that one far quieter than the original is refused: nobody hears it.
 
     >>> speech = np.random.default_rng(0).standard_normal(16000) * np.sin(np.arange(16000) / 800)
     >>> round(pesq_wb(speech, speech, 16000), 2)
@@ -49,7 +51,12 @@ def pesq_wb(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
 
 
 def stoi(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
-    """Short-time objective intelligibility, -1 to 1 (Taal et al. 2010, equation 6), by pystoi.
+    """How well words should be understood, up to 1: the correlation of short-time envelopes in one-third octaves.
+
+    Limits:
+        Near its ceiling for any working vocoder; it hears neither timbre, nor pitch, nor anything above 4.3 kHz.
+
+    Short-time objective intelligibility (Taal et al. 2010, equation 6), by pystoi.
 
     >>> speech = np.random.default_rng(0).standard_normal(10000)
     >>> round(stoi(0.5 * speech, speech, 10000), 3)
@@ -67,41 +74,30 @@ def stoi(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
 
 
 def dnsmos(preds: np.ndarray, target: np.ndarray | None, sample_rate: int) -> float:
-    """Overall quality, 1 to 5 (DNSMOS P.835: Reddy et al. 2022), as ``speechmos.dnsmos.run`` computes it, without its
-    fourth network; the original is not used.
+    """Overall quality that listeners would give, 1 to 5, predicted by a network from the sound alone (P.835).
+
+    Limits:
+        It never sees the original: a clean voice that says other words scores well, and the original is no ceiling.
+
+    DNSMOS (Reddy et al. 2022) by speechmos at 16 kHz.
 
     >>> noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
     >>> dnsmos(noise, None, 16000) < 1.5
     True
     """
+    from speechmos import dnsmos as library
+
     check_audible(preds)
-    samples = at_rate(preds, sample_rate, 16000).clip(-1, 1)
-    scorer, span = _dnsmos_scorer(), int(9.01 * 16000)
-    samples = np.resize(samples, max(len(samples), len(samples) * 2 ** int(np.ceil(np.log2(span / len(samples))))))
-    starts = range(0, int(len(samples) // 16000 - 9.01) * 16000 + 1, 16000)
-    pieces = np.stack([samples[start : start + span] for start in starts if start + span <= len(samples)])
-    raw = scorer.onnx_sess.run(None, {"input_1": pieces})[0].astype(np.float64)
-    return float(scorer.get_polyfit_val(*raw.T, False)[2].mean())
-
-
-@lru_cache(maxsize=1)
-def _dnsmos_scorer() -> Any:
-    """speechmos' DNSMOS with its network for P.835 alone, on one thread: half the time."""
-    import onnxruntime
-    import speechmos.dnsmos as library
-
-    class Scorer(library.DNSMOS):
-        def __init__(self) -> None:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = 1
-            path = Path(library.__file__).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
-            self.onnx_sess = onnxruntime.InferenceSession(str(path), options)
-
-    return Scorer()
+    return float(library.run(at_rate(preds, sample_rate, 16000).clip(-1, 1), 16000)["ovrl_mos"])
 
 
 def distillmos(preds: np.ndarray, target: np.ndarray | None, sample_rate: int) -> float:
-    """Mean opinion score, 1 to 5, by DistillMOS (Stahl and Gamper 2025) at 16 kHz; the original is not used.
+    """Overall quality that listeners would give, 1 to 5, predicted by a small network that learnt from a large one.
+
+    Limits:
+        Learnt on noise, codecs and calls more than on vocoders; it never sees the original.
+
+    DistillMOS (Stahl and Gamper 2025) at 16 kHz.
 
     >>> noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
     >>> distillmos(noise, None, 16000) < 2.5

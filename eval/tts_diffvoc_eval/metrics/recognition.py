@@ -24,9 +24,13 @@ def words(text: str) -> str:
 
 
 def wer(preds: np.ndarray, target: np.ndarray | None, sample_rate: int, text: str | None) -> float:
-    """Words of the transcript ``text`` that the recogniser gets wrong, in percent; above 100 where it invents words.
+    """Words of the transcript that an independent recogniser (pocketsphinx, English) gets wrong.
 
-    The original is not used.
+    Limits:
+        The recogniser errs on originals too, and spells as Americans do; a few words a clip make it coarse. Needs a
+        transcript.
+
+    In percent of the words of ``text``; above 100 where it invents words.
 
     >>> wer(np.zeros(22050), None, 22050, "Nothing at all.")
     100.0

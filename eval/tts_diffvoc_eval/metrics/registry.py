@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -34,23 +34,23 @@ class Metric:
             It raises DiffvocError where there is no value.
         label, unit: for people.
         better: the better end.
-        meaning, limits: what it says, and what it cannot tell.
         quick: part of ``--quick``.
         decimals: digits after the point that mean something.
         alone: whether it needs no recording of the same words.
         package: what it needs that no extra of ours installs.
+        meaning, limits: what it says, and what it cannot tell.
     """
 
     compute: Callable[..., float]
     label: str
     unit: str
     better: Literal["higher", "lower", "neither"]
-    meaning: str
-    limits: str = ""
     quick: bool = False
     decimals: int = 2
     alone: bool = False
     package: str | None = None
+    meaning: str = ""
+    limits: str = ""
 
     @property
     def needs_text(self) -> bool:
@@ -62,142 +62,32 @@ class Metric:
 
     @property
     def description(self) -> str:
-        """What it means, and what it cannot tell."""
         return f"{self.meaning} {self.limits}".strip()
 
 
+def documented(compute: Callable[..., float], *facts: Any, **more: Any) -> Metric:
+    """A metric whose docstring begins with what it means, and has a section "Limits" for what it cannot tell."""
+    text = inspect.getdoc(compute) or ""
+    meaning, limits = (part.partition("\n\n")[0].split() for part in (text, text.partition("Limits:\n")[2]))
+    return Metric(compute, *facts, **{"meaning": " ".join(meaning), "limits": " ".join(limits), **more})
+
+
 BUNDLED = (
-    Metric(
-        pesq_wb,
-        "PESQ-WB",
-        "MOS-LQO",
-        "higher",
-        "How near a listener would find the sound to the original, 1.02 to 4.644 (ITU-T P.862.2, up to 8 kHz).",
-        "Made for telephony: it flatters Griffin-Lim, forgives shifts in time, and takes no clip above 20 s.",
-        quick=True,
-    ),
-    Metric(
-        stoi,
-        "STOI",
-        "",
-        "higher",
-        "How well words should be understood, up to 1: the correlation of short-time envelopes in one-third octaves.",
-        "Near its ceiling for any working vocoder; it hears neither timbre, nor pitch, nor anything above 4.3 kHz.",
-        quick=True,
-        decimals=3,
-    ),
-    Metric(
-        dnsmos,
-        "DNSMOS",
-        "MOS",
-        "higher",
-        "Overall quality that listeners would give, 1 to 5, predicted by a network from the sound alone (P.835).",
-        "It never sees the original: a clean voice that says other words scores well, and the original is no ceiling.",
-        quick=True,
-        alone=True,
-    ),
-    Metric(
-        distillmos,
-        "DistillMOS",
-        "MOS",
-        "higher",
-        "Overall quality that listeners would give, 1 to 5, predicted by a small network that learnt from a large one.",
-        "Learnt on noise, codecs and calls more than on vocoders; it never sees the original.",
-        alone=True,
-    ),
-    Metric(
-        lsd,
-        "LSD",
-        "dB",
-        "lower",
-        "Log-spectral distance: by how many decibels the magnitude of a bin is off, up to 8 kHz.",
-        "Deaf to phase; a quiet bin counts as much as a loud one, down to 80 dB below the peak. Two noises of one "
-        "spectrum are about 8 dB apart, so that breath and fricatives never reach 0.",
-        quick=True,
-    ),
-    Metric(
-        mrstft,
-        "MR-STFT",
-        "",
-        "lower",
-        "Multi-resolution STFT distance: spectral convergence plus log-magnitude error at three window lengths.",
-        "Many GANs are trained on it, which favours them; deaf to phase. It looks up to half the sample rate: a band "
-        "that is empty in the original but not in the copy costs much.",
-        quick=True,
-        decimals=3,
-    ),
-    Metric(
-        log_mel_l1,
-        "Log-mel error",
-        "ln",
-        "lower",
-        "Mean absolute error of the natural log-mel that the vocoder was given: does the sound say what the mel said?",
-        "Zero for a robot with the right mel: neither phase, nor fine structure, nor anything above 8 kHz counts.",
-        quick=True,
-        decimals=3,
-    ),
-    Metric(
-        mcd,
-        "MCD",
-        "dB",
-        "lower",
-        "Mel-cepstral distortion, coefficients 1 to 24 of WORLD's envelope: how far the timbre is off.",
-        "Blind to loudness, pitch, hoarseness, phase and what lies above 8 kHz. Toolkits differ in envelope and order: "
-        "compare only figures of one.",
-        quick=True,
-    ),
-    Metric(
-        f0_rmse,
-        "F0 error",
-        "cents",
-        "lower",
-        "Root mean square pitch error over frames voiced in both sounds (WORLD's Harvest); 100 cents are a semitone.",
-        "A few octave slips of the tracker outweigh the rest; frames that lost their voice are skipped: read V/UV too.",
-        decimals=1,
-    ),
-    Metric(
-        vuv_f1,
-        "V/UV F1",
-        "",
-        "higher",
-        "Agreement with the original about which frames are voiced, F1 from 0 to 1 (WORLD's D4C LoveTrain).",
-        "A yes or no for each frame: a slight buzz or hoarseness that does not flip the decision is not counted.",
-        decimals=3,
-    ),
-    Metric(
-        periodicity,
-        "Periodicity error",
-        "",
-        "lower",
-        "Root mean square error of how periodic each frame is, 0 to 1: the peak of the normalised autocorrelation "
-        "(Boersma 1993) for pitches of 65 to 500 Hz.",
-        "Does not know which pitch repeats; white noise has about 0.14, so that the worst error is near 0.85.",
-        quick=True,
-        decimals=3,
-    ),
-    Metric(
-        speaker_similarity,
-        "Speaker similarity",
-        "",
-        "higher",
-        "Cosine of two d-vectors, 0 to 1 (Wan et al. 2018): is it the same voice?",
-        "The same voice in other words has about 0.85, another about 0.6; it forgives hiss. Needs "
-        "`pip install --no-deps resemblyzer`.",
-        decimals=3,
-        package="resemblyzer",
-    ),
-    Metric(
-        wer,
-        "Word error",
-        "%",
-        "lower",
-        "Words of the transcript that an independent recogniser (pocketsphinx, English) gets wrong.",
-        "The recogniser errs on originals too, and spells as Americans do; a few words a clip make it coarse. Needs a "
-        "transcript.",
-        decimals=1,
-        alone=True,
-    ),
+    documented(pesq_wb, "PESQ-WB", "MOS-LQO", "higher", quick=True),
+    documented(stoi, "STOI", "", "higher", quick=True, decimals=3),
+    documented(dnsmos, "DNSMOS", "MOS", "higher", quick=True, alone=True),
+    documented(distillmos, "DistillMOS", "MOS", "higher", alone=True),
+    documented(lsd, "LSD", "dB", "lower", quick=True),
+    documented(mrstft, "MR-STFT", "", "lower", quick=True, decimals=3),
+    documented(log_mel_l1, "Log-mel error", "ln", "lower", quick=True, decimals=3),
+    documented(mcd, "MCD", "dB", "lower", quick=True),
+    documented(f0_rmse, "F0 error", "cents", "lower", decimals=1),
+    documented(vuv_f1, "V/UV F1", "", "higher", decimals=3),
+    documented(periodicity, "Periodicity error", "", "lower", quick=True, decimals=3),
+    documented(speaker_similarity, "Speaker similarity", "", "higher", decimals=3, package="resemblyzer"),
+    documented(wer, "Word error", "%", "lower", decimals=1, alone=True),
 )
+OWN = ("decimals", "alone", "meaning", "limits")  # what the file of a user's metric may say of it, in capitals
 METRICS: dict[str, Metric] = {metric.name: metric for metric in BUNDLED}
 
 
@@ -219,16 +109,9 @@ def from_file(place: str) -> Metric:
         raise DiffvocError(f"a metric cannot be named {name!r}; use small letters, digits and underscores.")
     if name in METRICS:
         raise DiffvocError(f"there is a metric {name!r} already; give yours another name.")
-    METRICS[name] = Metric(
-        function,
-        getattr(module, "LABEL", name),
-        getattr(module, "UNIT", ""),
-        better,
-        getattr(module, "MEANING", (inspect.getdoc(function) or "A metric of your own.").split("\n")[0]),
-        getattr(module, "LIMITS", ""),
-        decimals=getattr(module, "DECIMALS", 3),
-        alone=getattr(module, "ALONE", False),
-    )
+    given = {field: getattr(module, field.upper()) for field in OWN if hasattr(module, field.upper())}
+    label, unit = getattr(module, "LABEL", name), getattr(module, "UNIT", "")
+    METRICS[name] = documented(function, label, unit, better, **{"decimals": 3, **given})
     return METRICS[name]
 
 
@@ -279,7 +162,11 @@ def measure(
     for metric in [_known(name) for name in names]:
         values[metric.name] = None
         try:
-            values[metric.name] = _value(metric, preds, target, sample_rate, text)
+            pair = check_pair(preds, target, sample_rate)
+            value = float(metric.compute(*pair, sample_rate, **({"text": text} if metric.needs_text else {})))
+            if not np.isfinite(value):
+                raise DiffvocError(f"the metric gave {value} for these sounds.")
+            values[metric.name] = value
         except DiffvocError as error:
             reasons[metric.name] = str(error)
         except ModuleNotFoundError as error:
@@ -287,15 +174,6 @@ def measure(
         except Exception as error:
             reasons[metric.name] = f"{type(error).__name__}: {error}"
     return values, reasons
-
-
-def _value(metric: Metric, preds: np.ndarray, target: np.ndarray, sample_rate: int, text: str | None) -> float:
-    preds, target = check_pair(preds, target, sample_rate)
-    more = {"text": text} if metric.needs_text else {}
-    value = float(metric.compute(preds, target, sample_rate, **more))
-    if not np.isfinite(value):
-        raise DiffvocError(f"the metric gave {value} for these sounds.")
-    return value
 
 
 def table() -> str:

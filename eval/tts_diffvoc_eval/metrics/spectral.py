@@ -21,11 +21,15 @@ def _row(samples: np.ndarray, sample_rate: int) -> torch.Tensor:
 
 
 def lsd(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
-    """Log-spectral distance in dB: the mean over frames of the root mean square over bins of 20 log10(|X| / |Y|).
+    """Log-spectral distance: by how many decibels the magnitude of a bin is off, up to 8 kHz.
 
-    Each frame's is the d_2 of Gray and Markel 1976. Windows of 1,024 samples, hop 256, at 22,050 Hz; bins up to 8 kHz,
-    which is what the mel shows; no magnitude taken lower than 80 dB below the original's greatest, so that silence
-    counts little.
+    Limits:
+        Deaf to phase; a quiet bin counts as much as a loud one, down to 80 dB below the peak. Two noises of one
+        spectrum are about 8 dB apart, so that breath and fricatives never reach 0.
+
+    The mean over frames of the root mean square over bins of 20 log10(|X| / |Y|), the d_2 of Gray and Markel 1976.
+    Windows of 1,024 samples, hop 256, at 22,050 Hz; bins up to 8 kHz, which is what the mel shows; no magnitude taken
+    lower than 80 dB below the original's greatest, so that silence counts little.
 
     >>> noise = np.random.default_rng(0).standard_normal(22050)
     >>> round(lsd(0.5 * noise, noise, 22050), 2)
@@ -39,7 +43,12 @@ def lsd(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
 
 
 def log_mel_l1(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
-    """Mean absolute difference of natural log-mels of the vocoders' contract: 80 bands up to 8 kHz at 22,050 Hz.
+    """Mean absolute error of the natural log-mel that the vocoder was given: does the sound say what the mel said?
+
+    Limits:
+        Zero for a robot with the right mel: neither phase, nor fine structure, nor anything above 8 kHz counts.
+
+    The mel is the vocoders' contract: 80 bands up to 8 kHz at 22,050 Hz.
 
     >>> noise = np.random.default_rng(0).standard_normal(22050)
     >>> round(log_mel_l1(0.5 * noise, noise, 22050), 3)
@@ -50,9 +59,13 @@ def log_mel_l1(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float
 
 
 def mrstft(preds: np.ndarray, target: np.ndarray, sample_rate: int) -> float:
-    """Multi-resolution STFT distance (Yamamoto et al. 2020, equations 3 to 6) by auraloss.
+    """Multi-resolution STFT distance: spectral convergence plus log-magnitude error at three window lengths.
 
-    Spectral convergence plus the L1 distance of log magnitudes, the mean of windows of 600, 1,200 and 240 samples.
+    Limits:
+        Many GANs are trained on it, which favours them; deaf to phase. It looks up to half the sample rate: a band
+        that is empty in the original but not in the copy costs much.
+
+    By auraloss (Yamamoto et al. 2020, equations 3 to 6): the mean of windows of 600, 1,200 and 240 samples.
 
     >>> noise = np.random.default_rng(0).standard_normal(22050)
     >>> round(mrstft(0.5 * noise, noise, 22050), 2)
