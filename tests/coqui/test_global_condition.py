@@ -10,13 +10,11 @@ import pytest
 import soundfile
 import torch
 from small_corpus import MEL, VOCODERS, training_config, write_corpus
-from trainer import TrainerArgs
 from training_runs import train
 
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import training
-from tts_diffvoc.coqui.configs import from_core
-from tts_diffvoc.coqui.trainer import Budget
+from tts_diffvoc.coqui.configs import RecipeArgs, from_core
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.vocoder import Vocoder
 
@@ -215,7 +213,7 @@ def test_a_speaker_who_is_only_held_back(tmp_path):
     alone = [r for r in corpus.recordings if r.condition == "alone"]
     rest = [r for r in corpus.recordings if r.condition != "alone"]
     with pytest.raises(DiffvocError, match="alone/0 belongs to 'alone', which is not among what is trained on: above"):
-        training.fit(config, TrainerArgs(), Budget(1), rest, alone)
+        training.fit(config, RecipeArgs(max_steps=1), rest, alone)
 
 
 def test_a_run_that_goes_on_knows_no_new_speakers(tmp_path):

@@ -413,15 +413,13 @@ def test_an_interrupted_run_is_saved_and_keeps_its_best(config):
 
 
 def test_a_budget_of_minutes_ends_a_run(corpus, tmp_path):
-    from trainer import TrainerArgs
-
     from tts_diffvoc.coqui import training
-    from tts_diffvoc.coqui.trainer import Budget
+    from tts_diffvoc.coqui.configs import RecipeArgs
 
     config = training_config("diffwave", corpus, tmp_path)
     _, clips, held = training.split_corpus(config)
     began = time.monotonic()
-    ran = training.fit(config, TrainerArgs(), Budget(max_minutes=0.5 / 60), clips, held)
+    ran = training.fit(config, RecipeArgs(max_minutes=0.5 / 60), clips, held)
     assert ran.total_steps_done >= 1 and time.monotonic() - began < 20
     assert (ran.output_path / f"checkpoint_{ran.total_steps_done - 1}.pth").is_file()
 

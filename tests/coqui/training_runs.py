@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from trainer import TrainerArgs
 from trainer.logging.dummy_logger import DummyLogger
 
 from tts_diffvoc.coqui import training
-from tts_diffvoc.coqui.trainer import Budget, DiffvocTrainer
+from tts_diffvoc.coqui.configs import RecipeArgs
+from tts_diffvoc.coqui.trainer import DiffvocTrainer
 
 
 class Recorder(DummyLogger):
@@ -52,8 +52,8 @@ def train(config, steps: int | None = None, **arguments) -> Ran:
     options = arguments.pop("options", {})
     recorder = Recorder()
     _, clips, held = training.split_corpus(config)
-    budget = Budget(max_steps=steps)
-    ran = training.fit(config, TrainerArgs(**arguments), budget, clips, held, dashboard_logger=recorder, **options)
+    args = RecipeArgs(max_steps=steps, **arguments)
+    ran = training.fit(config, args, clips, held, dashboard_logger=recorder, **options)
     return Ran(ran, [recorder.steps[step]["loss"] for step in sorted(recorder.steps)], recorder.validations)
 
 

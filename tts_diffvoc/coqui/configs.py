@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from trainer import TrainerArgs
 from TTS.config import BaseAudioConfig
 from TTS.vocoder.configs.shared_configs import BaseVocoderConfig
 
@@ -48,6 +49,14 @@ def audio_config(mel: MelConfig | None = None) -> BaseAudioConfig:
         power=1.0,
         do_trim_silence=False,
     )
+
+
+@dataclass
+class RecipeArgs(TrainerArgs):
+    """Coqui's arguments, and a budget in all: so many steps, or minutes of training; None for no end."""
+
+    max_steps: int | None = None
+    max_minutes: float | None = None
 
 
 @dataclass

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import trainer.io
-from trainer import Trainer, TrainerArgs
+from trainer import Trainer
 from trainer.generic_utils import remove_experiment_folder
 
+from tts_diffvoc.coqui.configs import RecipeArgs
 from tts_diffvoc.coqui.distributed import broadcast
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import replacing
@@ -33,41 +33,6 @@ def save_whole(state: Any, path: str | os.PathLike[Any], **kwargs: Any) -> None:
         torch.save(state, file, **kwargs)
 
 
-@dataclass
-class Budget:
-    """When to stop: after so many steps, or minutes of training, in all; None for no end.
-
-    ``save_minutes`` is how often to save, beside what the configuration's steps say; ``spent`` what earlier calls used.
-    """
-
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    save_minutes: float | None = None
-    spent: float = 0.0
-    started: float = 0.0
-    saved: float = 0.0
-
-    def minutes(self) -> float:
-        """Minutes of training so far, earlier calls included."""
-        return self.spent + (time.monotonic() - self.started) / 60 if self.started else self.spent
-
-    def wants_saving(self) -> bool:
-        """Whether it is time to save; asking makes it so."""
-        if self.save_minutes is None or self.minutes() - self.saved < self.save_minutes:
-            return False
-        self.saved = self.minutes()
-        return True
-
-    def share(self, step: int) -> float:
-        """How much is used up, from 0 to 1, by the budget that ends first."""
-        shares = [0.0]
-        if self.max_steps:
-            shares.append(step / self.max_steps)
-        if self.max_minutes:
-            shares.append(self.minutes() / self.max_minutes)
-        return max(shares)
-
-
 class BudgetSpent(Exception):
     """The budget is used up; training ends here as planned."""
 
@@ -75,14 +40,12 @@ class BudgetSpent(Exception):
 class DiffvocTrainer(Trainer):
     """Coqui's Trainer with a budget and an end that explains itself."""
 
-    def __init__(self, *args: Any, budget: Budget | None = None, **kwargs: Any) -> None:
-        self.budget = budget or Budget()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().__init__(*args, **kwargs)
         except DiffvocError:
             self._leave_nothing()
             raise
-        self.budget.spent = self.budget.saved = float(self.model.minutes_spent)
 
     def _leave_nothing(self) -> None:
         """Remove the folder of a run that ended before it saved anything."""
@@ -90,7 +53,7 @@ class DiffvocTrainer(Trainer):
             remove_experiment_folder(self.output_path)
 
     @staticmethod
-    def init_training(args: TrainerArgs, coqpit_overrides: list[str], config: Any = None) -> tuple[Any, dict[str, str]]:
+    def init_training(args: RecipeArgs, coqpit_overrides: list[str], config: Any = None) -> tuple[Any, dict[str, str]]:
         """Find the checkpoint to go on from; ``config`` holds the run's settings and the command line's already."""
         if args.continue_path:
             args.restore_path, best = find_checkpoint(args.continue_path)
@@ -132,9 +95,10 @@ class DiffvocTrainer(Trainer):
             self.best_loss = {**self.best_loss, **known}
 
     def spent(self) -> float:
-        """How much of the budget is used up, from 0 to 1, the same in every process."""
-        share = min(1.0, self.budget.share(int(self.model.steps_done)))
-        return share if self.budget.max_minutes is None else broadcast(share, self.model.device)
+        """How much of the budget that ends first is used up, from 0 to 1, the same in every process."""
+        used = ((self.model.steps_done, self.args.max_steps), (self.model.minutes_spent, self.args.max_minutes))
+        share = max((float(done) / limit for done, limit in used if limit), default=0.0)
+        return broadcast(min(1.0, share), self.model.device)
 
     def train_epoch(self) -> None:
         """An epoch, if the budget holds one more step."""
@@ -143,13 +107,13 @@ class DiffvocTrainer(Trainer):
         super().train_epoch()
 
     def train_step(self, *args: Any) -> Any:
-        """A step; then save when it is time, and stop when the budget is spent."""
+        """A step; then stop when the budget is spent."""
         made = super().train_step(*args)
-        self.model.minutes_spent.fill_(self.budget.minutes())
+        now = time.monotonic()
+        self.model.minutes_spent += (now - self.counted) / 60
+        self.counted = now
         if self.spent() >= 1:
             raise BudgetSpent
-        if self.budget.wants_saving():
-            self.save_now()
         return made
 
     def save_checkpoint(self) -> None:
@@ -164,7 +128,7 @@ class DiffvocTrainer(Trainer):
         Raises: DiffvocError with what went wrong and where the last good checkpoint is; KeyboardInterrupt after
         saving.
         """
-        self.budget.started = time.monotonic()
+        self.counted = time.monotonic()  # until when minutes are
         for begun in self.output_path.glob(".*.part"):  # by a process that was killed
             begun.unlink()
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -11,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from trainer import TrainerArgs
 
-from tts_diffvoc.coqui.configs import DiffvocConfig, check_trainable, learn_speakers, mel_config, to_core
+from tts_diffvoc.coqui.configs import DiffvocConfig, RecipeArgs, check_trainable, learn_speakers, mel_config, to_core
 from tts_diffvoc.coqui.distributed import join_processes
-from tts_diffvoc.coqui.trainer import Budget, DiffvocTrainer, find_checkpoint
+from tts_diffvoc.coqui.trainer import DiffvocTrainer, find_checkpoint
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.conditions import conditioned, names_of, shown
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
@@ -67,8 +65,11 @@ def train_from_recipe(config: DiffvocConfig, split: Split | None = None) -> None
 
 def run(config: DiffvocConfig, split: Split | None = None) -> DiffvocTrainer:
     """:func:`train_from_recipe` without its ending; returns the trainer that ran."""
-    args, budget = TrainerArgs(), Budget()
-    rest = _take_budget(args.parse_known_args(arg_prefix=""), budget)
+    args = RecipeArgs()
+    rest = args.parse_known_args(arg_prefix="")
+    for name in ("max_steps", "max_minutes"):
+        if args[name] is not None and not args[name] > 0:
+            raise DiffvocError(f"--{name} is {args[name]}; give a number above zero, or leave it out for no end.")
     if args.continue_path:
         find_checkpoint(args.continue_path)
         config.load_json(os.path.join(args.continue_path, "config.json"))
@@ -84,7 +85,7 @@ def run(config: DiffvocConfig, split: Split | None = None) -> DiffvocTrainer:
         print(f"  {len(train)} clips to train on, {len(held)} held back", flush=True)
         if names:
             print(f"  conditioned on {len(names)}: {shown(names)}", flush=True)
-    ran = fit(config, args, budget, train, held)
+    ran = fit(config, args, train, held)
     if args.rank == 0:
         print(f"{ran.total_steps_done} steps. Speak with what it learnt:")
         result = ran.output_path / "vocoder"
@@ -97,8 +98,7 @@ def run(config: DiffvocConfig, split: Split | None = None) -> DiffvocTrainer:
 
 def fit(
     config: DiffvocConfig,
-    args: TrainerArgs,
-    budget: Budget,
+    args: RecipeArgs,
     train: list[Recording],
     held: list[Recording],
     **options: Any,
@@ -127,7 +127,6 @@ def fit(
             train_samples=train,
             eval_samples=held,
             parse_command_line_args=False,
-            budget=budget,
             **options,
         )
         ran.fit()
@@ -135,16 +134,3 @@ def fit(
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)
     return ran
-
-
-def _take_budget(arguments: list[str], budget: Budget) -> list[str]:
-    """Read ``--max_steps`` and ``--max_minutes`` into ``budget``; returns the other arguments."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--max_steps", type=int)
-    parser.add_argument("--max_minutes", type=float)
-    found, rest = parser.parse_known_args(arguments)
-    for name, value in vars(found).items():
-        if value is not None and not value > 0:
-            raise DiffvocError(f"--{name} is {value}; give a number above zero, or leave it out for no end.")
-    budget.max_steps, budget.max_minutes = found.max_steps, found.max_minutes
-    return rest
