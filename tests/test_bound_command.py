@@ -10,7 +10,7 @@ import torch
 from small_generators import CONFIGS, HOP, falling, gaussian, random_generator
 
 from tts_diffvoc.arguments import Parser
-from tts_diffvoc.checkpoint import save_generator
+from tts_diffvoc.checkpoint import save_checkpoint
 from tts_diffvoc.commands import bound
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
@@ -25,7 +25,7 @@ def saved_model(tmp_path, spread):
     """An untrained generator, which is the best linear estimate for its deviations."""
     generator = Generator(CONFIGS["spectra"], "gaussian").eval()
     generator.deviation.copy_(spread)
-    save_generator(generator, tmp_path / "gaussian", CARD)
+    save_checkpoint(generator, tmp_path / "gaussian", CARD)
     return tmp_path / "gaussian"
 
 
@@ -113,7 +113,7 @@ def test_a_fitted_decoder_takes_fewer_bits(tmp_path, capsys):
 
 def test_labels_come_from_names(tmp_path, capsys):
     torch.manual_seed(0)
-    save_generator(random_generator("spectra with labels"), tmp_path / "model", CARD)
+    save_checkpoint(random_generator("spectra with labels"), tmp_path / "model", CARD)
     data = tmp_path / "data"
     noise = 0.05 * np.random.default_rng(0).standard_normal((4, 700))
     for name, clip in zip(("two_x_1.wav", "one/5.wav", "2-b.flac", "five_x_2.wav"), noise):

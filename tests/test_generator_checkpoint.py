@@ -10,7 +10,7 @@ from small_generators import CONFIGS, random_generator
 
 import tts_diffvoc
 from tts_diffvoc import generators, voices
-from tts_diffvoc.checkpoint import load_checkpoint, load_generator, save_checkpoint, save_generator
+from tts_diffvoc.checkpoint import load_checkpoint, load_generator, save_checkpoint
 from tts_diffvoc.errors import DiffvocError
 
 CARD = "---\nlicense: MIT\n---\n# Mine\n\nA generator for tests.\n"
@@ -19,7 +19,7 @@ CARD = "---\nlicense: MIT\n---\n# Mine\n\nA generator for tests.\n"
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_a_generator_comes_back(kind, tmp_path):
     generator = random_generator(kind)
-    save_generator(generator, tmp_path / "mine", CARD, dtype=torch.float32)
+    save_checkpoint(generator, tmp_path / "mine", CARD, dtype=torch.float32)
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["README.md", "config.json", "model.safetensors"]
     again = tts_diffvoc.load_generator(tmp_path / "mine")
     assert isinstance(again, tts_diffvoc.Generator) and again.name == "mine" and not again.training
@@ -31,7 +31,7 @@ def test_a_generator_comes_back(kind, tmp_path):
 
 def test_half_precision_is_read_as_float32(tmp_path):
     generator = random_generator("spectra")
-    save_generator(generator, tmp_path, CARD)
+    save_checkpoint(generator, tmp_path, CARD)
     again = load_generator(tmp_path)
     assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
     torch.testing.assert_close(again.deviation, generator.deviation, atol=0.0, rtol=1e-3)
@@ -40,7 +40,7 @@ def test_half_precision_is_read_as_float32(tmp_path):
 
 
 def test_options_behind_the_name_become_defaults(tmp_path):
-    save_generator(random_generator("spectra with labels"), tmp_path, CARD)
+    save_checkpoint(random_generator("spectra with labels"), tmp_path, CARD)
     generator = load_generator(f"{tmp_path}?steps=2&seed=5&sampler=ddim&guidance=1.5")
     assert generator.defaults == {"steps": 2, "seed": 5, "sampler": "ddim", "guidance": 1.5}
     expected = generator.generate(1, "one", steps=2, seed=5, sampler="ddim", guidance=1.5)
@@ -52,7 +52,7 @@ def test_options_behind_the_name_become_defaults(tmp_path):
 
 def test_names(tmp_path, monkeypatch):
     assert generators.discover(generators.Path(generators.__file__).parent) == generators.GENERATORS
-    save_generator(random_generator("plain"), tmp_path / "spoken", CARD)
+    save_checkpoint(random_generator("plain"), tmp_path / "spoken", CARD)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")
     found = generators.discover(tmp_path)
@@ -65,7 +65,7 @@ def test_names(tmp_path, monkeypatch):
 
 
 def test_paths(tmp_path):
-    save_generator(random_generator("plain"), tmp_path / "run" / "generator", CARD)
+    save_checkpoint(random_generator("plain"), tmp_path / "run" / "generator", CARD)
     folder = tmp_path / "run" / "generator"
     for name in (folder, folder / "model.safetensors", tmp_path / "run"):
         assert generators.resolve(str(name)) == generators.find(str(name)) == folder
@@ -75,7 +75,7 @@ def test_paths(tmp_path):
 
 def test_vocoders_and_generators_are_told_apart(diffwave, tmp_path):
     save_checkpoint(diffwave, tmp_path / "vocoder", "# Mine\n")
-    save_generator(random_generator("plain"), tmp_path / "spoken", CARD)
+    save_checkpoint(random_generator("plain"), tmp_path / "spoken", CARD)
     with pytest.raises(
         DiffvocError, match="not the checkpoint of a tts-diffvoc generator.* is a tts-diffvoc checkpoint"
     ):
@@ -89,7 +89,7 @@ def test_vocoders_and_generators_are_told_apart(diffwave, tmp_path):
 
 
 def test_bad_checkpoints_are_refused(tmp_path):
-    save_generator(random_generator("spectra"), tmp_path, CARD)
+    save_checkpoint(random_generator("spectra"), tmp_path, CARD)
     values = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**values, "colour": 1}))
     with pytest.raises(DiffvocError, match="colour"):
@@ -103,7 +103,7 @@ def test_bad_checkpoints_are_refused(tmp_path):
         load_generator(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(DiffvocError, match="cannot be written"):
-        save_generator(random_generator("plain"), tmp_path / "file" / "mine", CARD)
+        save_checkpoint(random_generator("plain"), tmp_path / "file" / "mine", CARD)
 
 
 def test_names_need_neither_torch_nor_tts():

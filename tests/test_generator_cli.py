@@ -9,7 +9,7 @@ import torch
 from small_generators import HOP, falling, gaussian, random_generator
 
 from tts_diffvoc import generators
-from tts_diffvoc.checkpoint import load_generator, save_generator
+from tts_diffvoc.checkpoint import load_generator, save_checkpoint
 from tts_diffvoc.cli import main
 
 CARD = "# Spoken\n\nA generator for tests.\n"
@@ -17,7 +17,7 @@ CARD = "# Spoken\n\nA generator for tests.\n"
 
 @pytest.fixture
 def folder(tmp_path):
-    save_generator(random_generator("spectra with labels"), tmp_path / "spoken", CARD)
+    save_checkpoint(random_generator("spectra with labels"), tmp_path / "spoken", CARD)
     return str(tmp_path / "spoken")
 
 

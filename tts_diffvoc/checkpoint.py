@@ -20,11 +20,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from tts_diffvoc import generators, hub, voices
-from tts_diffvoc.base import AudioModel, MelVocoder, check_device
+from tts_diffvoc.base import AudioModel, check_device
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.factory import AnyVocoder, build, config_from_dict, kind_of
-from tts_diffvoc.files import check_readable, make_folder, reason, replacing, write_beside
+from tts_diffvoc.files import check_readable, make_folder, reason, replacing, replacing_folder, write_beside
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.naming import WEIGHTS, card_text, has_format, read_text
 
@@ -172,40 +172,32 @@ def check_finite(weights: dict[str, torch.Tensor], says: str) -> dict[str, torch
     return weights
 
 
-def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: Path) -> None:
-    """Put ``weights`` into ``model``; every name and shape must match."""
+def load_weights(
+    model: nn.Module, weights: Mapping[str, torch.Tensor], source: Path, settings: str = "config.json"
+) -> None:
+    """Put ``weights`` of the file ``source`` into ``model``; every name and shape must be as ``settings`` say."""
     own = model.state_dict()
     missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
     wrong = [k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape]
     if missing or extra or wrong:
         example = (missing or extra or wrong)[0]
         raise DiffvocError(
-            f"{source} does not belong to its config.json: {len(missing)} weights missing, {len(extra)} unknown, "
+            f"{source} does not belong to its {settings}: {len(missing)} weights missing, {len(extra)} unknown, "
             f"{len(wrong)} of another shape, for example {example}."
         )
     model.load_state_dict(weights)
 
 
-def save_checkpoint(vocoder: MelVocoder, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
-    """Write ``vocoder`` and its model card to ``folder``; each file is written beside and renamed.
+def save_checkpoint(model: AudioModel, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
+    """Write a vocoder or generator and its model card to ``folder``; each file is written beside and renamed.
 
     Raises: DiffvocError when the folder cannot be written.
     """
-    _save(vocoder, Path(folder), FORMAT, card, dtype)
-
-
-def save_generator(generator: Generator, folder: str | Path, card: str, dtype: torch.dtype = torch.float16) -> None:
-    """Write ``generator`` and its model card to ``folder``, as :func:`save_checkpoint` does a vocoder.
-
-    Raises: DiffvocError when the folder cannot be written.
-    """
-    _save(generator, Path(folder), GENERATOR_FORMAT, card, dtype)
-
-
-def _save(model: AudioModel, folder: Path, kind: str, card: str, dtype: torch.dtype) -> None:
+    folder = Path(folder)
     make_folder(folder)
     weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
     write_weights(folder / WEIGHTS, check_finite(weights, f"{model.name} has, as {dtype},"))
+    kind = GENERATOR_FORMAT if isinstance(model, Generator) else FORMAT
     values = {"format": kind, "version": VERSION, "kind": kind_of(model.config), **model.config.to_dict()}
     write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
     write_beside(folder / "README.md", card)
@@ -219,16 +211,11 @@ def write_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
 
 def copy_checkpoint(folder: Path, target: Path) -> None:
     """Copy a checkpoint's own files to a new folder, which appears whole or not at all."""
-    beside = target.with_name(f".{target.name}.part")
-    try:
-        beside.mkdir(parents=True)
+    with replacing_folder(target) as beside:
+        beside.mkdir()
         for name in FILES:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, beside / name)
-        beside.rename(target)
-    except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise DiffvocError(f"{folder} cannot be copied to {target}: {reason(error)}.") from None
 
 
 def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> None:

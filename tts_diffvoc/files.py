@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tts_diffvoc.errors import DiffvocError, Failure
 
@@ -56,6 +57,28 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if os.path.lexists(beside):
             os.unlink(beside)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A place beside ``folder`` to make it in; it takes its place when all went well, and is gone otherwise.
+
+    Raises: DiffvocError for whatever the system refuses.
+    """
+    make_folder(folder.parent)
+    try:
+        with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as place:
+            new, old = Path(place, "new"), Path(place, "old")
+            yield new
+            if folder.is_dir():
+                os.replace(folder, old)
+            try:
+                os.replace(new, folder)
+            finally:
+                if not folder.exists():
+                    os.replace(old, folder)
+    except OSError as error:
+        raise Failure(f"{folder} cannot be written ({reason(error)}); make room or give another place.") from None
 
 
 def make_folder(folder: Path) -> None:

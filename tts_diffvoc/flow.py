@@ -61,7 +61,7 @@ class FlowConfig(FromJson):
             )
 
 
-class Settings(NamedTuple):
+class FlowSettings(NamedTuple):
     """What ``generate`` was asked for."""
 
     sigma: float
@@ -108,17 +108,17 @@ class FlowVocoder(MelVocoder):
             found = self.network(waveform, mel)
         return -log_likelihood(*(one.float() for one in found)).mean() / waveform.shape[1]
 
-    def _settle(self, sigma: float | None = None, denoise: float | None = None) -> Settings:
-        return Settings(self._option("sigma", sigma, 0.6), self._option("denoise", denoise, 0.0))
+    def _settle(self, sigma: float | None = None, denoise: float | None = None) -> FlowSettings:
+        return FlowSettings(self._option("sigma", sigma, 0.6), self._option("denoise", denoise, 0.0))
 
-    def _context(self, settings: Settings) -> int:
+    def _context(self, settings: FlowSettings) -> int:
         sizes, mel = self.config.sizes, self.config.mel
         samples = sizes.reach + (2 * mel.n_fft if settings.denoise else 0)
         return math.ceil((samples + sizes.upsample_window) / mel.hop_length)
 
     @in_float32
     def _synthesise(
-        self, window: Window, noise: FrameNoise, settings: Settings, carried: None, callback: Any
+        self, window: Window, noise: FrameNoise, settings: FlowSettings, carried: None, callback: Any
     ) -> tuple[Tensor, None]:
         drawn = noise(0, window.start, window.mel.shape[-1], self.config.mel.hop_length).flatten(1)
         z = settings.sigma * drawn.unflatten(1, (-1, self.config.sizes.group)).transpose(1, 2)

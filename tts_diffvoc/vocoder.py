@@ -120,7 +120,7 @@ class VocoderConfig(FromJson):
         return super().from_dict(values)
 
 
-class Settings(NamedTuple):
+class DiffusionSettings(NamedTuple):
     """What ``generate`` was asked for."""
 
     schedule: NoiseSchedule
@@ -234,21 +234,21 @@ class Vocoder(MelVocoder):
             return NoiseSchedule(self.config.inference[steps])
         return training.respace(steps)
 
-    def _settle(self, steps: int | None = None, sampler: str | None = None, speaker: Any = None) -> Settings:
+    def _settle(self, steps: int | None = None, sampler: str | None = None, speaker: Any = None) -> DiffusionSettings:
         speaker = self.defaults.get("speaker") if speaker is None else speaker
-        return Settings(
+        return DiffusionSettings(
             self.inference_schedule(self._option("steps", steps, 6)),
             self._option("sampler", sampler, "ddpm"),
             None if speaker is None else self.speaker_number(speaker),
         )
 
-    def _context(self, settings: Settings) -> int:
+    def _context(self, settings: DiffusionSettings) -> int:
         sizes = self.config.sizes
         return math.ceil(settings.evaluations * sizes.reach / self.config.mel.hop_length) + sizes.mel_reach
 
     @in_float32
     def _synthesise(
-        self, window: Window, noise: FrameNoise, settings: Settings, carried: None, callback: Callback | None
+        self, window: Window, noise: FrameNoise, settings: DiffusionSettings, carried: None, callback: Callback | None
     ) -> tuple[Tensor, None]:
         rows, _, frames = window.mel.shape
         speaker = settings.speaker

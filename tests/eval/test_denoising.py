@@ -10,7 +10,7 @@ import torch
 from digit_corpus import write_corpus
 from small_generators import CONFIGS, HOP, falling, gaussian, random_generator
 
-from tts_diffvoc.checkpoint import save_generator
+from tts_diffvoc.checkpoint import save_checkpoint
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
 from tts_diffvoc_eval import denoising, program
@@ -110,7 +110,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "small"
-    save_generator(random_generator("spectra"), folder, CARD)
+    save_checkpoint(random_generator("spectra"), folder, CARD)
     return folder
 
 

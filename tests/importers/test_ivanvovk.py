@@ -138,9 +138,11 @@ def test_the_default_configuration_is_assumed(tmp_path):
     names = WaveGrad(WaveGradConfig(n_mels=80, channels=(8,) * 5, down_channels=(4,) * 5, first_channels=4))
     weights = {}
     for name, value in names.state_dict().items():
-        theirs = ivanvovk.theirs(f"network.{name}")
-        for one, part in zip(theirs, value.chunk(len(theirs))):
-            weights[f"nn.{one}"] = part.clone()
+        for theirs, ours in reversed(ivanvovk.NAMES[1:]):
+            name = name.replace(ours, theirs)
+        parts = ("shift_conv", "scale_conv") if "output_conv" in name else ("output_conv",)
+        for part, share in zip(parts, value.chunk(len(parts))):
+            weights[f"nn.{name.replace('output_conv', part)}"] = share.clone()
     torch.save({"model": weights}, tmp_path / "weights.pt")
     assert run_import(tmp_path / "weights.pt", "-o", tmp_path / "mine") == 0
     vocoder = load_vocoder(tmp_path / "mine")

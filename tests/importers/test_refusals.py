@@ -113,9 +113,9 @@ def test_weights_that_are_missing_unknown_or_of_another_shape(refused, tmp_path,
     path = tmp_path / "weights.pt"
     gone = {name: value for name, value in state.items() if name != "skip_projection.bias"}
     torch.save({"model": gone}, path)
-    assert "lacks 1 weight, for example skip_projection.bias" in refused(path)
+    assert "1 weights missing, 0 unknown, 0 of another shape, for example network.skip_projection.bias" in refused(path)
     torch.save({"model": {**state, "postnet.weight": torch.zeros(1)}}, path)
-    assert "1 weights that its kind does not have, for example postnet.weight" in refused(path)
+    assert "1 unknown, 0 of another shape, for example network.postnet.weight" in refused(path)
     torch.save({"model": {**state, "skip_projection.bias": torch.zeros(9)}}, path)
     assert "skip_projection.bias" in refused(path)
     torch.save({"model": {**state, "skip_projection.bias": torch.full((4,), float("nan"))}}, path)
@@ -161,10 +161,10 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, state, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_replaced_stays(tmp_path, state, monkeypatch):
-    from tts_diffvoc.importers import writing
+    from tts_diffvoc import files
 
     torch.save({"model": state}, tmp_path / "weights.pt")
-    out, replace = tmp_path / "out", writing.os.replace
+    out, replace = tmp_path / "out", files.os.replace
     import_checkpoint(tmp_path / "weights.pt", None, out)
 
     def fail(source, target):
@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path, state, monkeypatch):
             raise OSError(5, "Input/output error")
         replace(source, target)
 
-    monkeypatch.setattr(writing.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(DiffvocError, match="Input/output error"):
         import_checkpoint(tmp_path / "weights.pt", None, out, force=True)
     load_vocoder(out)

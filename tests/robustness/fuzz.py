@@ -43,7 +43,7 @@ from small_voice import options, save_voice  # noqa: E402
 import tts_diffvoc  # noqa: E402
 from tts_diffvoc.arguments import spoken, whole  # noqa: E402
 from tts_diffvoc.audio import read_audio  # noqa: E402
-from tts_diffvoc.checkpoint import load_generator, load_vocoder, save_checkpoint, save_generator  # noqa: E402
+from tts_diffvoc.checkpoint import load_generator, load_vocoder, save_checkpoint  # noqa: E402
 from tts_diffvoc.cli import main  # noqa: E402
 from tts_diffvoc.errors import DiffvocError, Failure  # noqa: E402
 from tts_diffvoc.training.corpus import scan  # noqa: E402
@@ -121,7 +121,7 @@ class Kinds:
         self.generator = random_generator("plain with labels")
         for kind, vocoder in self.vocoders.items():
             save_checkpoint(vocoder, root / "whole" / kind, "# A\n")
-        save_generator(self.generator, root / "whole" / "generator", "# A\n")
+        save_checkpoint(self.generator, root / "whole" / "generator", "# A\n")
         soundfile.write(root / "good.wav", 0.1 * np.sin(np.arange(9000) / 9), 22050)
         self.client, self.api = self._server()
 

@@ -16,7 +16,7 @@ from small_generators import random_generator
 from small_vocoders import CONFIGS, SPECTRAL, random_vocoder
 
 from tts_diffvoc import voices
-from tts_diffvoc.checkpoint import load_generator, load_vocoder, save_checkpoint, save_generator
+from tts_diffvoc.checkpoint import load_generator, load_vocoder, save_checkpoint
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import build
 from tts_diffvoc.flow import FlowConfig
@@ -34,7 +34,7 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("checkpoints")
     for kind in KINDS:
         if kind in GENERATORS:
-            save_generator(random_generator(kind), root / kind, "# A\n")
+            save_checkpoint(random_generator(kind), root / kind, "# A\n")
         else:
             save_checkpoint(build(FLOW) if kind == "flow" else random_vocoder(kind), root / kind, "# A\n")
     return root

@@ -39,7 +39,7 @@ MOST_BYTES = 1 << 30  # of standard input
 _loaded: dict[str, tuple[AnyVocoder, dict[str, Any]]] = {}
 
 
-class Outcome(NamedTuple):
+class Vocoded(NamedTuple):
     """What became of one input: seconds of sound, or why there are none, and warnings."""
 
     source: Path
@@ -184,7 +184,7 @@ def vocode_all(options: argparse.Namespace, pairs: dict[Path, Path]) -> None:
         raise Failure(f"{failed} of {len(waiting)} inputs could not be vocoded; the lines above say why.")
 
 
-def attempt(options: argparse.Namespace, pair: tuple[Path, Path]) -> Outcome:
+def attempt(options: argparse.Namespace, pair: tuple[Path, Path]) -> Vocoded:
     """What became of one input; whatever is wrong with it does not end the others."""
     target, source = pair
     seconds, reason = 0.0, ""
@@ -197,7 +197,7 @@ def attempt(options: argparse.Namespace, pair: tuple[Path, Path]) -> Outcome:
         except Exception as error:
             said = "the memory does not suffice." if out_of_memory(error) else f"{type(error).__name__}: {error}"
             reason = f"{source}: {said.splitlines()[0]}"
-    return Outcome(source, seconds, reason, [str(warning.message) for warning in caught])
+    return Vocoded(source, seconds, reason, [str(warning.message) for warning in caught])
 
 
 def vocode(options: argparse.Namespace, source: Path, target: Path) -> float:

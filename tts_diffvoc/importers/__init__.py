@@ -6,18 +6,22 @@ unpickled.
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tts_diffvoc import __version__
 from tts_diffvoc.errors import DiffvocError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from tts_diffvoc.importers.reading import Checkpoint, PublisherSettings
+
 
 class Kind(NamedTuple):
-    """A layout of checkpoints that can be imported.
+    """A layout of checkpoints that can be imported, by ``function`` of the module ``module``.
 
     ``marks`` are beginnings of names that the weights of this kind, and of no other one, have.
     ``plain`` is what to keep of ``c``, the publisher's pickled dictionary, so that it can be read without unpickling.
@@ -32,46 +36,30 @@ class Kind(NamedTuple):
 
 
 WITH_PARAMS = '{"model": c["model"], "params": dict(c.get("params", {}))}'
+# fmt: off
 KINDS: dict[str, Kind] = {
     "lmnt-diffwave": Kind(
-        "lmnt",
-        "convert_diffwave",
-        "DiffWave of the package diffwave",
-        "LMNT",
-        ("diffusion_embedding.projection1.", "residual_layers.0.dilated_conv."),
-        WITH_PARAMS,
+        "lmnt", "convert_diffwave", "DiffWave of the package diffwave", "LMNT",
+        ("diffusion_embedding.projection1.", "residual_layers.0.dilated_conv."), WITH_PARAMS,
     ),
     "lmnt-wavegrad": Kind(
-        "lmnt",
-        "convert_wavegrad",
-        "WaveGrad of the package wavegrad",
-        "LMNT",
-        ("downsample.0.", "upsample.0.block1."),
-        WITH_PARAMS,
+        "lmnt", "convert_wavegrad", "WaveGrad of the package wavegrad", "LMNT",
+        ("downsample.0.", "upsample.0.block1."), WITH_PARAMS,
     ),
     "coqui-wavegrad": Kind(
-        "coqui_zoo",
-        "convert_wavegrad",
-        "WaveGrad of Coqui TTS",
-        "users of Coqui TTS",
+        "coqui_zoo", "convert_wavegrad", "WaveGrad of Coqui TTS", "users of Coqui TTS",
         ("y_conv.", "dblocks.0.res_block.", "ublocks.0.main_block."),
     ),
     "ivanvovk-wavegrad": Kind(
-        "ivanvovk",
-        "convert_wavegrad",
-        "WaveGrad of github.com/ivanvovk/WaveGrad",
-        "Ivan Vovk",
+        "ivanvovk", "convert_wavegrad", "WaveGrad of github.com/ivanvovk/WaveGrad", "Ivan Vovk",
         ("ublock_preconv.", "films.0.signal_conv."),
     ),
     "nvidia-waveglow": Kind(
-        "nvidia",
-        "convert_waveglow",
-        "WaveGlow of NVIDIA",
-        "NVIDIA",
-        ("convinv.0.conv.", "WN.0.start."),
+        "nvidia", "convert_waveglow", "WaveGlow of NVIDIA", "NVIDIA", ("convinv.0.conv.", "WN.0.start."),
         '{"model": getattr(c["model"], "state_dict", lambda: c["model"])()}',
     ),
 }
+# fmt: on
 
 
 def kind_of(names: Collection[str]) -> str | None:
@@ -101,14 +89,17 @@ def import_checkpoint(
     Returns: the kind.
     Raises: DiffvocError for what cannot be read, is of another kind, misses weights or cannot be written.
     """
-    from tts_diffvoc.checkpoint import at_most
+    import torch
+
+    from tts_diffvoc.checkpoint import at_most, save_checkpoint
     from tts_diffvoc.factory import config_from_dict
-    from tts_diffvoc.importers import reading, writing
+    from tts_diffvoc.files import replacing_folder
+    from tts_diffvoc.importers import reading
 
     path, output = Path(path), Path(output)
     if kind is not None and kind not in KINDS:
         raise DiffvocError(f"the kind {kind!r} is unknown; choose one of {', '.join(KINDS)}.")
-    writing.check_output(output, force)
+    check_output(output, force)
     checkpoint = reading.read(path, kind)
     found = kind_of(checkpoint.weights)
     if found is None:
@@ -118,13 +109,50 @@ def import_checkpoint(
         )
     if kind is not None and kind != found:
         raise DiffvocError(f"{path} is no checkpoint of the kind {kind}; it looks like {found}: give --kind {found}.")
-    facts = KINDS[found]
     settings = reading.read_settings(checkpoint, Path(config) if config else None)
-    convert = getattr(import_module(f"{__name__}.{facts.module}"), facts.function)
+    convert = getattr(import_module(f"{__name__}.{KINDS[found].module}"), KINDS[found].function)
     with at_most(checkpoint.weights, path):
         vocoder, notes = convert(checkpoint, settings)
     config_from_dict(vocoder.config.to_dict())  # what is written can be read
-    writing.write_folder(
-        vocoder, output, writing.card(found, facts, checkpoint, settings, notes, output.resolve().name)
-    )
+    with replacing_folder(output) as beside:
+        save_checkpoint(vocoder, beside, card(found, checkpoint, settings, notes, output.resolve().name), torch.float32)
     return found
+
+
+def check_output(output: Path, force: bool) -> None:
+    """Refuse a place that holds something, which ``force`` allows where it is but a checkpoint of ours."""
+    from tts_diffvoc.checkpoint import FILES
+
+    if output.exists() and not output.is_dir():
+        raise DiffvocError(f"{output} is a file; give a folder to write to.")
+    held = {path.name for path in output.iterdir()} if output.is_dir() else set()
+    if held and not force:
+        raise DiffvocError(f"the folder {output} is not empty; give another one, or --force to replace it.")
+    if held - set(FILES):
+        other = sorted(held - set(FILES))[0]
+        raise DiffvocError(f"the folder {output} holds {other}, which is no part of a checkpoint; give another one.")
+
+
+def card(kind: str, checkpoint: Checkpoint, settings: PublisherSettings, notes: list[str], name: str) -> str:
+    """A short model card: where the weights come from, and what had to be assumed."""
+    assumed = "\n".join(f"- `{key}`: {json.dumps(value)}" for key, value in settings.assumed.items())
+    told = f"Assumed, because the file does not say:\n\n{assumed}" if assumed else "Nothing had to be assumed."
+    return f"""---
+license: that of the imported weights
+author: {KINDS[kind].author}
+---
+{KINDS[kind].about}, imported from {checkpoint.path.name}.
+
+# {name}: an imported vocoder
+
+| | |
+| --- | --- |
+| file | `{checkpoint.path.name}` |
+| sha256 | `{checkpoint.sha256}` |
+| kind | `{kind}` |
+| settings from | `{Path(settings.source).name}` |
+| imported by | tts-diffvoc {__version__} |
+
+{told}
+
+""" + "\n".join([*notes, ""])

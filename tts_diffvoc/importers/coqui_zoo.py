@@ -7,6 +7,7 @@ to the features together with sinusoids of the position: ``level_encoding`` "add
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,30 @@ from tts_diffvoc.diffusion.schedules import linear_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.importers import wavegrad
-from tts_diffvoc.importers.reading import Checkpoint, Settings, count, renamed, vocoder_of
+from tts_diffvoc.importers.reading import Checkpoint, PublisherSettings, count, renamed, vocoder_of
 from tts_diffvoc.importers.wavegrad import DILATIONS, SHORT
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.waveglow import fold_weight_norm
 
 TINIEST = 1e-8  # Coqui's floor of magnitudes before the logarithm
-NAMES = {
-    "downsample.0.": "y_conv.",
-    "first_conv.": "x_conv.",
-    "last_conv.": "out_conv.",
-}
-PARTS = {
-    "downsample": {"residual_dense": "res_block", "conv": "main_block"},
-    "upsample": {"block1": "res_block", "block2": "main_block", "block3": "out_block"},
-}
+BLOCKS = range(16)
+NAMES = [
+    ("y_conv.", "downsample.0."),
+    ("x_conv.", "first_conv."),
+    ("out_conv.", "last_conv."),
+    *((f"dblocks.{i}.res_block.", f"downsample.{i + 1}.residual_dense.") for i in BLOCKS),
+    *((f"dblocks.{i}.main_block.", f"downsample.{i + 1}.conv.") for i in BLOCKS),
+    ("ublocks.", "upsample."),
+    (".res_block.", ".block1."),
+    (".main_block.", ".block2."),
+    (".out_block.", ".block3."),
+]
 
 
-def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
+def convert_wavegrad(checkpoint: Checkpoint, settings: PublisherSettings) -> tuple[AnyVocoder, list[str]]:
     """WaveGrad with the sizes, the audio settings and the training schedule of Coqui's config.json."""
-    checkpoint = renamed(checkpoint, fold_weight_norm)
-    blocks = count(checkpoint, "ublocks.{}.")
+    checkpoint = renamed(replace(checkpoint, weights=fold_weight_norm(checkpoint.weights)), NAMES)
+    blocks = count(checkpoint, "upsample.{}.")
     factors = settings.need("model_params.upsample_factors", [1])
     dilations = settings.get("model_params.upsample_dilations", list(map(list, DILATIONS)))
     if not len(factors) == len(dilations) == blocks:
@@ -43,7 +47,7 @@ def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVoc
             f"{checkpoint.path} has {blocks} blocks: give the config.json that belongs to it."
         )
     sizes = wavegrad.sizes_of(
-        checkpoint, theirs, factors=tuple(factors), dilations=tuple(map(tuple, dilations)), level_encoding="added"
+        checkpoint, factors=tuple(factors), dilations=tuple(map(tuple, dilations)), level_encoding="added"
     )
     training = linear_schedule(
         settings.get("train_noise_schedule.min_val", 1e-6),
@@ -51,23 +55,10 @@ def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVoc
         settings.get("train_noise_schedule.num_steps", 1000),
     )
     config = wavegrad.config_of(sizes, training, mel_config(settings), settings)
-    return vocoder_of(config, checkpoint, theirs), [SHORT]
+    return vocoder_of(config, checkpoint), [SHORT]
 
 
-def theirs(name: str) -> tuple[str, ...]:
-    """Coqui's name for one of our vocoder's weights."""
-    name = name.removeprefix("network.")
-    for ours, other in NAMES.items():
-        if name.startswith(ours):
-            return (other + name.removeprefix(ours),)
-    place, number, part, *rest = name.split(".")
-    if place == "film":
-        return (name,)
-    index = int(number) - (place == "downsample")
-    return (".".join([f"{place[0]}blocks", str(index), PARTS[place][part], *rest]),)
-
-
-def mel_config(settings: Settings) -> MelConfig:
+def mel_config(settings: PublisherSettings) -> MelConfig:
     """The mel of Coqui's audio settings (``TTS.utils.audio.AudioProcessor``), its normalisation included."""
     get = settings.get
     rate = settings.need("audio.sample_rate", 1)
@@ -87,7 +78,7 @@ def mel_config(settings: Settings) -> MelConfig:
     )
 
 
-def lengths(settings: Settings, rate: int) -> tuple[int, int]:
+def lengths(settings: PublisherSettings, rate: int) -> tuple[int, int]:
     """Samples of the window and the hop; Coqui may give them in milliseconds."""
     window, shift = (settings.find(f"audio.{name}") for name in ("frame_length_ms", "frame_shift_ms"))
     if window is not None and shift is not None:
@@ -100,7 +91,7 @@ def lengths(settings: Settings, rate: int) -> tuple[int, int]:
     return settings.get("audio.win_length", 1024), settings.get("audio.hop_length", 256)
 
 
-def check_audio(settings: Settings) -> None:
+def check_audio(settings: PublisherSettings) -> None:
     """Refuse audio settings that no mel contract of ours expresses."""
     plain = {"preemphasis": 0.0, "stft_pad_mode": "reflect", "do_amp_to_db_mel": True}
     for name, value in plain.items():
@@ -112,7 +103,7 @@ def check_audio(settings: Settings) -> None:
             )
 
 
-def level_settings(settings: Settings, n_mels: int) -> dict[str, Any]:
+def level_settings(settings: PublisherSettings, n_mels: int) -> dict[str, Any]:
     """Logarithm, floor, ceiling, scale and shift that do what Coqui's ``amp_to_db`` and ``normalize`` do.
 
     A level is y = gain log(max(m, 1e-8)); normalised to [0, max_norm], or to [-max_norm, max_norm], of
@@ -150,7 +141,7 @@ def level_settings(settings: Settings, n_mels: int) -> dict[str, Any]:
     return values
 
 
-def statistics(settings: Settings, stats_path: str, n_mels: int) -> tuple[list[float], list[float]]:
+def statistics(settings: PublisherSettings, stats_path: str, n_mels: int) -> tuple[list[float], list[float]]:
     """Mean and deviation of each band from an .npz file beside the configuration; Coqui's .npy is a pickle."""
     import numpy as np
 

@@ -7,11 +7,17 @@ a floor: digital silence is minus infinity there, here it stays at 1e-12.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
 from tts_diffvoc.diffusion.schedules import linear_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.importers import wavegrad
-from tts_diffvoc.importers.reading import Checkpoint, Settings, vocoder_of
+from tts_diffvoc.importers.reading import Checkpoint, PublisherSettings, renamed, vocoder_of
 from tts_diffvoc.importers.wavegrad import DILATIONS, SHORT
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
@@ -23,47 +29,45 @@ NOTES = [
     "The publisher trains with noise of deviation 1 - a^2 at the noise level a, not sqrt(1 - a^2), and tells the "
     "network the level of the next cleaner step when it samples. This package samples as the papers say.",
 ]
-UP = {
-    "block1": "first_block_residual_branch.0.conv1d",
-    "block2.0": "first_block_main_branch.upsampling.2.conv1d",
-    "block2.1": "first_block_main_branch.modulation.convolution.conv1d",
-    "block3.0": "second_block_main_branch.modulation_0.convolution.conv1d",
-    "block3.1": "second_block_main_branch.modulation_1.convolution.conv1d",
-}
-ENDS = {
-    "downsample.0": "dblock_preconv.conv1d",
-    "first_conv": "ublock_preconv.conv1d",
-    "last_conv": "ublock_postconv.conv1d",
-}
+BLOCKS = range(16)
+NAMES = [
+    (".conv1d.", "."),
+    ("dblock_preconv.", "downsample.0."),
+    ("ublock_preconv.", "first_conv."),
+    ("ublock_postconv.", "last_conv."),
+    *((f"dblocks.{i}.", f"downsample.{i + 1}.") for i in BLOCKS),
+    (".residual_branch.0.", ".residual_dense."),
+    *((f".main_branch.{i + 1}.convolution.", f".conv.{i}.") for i in range(3)),
+    ("ublocks.", "upsample."),
+    (".first_block_residual_branch.0.", ".block1."),
+    (".first_block_main_branch.upsampling.2.", ".block2.0."),
+    (".first_block_main_branch.modulation.convolution.", ".block2.1."),
+    (".second_block_main_branch.modulation_0.convolution.", ".block3.0."),
+    (".second_block_main_branch.modulation_1.convolution.", ".block3.1."),
+    ("films.", "film."),
+    (".signal_conv.0.", ".input_conv."),
+]
 
 
-def theirs(name: str) -> tuple[str, ...]:
-    """The publisher's names for one of our vocoder's weights."""
-    stem, _, leaf = name.removeprefix("network.").rpartition(".")
-    if stem in ENDS:
-        return (f"{ENDS[stem]}.{leaf}",)
-    place, number, part = stem.split(".", 2)
-    if place == "upsample":
-        return (f"ublocks.{number}.{UP[part]}.{leaf}",)
-    if place == "film":
-        convs = ("signal_conv.0",) if part == "input_conv" else ("shift_conv", "scale_conv")
-        return tuple(f"films.{number}.{conv}.conv1d.{leaf}" for conv in convs)
-    block = f"dblocks.{int(number) - 1}"
-    if part == "residual_dense":
-        return (f"{block}.residual_branch.0.conv1d.{leaf}",)
-    return (f"{block}.main_branch.{int(part.removeprefix('conv.')) + 1}.convolution.conv1d.{leaf}",)
+def joined(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without constants, a level's shift and scale in one convolution."""
+    kept = {name: value for name, value in weights.items() if "." in name and ".scale_conv." not in name}
+    for name in [name for name in kept if ".shift_conv." in name]:
+        scale = weights.get(name.replace(".shift_conv.", ".scale_conv."), kept[name][:0])
+        kept[name.replace(".shift_conv.", ".output_conv.")] = torch.cat([kept.pop(name), scale])
+    return kept
 
 
-def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
+def convert_wavegrad(checkpoint: Checkpoint, settings: PublisherSettings) -> tuple[AnyVocoder, list[str]]:
     """WaveGrad: widths from the shapes, the rest from the publisher's JSON, or its default one."""
     if any(name.endswith("positional_encoding.pe") for name in checkpoint.weights):
         raise DiffvocError(
             f"{checkpoint.path} is of a version from before October 2020, which encodes positions; "
             "give a checkpoint of a later one."
         )
+    checkpoint = renamed(replace(checkpoint, weights=joined(checkpoint.weights)), NAMES)
     sizes = wavegrad.sizes_of(
         checkpoint,
-        theirs,
         factors=tuple(settings.get("model_config.factors", [5, 5, 3, 2, 2])),
         dilations=tuple(map(tuple, settings.get("model_config.upsampling_dilations", list(map(list, DILATIONS))))),
         level_scale=5000.0,
@@ -79,10 +83,10 @@ def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVoc
     config = wavegrad.config_of(
         sizes, linear_schedule(betas[0], betas[1], steps), mel_config(settings, sizes), settings
     )
-    return vocoder_of(config, checkpoint, theirs, ignored=lambda name: "." not in name), NOTES
+    return vocoder_of(config, checkpoint), NOTES
 
 
-def mel_config(settings: Settings, sizes: WaveGradConfig) -> MelConfig:
+def mel_config(settings: PublisherSettings, sizes: WaveGradConfig) -> MelConfig:
     """The publisher's mel; its last frame is dropped there, and kept here."""
     return MelConfig(
         sample_rate=settings.get("data_config.sample_rate", 22050),

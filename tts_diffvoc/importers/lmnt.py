@@ -13,7 +13,7 @@ from tts_diffvoc.diffusion.schedules import NoiseSchedule, linear_schedule, publ
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.importers import wavegrad
-from tts_diffvoc.importers.reading import Checkpoint, Settings, count, shape, vocoder_of
+from tts_diffvoc.importers.reading import Checkpoint, PublisherSettings, count, shape, vocoder_of
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.vocoder import VocoderConfig
@@ -43,7 +43,7 @@ def mel_config(sample_rate: int, n_fft: int, hop_length: int, n_mels: int) -> Me
     )
 
 
-def schedule(settings: Settings, network: str) -> NoiseSchedule:
+def schedule(settings: PublisherSettings, network: str) -> NoiseSchedule:
     """The betas of training; the package's own where the file does not say."""
     betas = settings.find("noise_schedule")
     first, last, steps = LINEAR[network]
@@ -57,7 +57,7 @@ def schedule(settings: Settings, network: str) -> NoiseSchedule:
     return NoiseSchedule(values)
 
 
-def fast_schedule(settings: Settings, training: NoiseSchedule) -> dict[int, tuple[float, ...]]:
+def fast_schedule(settings: PublisherSettings, training: NoiseSchedule) -> dict[int, tuple[float, ...]]:
     """The publisher's short schedule by its number of steps, if it keeps within the levels of training."""
     fast = list(published_schedule("diffwave-fast-6").betas)
     short = NoiseSchedule(tuple(settings.get("inference_noise_schedule", fast)))
@@ -66,12 +66,7 @@ def fast_schedule(settings: Settings, training: NoiseSchedule) -> dict[int, tupl
     return {short.num_steps: short.betas} if fits and short.num_steps <= training.num_steps else {}
 
 
-def theirs(name: str) -> tuple[str, ...]:
-    """The package's name for one of our vocoder's weights."""
-    return (name.removeprefix("network."),)
-
-
-def convert_diffwave(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
+def convert_diffwave(checkpoint: Checkpoint, settings: PublisherSettings) -> tuple[AnyVocoder, list[str]]:
     """DiffWave: sizes from the shapes; the dilation cycle, rates and schedules from the parameters saved with it."""
     if "spectrogram_upsampler.conv1.weight" not in checkpoint.weights:
         raise DiffvocError(
@@ -90,19 +85,19 @@ def convert_diffwave(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVoc
     mel = mel_config(settings.get("sample_rate", 22050), settings.get("n_fft", 1024), hop, n_mels)
     steps = min([*inference, training.num_steps])
     config = VocoderConfig("diffwave", sizes, training, mel, inference=inference, defaults={"steps": steps})
-    # An embedding is a constant, which old versions save.
-    return vocoder_of(config, checkpoint, theirs, lambda name: name == "diffusion_embedding.embedding"), []
+    checkpoint.weights.pop("diffusion_embedding.embedding", None)  # a constant, which old versions save
+    return vocoder_of(config, checkpoint), []
 
 
-def convert_wavegrad(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
+def convert_wavegrad(checkpoint: Checkpoint, settings: PublisherSettings) -> tuple[AnyVocoder, list[str]]:
     """WaveGrad: widths from the shapes; the factors and dilations are written into the package."""
     blocks, hop = count(checkpoint, "upsample.{}."), settings.get("hop_samples", 300)
     if blocks != 5 or hop != 300:
         raise DiffvocError(
             f"{checkpoint.path} has {blocks} blocks and a hop of {hop}; the package wavegrad has 5 and 300."
         )
-    sizes = wavegrad.sizes_of(checkpoint, theirs, factors=(5, 5, 3, 2, 2), dilations=wavegrad.DILATIONS)
+    sizes = wavegrad.sizes_of(checkpoint, factors=(5, 5, 3, 2, 2), dilations=wavegrad.DILATIONS)
     n_fft = 2 ** (4 * hop - 1).bit_length()
     mel = mel_config(settings.get("sample_rate", 22050), n_fft, hop, sizes.n_mels)
     config = wavegrad.config_of(sizes, schedule(settings, "wavegrad"), mel, settings)
-    return vocoder_of(config, checkpoint, theirs), [wavegrad.SHORT]
+    return vocoder_of(config, checkpoint), [wavegrad.SHORT]

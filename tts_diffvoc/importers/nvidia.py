@@ -5,16 +5,18 @@ The mel is Tacotron 2's: natural logarithm of Slaney bands from 0 to 8000 Hz, fl
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.flow import FlowConfig
-from tts_diffvoc.importers.reading import Checkpoint, Settings, count, renamed, shape, vocoder_of
+from tts_diffvoc.importers.reading import Checkpoint, PublisherSettings, count, shape, vocoder_of
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig, published_weights
 
 
-def convert_waveglow(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVocoder, list[str]]:
+def convert_waveglow(checkpoint: Checkpoint, settings: PublisherSettings) -> tuple[AnyVocoder, list[str]]:
     """WaveGlow: all sizes from the shapes but the hop, which is a quarter of the upsampling window if not told."""
-    checkpoint = renamed(checkpoint, published_weights)
+    checkpoint = replace(checkpoint, weights=published_weights(checkpoint.weights))
     bands, _, window = shape(checkpoint, "upsample.weight", 3)
     channels, _, kernel = (
         shape(checkpoint, "WN.0.start.weight", 3)[0],
@@ -35,8 +37,9 @@ def convert_waveglow(checkpoint: Checkpoint, settings: Settings) -> tuple[AnyVoc
         hop_length=mel.hop_length,
         upsample_window=window,
     )
-    vocoder = vocoder_of(FlowConfig("waveglow", sizes, mel), checkpoint, lambda name: (name.removeprefix("network."),))
-    return vocoder, ["NVIDIA samples with noise of deviation 0.6 to 1, then denoises."]
+    return vocoder_of(FlowConfig("waveglow", sizes, mel), checkpoint), [
+        "NVIDIA samples with noise of deviation 0.6 to 1, then denoises."
+    ]
 
 
 def early(widths: list[int]) -> tuple[int, int]:
@@ -47,7 +50,7 @@ def early(widths: list[int]) -> tuple[int, int]:
     return len(widths), 2
 
 
-def mel_config(settings: Settings, n_mels: int, hop: int) -> MelConfig:
+def mel_config(settings: PublisherSettings, n_mels: int, hop: int) -> MelConfig:
     return MelConfig(
         sample_rate=settings.get("data_config.sampling_rate", 22050),
         n_fft=settings.get("data_config.filter_length", 1024),

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tts_diffvoc.checkpoint import read_safetensors
+from tts_diffvoc.checkpoint import check_finite, load_weights, read_safetensors
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyConfig, AnyVocoder, build
 from tts_diffvoc.files import check_readable
@@ -36,7 +36,7 @@ class Checkpoint:
 
 
 @dataclass
-class Settings:
+class PublisherSettings:
     """The publisher's settings, by dotted name; what was not given and had to be assumed is remembered."""
 
     source: str
@@ -102,7 +102,7 @@ def read(path: Path, kind: str | None) -> Checkpoint:
             weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     if not weights:
         raise DiffvocError(f"{path} holds no weights; give a checkpoint with named weights.")
-    return Checkpoint(path, sha256(path), weights, other)
+    return Checkpoint(path, hashlib.sha256(path.read_bytes()).hexdigest(), weights, other)
 
 
 def read_torch(path: Path, kind: str | None = None) -> Any:
@@ -133,15 +133,7 @@ def needs_unpickling(path: Path, kind: str | None, name: str) -> str:
     )
 
 
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def read_settings(checkpoint: Checkpoint, config: Path | None) -> Settings:
+def read_settings(checkpoint: Checkpoint, config: Path | None) -> PublisherSettings:
     """The settings of ``config``, over those in the checkpoint, over those of a config.json beside it."""
     values: dict[str, Any] = {}
     source = str(checkpoint.path)
@@ -157,7 +149,7 @@ def read_settings(checkpoint: Checkpoint, config: Path | None) -> Settings:
     if config is not None:
         values, source = {**values, **read_json(config)}, str(config)
     folder = (config or checkpoint.path).parent
-    return Settings(source, values, folder)
+    return PublisherSettings(source, values, folder)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -178,11 +170,10 @@ def read_json(path: Path) -> dict[str, Any]:
 def shape(checkpoint: Checkpoint, name: str, dimensions: int) -> tuple[int, ...]:
     """The shape of a weight; DiffvocError when it is missing or has another number of dimensions."""
     weight = checkpoint.weights.get(name)
-    if weight is None:
-        raise missing(checkpoint, [name])
-    if weight.dim() != dimensions:
+    if weight is None or weight.dim() != dimensions:
         raise DiffvocError(
-            f"{name} in {checkpoint.path} has the shape {list(weight.shape)}; it must have {dimensions} dimensions."
+            f"{checkpoint.path} has {'no' if weight is None else 'another'} {name} of {dimensions} dimensions; "
+            "download or save the checkpoint again."
         )
     return tuple(weight.shape)
 
@@ -195,61 +186,22 @@ def count(checkpoint: Checkpoint, pattern: str) -> int:
     return number
 
 
-def missing(checkpoint: Checkpoint, names: list[str]) -> DiffvocError:
-    what = "weight" if len(names) == 1 else "weights"
-    return DiffvocError(
-        f"{checkpoint.path} lacks {len(names)} {what}, for example {names[0]}; download or save the checkpoint again."
-    )
+def renamed(checkpoint: Checkpoint, names: Iterable[tuple[str, str]]) -> Checkpoint:
+    """The checkpoint with each of ``names``, of theirs and of ours, replaced in the names of its weights, in turn."""
+    weights = {}
+    for name, value in checkpoint.weights.items():
+        for theirs, ours in names:
+            name = name.replace(theirs, ours)
+        weights[name] = value
+    return replace(checkpoint, weights=weights)
 
 
-def renamed(checkpoint: Checkpoint, change: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]) -> Checkpoint:
-    """The checkpoint with ``change`` done to its weights, such as every weight normalisation multiplied out."""
-    try:
-        return replace(checkpoint, weights=change(checkpoint.weights))
-    except DiffvocError as error:
-        raise DiffvocError(f"{checkpoint.path} cannot be imported: {error}") from None
-
-
-def vocoder_of(
-    config: AnyConfig,
-    checkpoint: Checkpoint,
-    theirs: Callable[[str], tuple[str, ...]],
-    ignored: Callable[[str], bool] = lambda name: False,
-) -> AnyVocoder:
-    """Our vocoder with the publisher's weights, float32.
-
-    Args:
-        theirs: the publisher's names for one of our weights; several are concatenated over the first dimension.
-        ignored: whether a name of the publisher's holds nothing that we need.
+def vocoder_of(config: AnyConfig, checkpoint: Checkpoint) -> AnyVocoder:
+    """The vocoder of ``config`` with the weights of ``checkpoint``, which have our names, float32.
 
     Raises: DiffvocError for weights that are missing, unknown, of another shape, or not finite.
     """
     vocoder = build(config)
-    own = vocoder.state_dict()
-    names = {name: theirs(name) for name in own}
-    used = {one for several in names.values() for one in several}
-    absent = sorted(used - set(checkpoint.weights))
-    if absent:
-        raise missing(checkpoint, absent)
-    unknown = sorted(name for name in set(checkpoint.weights) - used if not ignored(name))
-    if unknown:
-        raise DiffvocError(
-            f"{checkpoint.path} holds {len(unknown)} weights that its kind does not have, for example {unknown[0]}; "
-            "give a checkpoint of the publisher's own program, unchanged."
-        )
-    collected = {}
-    for name, several in names.items():
-        parts = [checkpoint.weights[one] for one in several]
-        weight = (parts[0] if len(parts) == 1 else torch.cat(parts)).detach().float().contiguous().clone()
-        if weight.shape != own[name].shape:
-            raise DiffvocError(
-                f"{several[0]} in {checkpoint.path} gives the shape {list(weight.shape)}; "
-                f"its settings ask for {list(own[name].shape)}: check the settings."
-            )
-        if not all(part.is_floating_point() for part in parts):
-            raise DiffvocError(f"{several[0]} in {checkpoint.path} is of {parts[0].dtype}; weights are floats.")
-        if not torch.isfinite(weight).all():
-            raise DiffvocError(f"{several[0]} in {checkpoint.path} holds NaN or infinite values; download it again.")
-        collected[name] = weight
-    vocoder.load_state_dict(collected)
+    weights = {f"network.{name}": value.float() for name, value in checkpoint.weights.items()}
+    load_weights(vocoder, check_finite(weights, f"{checkpoint.path} holds"), checkpoint.path, "settings")
     return vocoder

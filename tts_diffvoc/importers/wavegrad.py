@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.importers.reading import Checkpoint, Settings, shape
+from tts_diffvoc.importers.reading import Checkpoint, PublisherSettings, shape
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.vocoder import VocoderConfig
@@ -16,15 +15,11 @@ DILATIONS = ((1, 2, 1, 2), (1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8
 SHORT = "The schedules of 6, 25 and 50 steps are this package's, not searched for these weights (`tts-diffvoc tune`)."
 
 
-def sizes_of(checkpoint: Checkpoint, theirs: Callable[[str], tuple[str, ...]], **given: Any) -> WaveGradConfig:
-    """The network's configuration: ``given``, with the factors in it, and widths from the shapes of the weights.
+def sizes_of(checkpoint: Checkpoint, **given: Any) -> WaveGradConfig:
+    """The network's configuration: ``given``, with the factors in it, and widths from the shapes of the weights."""
 
-    Args:
-        theirs: the publisher's names for one of our vocoder's weights.
-    """
-
-    def width(ours: str, axis: int = 0) -> int:
-        return shape(checkpoint, theirs(f"{ours}.weight")[0], 3)[axis]
+    def width(name: str, axis: int = 0) -> int:
+        return shape(checkpoint, f"{name}.weight", 3)[axis]
 
     blocks = range(len(given["factors"]))
     return WaveGradConfig(
@@ -36,7 +31,9 @@ def sizes_of(checkpoint: Checkpoint, theirs: Callable[[str], tuple[str, ...]], *
     )
 
 
-def config_of(sizes: WaveGradConfig, training: NoiseSchedule, mel: MelConfig, settings: Settings) -> VocoderConfig:
+def config_of(
+    sizes: WaveGradConfig, training: NoiseSchedule, mel: MelConfig, settings: PublisherSettings
+) -> VocoderConfig:
     """A WaveGrad vocoder with this package's short schedules; DiffvocError where settings and weights differ."""
     if (mel.n_mels, mel.hop_length) != (sizes.n_mels, sizes.positions_per_frame):
         raise DiffvocError(

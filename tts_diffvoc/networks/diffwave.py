@@ -78,7 +78,7 @@ SC09_LABELS = DiffWaveConfig(256, 36, 12, n_mels=0, upsample_factors=(), labels=
 SC09_DEEP_THIN = DiffWaveConfig(128, 48, 12, n_mels=0, upsample_factors=(), labels=10)
 
 
-class Conditioning(NamedTuple):
+class DiffWaveConditioning(NamedTuple):
     """What does not depend on the step: for each residual layer a bias [B or 1, 2C, positions or 1], or None.
 
     ``length`` is the number of positions that it is for; None fits any, as nothing but labels conditions.
@@ -215,7 +215,7 @@ class DiffWave(nn.Module):
 
     def condition(
         self, mel: Tensor | None = None, labels: Tensor | None = None, length: int | None = None
-    ) -> Conditioning:
+    ) -> DiffWaveConditioning:
         """What the layers add for a mel and labels; once an utterance, not once a step.
 
         Args:
@@ -232,7 +232,7 @@ class DiffWave(nn.Module):
             raise DiffvocError(f"a mel of {upsampled.shape[-1]} positions was given for {length}; they must be equal.")
         embedded = self._embed(labels)
         layers = cast("list[ResidualLayer]", list(self.residual_layers))
-        return Conditioning(
+        return DiffWaveConditioning(
             tuple(layer.condition(upsampled, embedded) for layer in layers),
             length if upsampled is None else upsampled.shape[-1],
         )
@@ -262,7 +262,7 @@ class DiffWave(nn.Module):
             )
         return self.label_embedding(labels.to(weight.device)).unsqueeze(-1)
 
-    def forward(self, x: Tensor, noise_level: Tensor, conditioning: Conditioning) -> Tensor:
+    def forward(self, x: Tensor, noise_level: Tensor, conditioning: DiffWaveConditioning) -> Tensor:
         """Predict the noise in ``x``.
 
         Args:

@@ -89,7 +89,7 @@ BASE = WaveGradConfig()
 LARGE = WaveGradConfig(repeats=2)
 
 
-class Conditioning(NamedTuple):
+class WaveGradConditioning(NamedTuple):
     """What depends on the mel alone: the first convolution's output [B, first_channels, F]; ``start`` is its frame."""
 
     hidden: Tensor
@@ -227,11 +227,11 @@ class WaveGrad(nn.Module):
         self.first_conv = _conv(config.n_mels, config.first_channels, 3)
         self.last_conv = _conv(config.channels[-1], config.in_channels, 3)
 
-    def condition(self, mel: Tensor, start: int = 0) -> Conditioning:
+    def condition(self, mel: Tensor, start: int = 0) -> WaveGradConditioning:
         """The part of the network that depends on ``mel`` [B, M, F], from frame ``start`` of an utterance, alone."""
-        return Conditioning(self.first_conv(mel), self.config.positions_per_frame, start)
+        return WaveGradConditioning(self.first_conv(mel), self.config.positions_per_frame, start)
 
-    def forward(self, x: Tensor, noise_level: Tensor, conditioning: Conditioning) -> Tensor:
+    def forward(self, x: Tensor, noise_level: Tensor, conditioning: WaveGradConditioning) -> Tensor:
         """Predict the noise in ``x``.
 
         Args:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tts_diffvoc.errors import DiffvocError, check_sizes
 from tts_diffvoc.networks.rows import LevelEmbedding, convolve, gated_unit, linear, zero
-from tts_diffvoc.networks.wavegrad import Conditioning, WaveGrad, WaveGradConfig
+from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConditioning, WaveGradConfig
 from tts_diffvoc.schema import Depth, FromJson, Octaves, Width
 from tts_diffvoc.spectral.source import Source
 from tts_diffvoc.spectral.transform import power
@@ -146,7 +146,7 @@ class WaveGradTrunk(nn.Module):
         missing = (frames + self.factor - 1) // self.factor * self.factor - frames
         signal, condition = F.pad(signal + condition, (0, missing)), F.pad(condition, (0, missing))
         coarse = self.net.first_conv(F.avg_pool1d(condition, self.factor))
-        return self.net(signal, noise_level, Conditioning(coarse, self.factor))[..., :frames].transpose(1, 2)
+        return self.net(signal, noise_level, WaveGradConditioning(coarse, self.factor))[..., :frames].transpose(1, 2)
 
 
 class Denoiser(nn.Module):

@@ -94,7 +94,7 @@ class SpectralConfig(FromJson):
         return super().from_dict(values)
 
 
-class Settings(NamedTuple):
+class SpectralSettings(NamedTuple):
     """What ``generate`` was asked for: steps, and iterations of consistency."""
 
     steps: int
@@ -239,23 +239,28 @@ class SpectralVocoder(MelVocoder):
         noise_level = noise_level.to(x0, non_blocking=x0.is_cuda)
         return interpolate(z, x0, noise_level), noise_level
 
-    def _settle(self, steps: Any = None, consistency: Any = None, quality: str | None = None) -> Settings:
+    def _settle(self, steps: Any = None, consistency: Any = None, quality: str | None = None) -> SpectralSettings:
         name = self._option("quality", quality, "default")
         if name not in self.qualities:
             known = ", ".join(self.qualities)
             raise DiffvocError(f"quality={name} is unknown to {self.name}; choose one of {known}.")
         settings = self.qualities[name]
-        return Settings(
+        return SpectralSettings(
             self._option("steps", steps, settings.get("steps", 4)),
             self._option("consistency", consistency, settings.get("consistency", 0)),
         )
 
-    def _context(self, settings: Settings) -> int:
+    def _context(self, settings: SpectralSettings) -> int:
         return CONTEXT
 
     @in_float32
     def _synthesise(
-        self, window: Window, noise: FrameNoise, settings: Settings, carried: Carried | None, callback: Callback | None
+        self,
+        window: Window,
+        noise: FrameNoise,
+        settings: SpectralSettings,
+        carried: Carried | None,
+        callback: Callback | None,
     ) -> tuple[Tensor, Carried]:
         mel, start, hop = window.mel, window.start, self.config.mel.hop_length
         frames, bins = mel.shape[-1], self.transform.bins

@@ -21,7 +21,7 @@ from tts_diffvoc import voices
 from tts_diffvoc.coqui.zoo import listed
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.importers.coqui_zoo import mel_config
-from tts_diffvoc.importers.reading import Settings, read, read_json
+from tts_diffvoc.importers.reading import PublisherSettings, read, read_json
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc_eval.baselines.networks import as_system
 from tts_diffvoc_eval.mels import differences
@@ -145,7 +145,7 @@ def _fill(network: nn.Module, path: Path) -> None:
 
 def _mel(config: Path, values: dict[str, Any]) -> MelConfig:
     """The mel of Coqui's audio settings."""
-    settings = Settings(str(config), values, config.parent)
+    settings = PublisherSettings(str(config), values, config.parent)
     given = settings.find("audio.stats_path") if settings.find("audio.signal_norm") is not False else None
     stem = Path(str(given).replace("\\", "/")).stem
     if not given or (config.parent / f"{stem}.npz").is_file():
