@@ -27,7 +27,7 @@ from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
-from tts_diffvoc.networks.factors import fitting
+from tts_diffvoc.networks.factors import upsample_factors
 from tts_diffvoc.networks.fast import fast_inference
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 from tts_diffvoc.schema import FromJson, check_part
@@ -81,7 +81,7 @@ class VocoderConfig(FromJson):
         if self.sizes.positions_per_frame != hop:
             raise DiffvocError(
                 f"the network has {self.sizes.positions_per_frame} positions a mel frame; a hop of {hop} samples needs "
-                f"as many: {fitting(self.network, hop)}."
+                f"as many, for example {upsample_factors(self.network, hop)}."
             )
         self.schedule.check_terminal()
         names = self.speaker_names

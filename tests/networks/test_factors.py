@@ -11,7 +11,7 @@ from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
-from tts_diffvoc.networks.factors import PUBLISHED, fitting, nearest_hops, split_hop, upsample_factors
+from tts_diffvoc.networks.factors import PUBLISHED, upsample_factors
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.vocoder import VocoderConfig
 
@@ -45,7 +45,6 @@ def test_usual_hops_have_factors(network, hop):
     assert len(factors) == count and math.prod(factors) == hop
     assert max(factors) <= most
     assert list(factors) == sorted(factors, reverse=network == "wavegrad")
-    assert f"for example {factors}" in fitting(network, hop)
 
 
 def test_the_papers_own_factors():
@@ -56,24 +55,24 @@ def test_the_papers_own_factors():
 @pytest.mark.parametrize(
     "network, says",
     [
-        ("diffwave", r"into 2 .* use 255 \(15 x 17\) or 256 \(16 x 16\)"),
-        ("wavegrad", r"into 5 .* use 252 \(7 x 3 x 3 x 2 x 2\) or 256 \(4 x 4 x 4 x 2 x 2\)"),
+        ("diffwave", "into 2 .* use 255 or 256"),
+        ("wavegrad", "into 5 .* use 252 or 256"),
     ],
 )
 def test_a_hop_that_does_not_split(network, says):
     with pytest.raises(DiffvocError, match=f"a hop of 257 samples does not split {says}"):
         upsample_factors(network, 257)
-    assert "no factors fit 257, but 25" in fitting(network, 257)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("hop", [1, 7, 251, 1609, 3001, 65537])
+@pytest.mark.parametrize("hop", [251, 1609, 3001, 65537])
 def test_the_nearest_hops_do_split(network, hop):
-    for near in nearest_hops(network, hop, 2):
-        assert split_hop(near, *PUBLISHED[network]) is not None
-    if split_hop(hop, *PUBLISHED[network]) is None:
-        with pytest.raises(DiffvocError, match="use "):
-            upsample_factors(network, hop)
+    with pytest.raises(DiffvocError) as refused:
+        upsample_factors(network, hop)
+    nearest = [int(number) for number in str(refused.value).split("use ")[1].rstrip(".").split(" or ")]
+    assert len(nearest) == 2
+    for near in nearest:
+        assert math.prod(upsample_factors(network, near)) == near
 
 
 def small(network: str, mel: MelConfig) -> VocoderConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from itertools import combinations_with_replacement, islice
 
 from tts_diffvoc.errors import DiffvocError
 
@@ -11,21 +11,11 @@ from tts_diffvoc.errors import DiffvocError
 PUBLISHED = {"diffwave": (2, 40), "wavegrad": (5, 8)}
 
 
-def _splits(number: int, parts: int, most: int) -> Iterator[tuple[int, ...]]:
-    """Every falling tuple of ``parts`` factors of ``number``, each from 1 to ``most``."""
-    if parts == 0:
-        if number == 1:
-            yield ()
-        return
-    for first in range(min(most, number), 0, -1):
-        if number % first == 0:
-            for rest in _splits(number // first, parts - 1, first):
-                yield (first, *rest)
-
-
 def split_hop(hop_length: int, parts: int, most: int) -> tuple[int, ...] | None:
-    """``hop_length`` as ``parts`` factors up to ``most``, as even as can be, falling; None when it has none."""
-    return min(_splits(hop_length, parts, most), key=lambda split: (split[0] / split[-1], split), default=None)
+    """``hop_length`` as ``parts`` factors up to ``most``, as even as can be, rising; None when it has none."""
+    divisors = [number for number in range(1, most + 1) if hop_length % number == 0]
+    splits = (one for one in combinations_with_replacement(divisors, parts) if math.prod(one) == hop_length)
+    return min(splits, key=lambda split: (split[-1] / split[0], split[::-1]), default=None)
 
 
 def upsample_factors(network: str, hop_length: int) -> tuple[int, ...]:
@@ -38,28 +28,10 @@ def upsample_factors(network: str, hop_length: int) -> tuple[int, ...]:
     parts, most = PUBLISHED[network]
     factors = split_hop(hop_length, parts, most)
     if factors is None:
-        near = nearest_hops(network, hop_length, 2)
-        shown = " or ".join(f"{hop} ({' x '.join(map(str, upsample_factors(network, hop)))})" for hop in near)
+        near = sorted(range(2, most**parts + 1), key=lambda hop: abs(hop - hop_length))
+        found = islice((hop for hop in near if split_hop(hop, parts, most)), 2)
         raise DiffvocError(
             f"a hop of {hop_length} samples does not split into {parts} upsampling factors of at most {most} "
-            f"for {network}; use {shown}."
+            f"for {network}; use {' or '.join(map(str, sorted(found)))}."
         )
-    return factors if network == "wavegrad" else factors[::-1]
-
-
-def nearest_hops(network: str, hop_length: int, count: int) -> list[int]:
-    """The ``count`` hops nearest to ``hop_length`` that split for ``network``."""
-    parts, most = PUBLISHED[network]
-    largest = most**parts
-    distances = sorted(range(2, min(2 * hop_length, largest) + 1), key=lambda hop: (abs(hop - hop_length), hop))
-    found = (hop for hop in distances if split_hop(hop, parts, most))
-    return sorted(hop for hop, _ in zip(found, range(count)))
-
-
-def fitting(network: str, hop_length: int) -> str:
-    """Words that say which factors of a network would fit a hop."""
-    factors = split_hop(hop_length, *PUBLISHED[network])
-    if factors is None:
-        hops = ", ".join(map(str, nearest_hops(network, hop_length, 2)))
-        return f"no factors fit {hop_length}, but {hops} can be split"
-    return f"for example {upsample_factors(network, hop_length)}, whose product is {math.prod(factors)}"
+    return factors if network == "diffwave" else factors[::-1]
