@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 
 from tts_diffvoc.arguments import file_path, whole
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.jobs import bar
 
 if TYPE_CHECKING:
     from tts_diffvoc.coqui.gta.extraction import Outcome
-    from tts_diffvoc.coqui.gta.extractor import Extractor
 
 HELP = "save the mels that an acoustic model makes of your recordings"
 
@@ -47,33 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Extract the mels, and print what was made and how far it is from the recordings' own."""
-    from tts_diffvoc.coqui.gta.corpus import read_corpus
-    from tts_diffvoc.coqui.gta.extraction import check_settings, extract_mels
-
-    check_settings(options.output, options.durations)
-    clips = read_corpus(options.data, options.formatter, options.metadata)
-    extractor, shown = load(options), bar(clips, "extracting")
-
-    def tell(done: int, count: int, left: float) -> None:
-        shown.total = count  # those that are there already are none
-        shown.update(done - shown.n)
-
-    outcome = extract_mels(
-        extractor,
-        clips,
-        options.output,
-        speaker=options.speaker,
-        durations=options.durations,
-        batch_size=options.batch_size,
-        overwrite=options.overwrite,
-        progress=tell,
-    )
-    shown.close()
-    report(outcome, len(clips), options.output, options.model)
-
-
-def load(options: argparse.Namespace) -> Extractor:
-    """The acoustic model and the vocoder's contract; DiffvocError when they do not fit each other or Coqui is gone."""
     try:
         import tts_diffvoc
         from tts_diffvoc.base import check_device
@@ -81,11 +52,17 @@ def load(options: argparse.Namespace) -> Extractor:
 
         tts_diffvoc.register()
         support.check()
-        from tts_diffvoc.coqui.gta.extractor import Extractor
+        from tts_diffvoc.coqui.gta.corpus import read_corpus
+        from tts_diffvoc.coqui.gta.extraction import Extractor, extract_mels
     except ModuleNotFoundError as error:
         raise DiffvocError(f"extract-mels needs Coqui TTS ({error}); install coqui-tts 0.28.x.") from None
+    if options.output.is_file():
+        raise DiffvocError(f"{options.output} is a file; -o takes a folder.")
+    clips = read_corpus(options.data, options.formatter, options.metadata)
     check_device(options.device)
-    return Extractor(options.model, options.vocoder, options.device)
+    extractor = Extractor(options.model, options.vocoder, options.device, options.speaker, options.durations)
+    outcome = extract_mels(extractor, clips, options.output, batch_size=options.batch_size, overwrite=options.overwrite)
+    report(outcome, len(clips), options.output, options.model)
 
 
 def report(outcome: Outcome, count: int, output: Path, model: str) -> None:

@@ -12,8 +12,7 @@ several at a time.
 From Python::
 
     from tts_diffvoc.coqui.gta.corpus import read_corpus
-    from tts_diffvoc.coqui.gta.extraction import extract_mels
-    from tts_diffvoc.coqui.gta.extractor import Extractor
+    from tts_diffvoc.coqui.gta.extraction import Extractor, extract_mels
 
     tts_diffvoc.register()
     extract_mels(Extractor("ada", "diffwave"), read_corpus(Path("corpus")), Path("mels"))

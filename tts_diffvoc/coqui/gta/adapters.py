@@ -16,11 +16,11 @@ from TTS.tts.models.base_tacotron import BaseTacotron
 from TTS.tts.models.forward_tts import ForwardTTS
 from TTS.tts.models.glow_tts import GlowTTS
 from TTS.tts.models.tacotron import Tacotron
+from TTS.utils.audio.numpy_transforms import compute_energy
 
 from tts_diffvoc.coqui.acoustic import DiffvocAcoustic
-from tts_diffvoc.coqui.gta.durations import follow
-from tts_diffvoc.coqui.gta.pitch import pitch_of
-from tts_diffvoc.coqui.gta.utterance import Utterance
+from tts_diffvoc.coqui.gta.corpus import Utterance
+from tts_diffvoc.coqui.gta.prosody import follow, pitch_of
 from tts_diffvoc.coqui.slt import DiffvocForwardTTS
 from tts_diffvoc.errors import DiffvocError
 
@@ -196,11 +196,8 @@ class ForwardAdapter(Adapter):
     def _loudness(self, utterance: Utterance) -> Tensor:
         """Norm of each frame's spectrum [F], which Coqui's models take for energy."""
         ap = self.model.ap
-        window = torch.hann_window(ap.win_length)
-        spectrum = torch.stft(
-            torch.from_numpy(utterance.samples), ap.fft_size, ap.hop_length, ap.win_length, window, return_complex=True
-        )
-        return spectrum.abs().norm(dim=0)[: len(utterance.mel)]
+        sizes = {"fft_size": ap.fft_size, "hop_length": ap.hop_length, "win_length": ap.win_length}
+        return torch.from_numpy(compute_energy(utterance.samples, **sizes))[: len(utterance.mel)]
 
 
 class VoiceAdapter(Adapter):

@@ -1,16 +1,49 @@
-"""Frames of each symbol: searched for a model without an aligner, or read from a file."""
+"""Pitch of a recording, and the frames of each symbol: searched for a model without an aligner, or read from a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import librosa
 import numpy as np
 import torch
 from torch import Tensor
 from TTS.tts.models.forward_tts import ForwardTTS
 
-from tts_diffvoc.coqui.gta.utterance import Utterance
+from tts_diffvoc.coqui.gta.corpus import Utterance
 from tts_diffvoc.errors import DiffvocError
+
+STEPS = np.array([[1, 0], [1, 1], [1, 2], [1, 3]])  # stay on a frame of the reference, go on, or skip up to two
+PRICES = np.array([0.1, 0.0, 0.1, 0.2])
+
+
+def pitch_of(samples: Tensor, rate: int, hop: int, frames: int, low: float = 65.0, high: float = 450.0) -> Tensor:
+    """Fundamental frequency in Hz of each frame [F] of `samples` [N] by autocorrelation, 0 where unvoiced.
+
+    The autocorrelation of a Hann-windowed stretch of three periods of `low` is divided by the window's (Boersma
+    1993, equation 9). The shortest lag that is nearly as good as the best one counts, against octave errors.
+    """
+    size = int(3 * rate / low)
+    padded = torch.nn.functional.pad(samples.float(), (size // 2, size // 2 + hop * 2))
+    stretches = padded.unfold(0, size, hop)[:frames]
+    window = torch.hann_window(size)
+    transform = 1 << (2 * size - 1).bit_length()
+    shortest, longest = int(rate / high), int(rate / low)
+
+    def correlation(x: Tensor) -> Tensor:
+        power = torch.fft.rfft(x, transform).abs().square()
+        power[..., int(1200 / rate * transform) :] = 0  # harmonics above tell little and cost accuracy
+        out = torch.fft.irfft(power)[..., : longest + 1]
+        return out / out[..., :1].clamp_min(1e-12)
+
+    own = correlation((stretches - stretches.mean(1, keepdim=True)) * window) / correlation(window)
+    lags = own[:, shortest:]
+    peak = lags.amax(1, keepdim=True)
+    inner = (own[:, 1:-1] >= own[:, :-2]) & (own[:, 1:-1] >= own[:, 2:])
+    risen = torch.nn.functional.pad(inner, (1, 1))[:, shortest:] & (lags > 0.9 * peak)
+    first = torch.where(risen.any(1), risen.float().argmax(1), lags.argmax(1)) + shortest
+    voiced = (peak[:, 0] > 0.6) & (stretches.std(1) > 0.003)
+    return torch.where(voiced, rate / first, 0.0)
 
 
 def follow(model: ForwardTTS, utterance: Utterance, rounds: int = 3) -> Tensor:
@@ -57,27 +90,10 @@ def standard(mel: Tensor) -> Tensor:
 
 
 def warp(mel: Tensor, reference: Tensor) -> Tensor:
-    """For each frame of `mel` [F, C] the frame of `reference` [R, C] on the cheapest path, [F], never falling.
-
-    A path may stay on a frame of the reference or skip up to two, both at a small price.
-    """
+    """For each frame of `mel` [F, C] the frame of `reference` [R, C] on the cheapest path, [F], never falling."""
     cost = torch.cdist(mel.double(), reference.double(), p=1).numpy() / mel.shape[1]
-    prices = (0.1, 0.0, 0.1, 0.2)
-    frames, states = cost.shape
-    best = cost[0] + 0.1 * np.arange(states)
-    came = np.zeros((frames, states), dtype=np.int64)
-    padded = np.full(states + 3, np.inf)
-    for frame in range(1, frames):
-        padded[3:] = best
-        choices = np.stack([padded[3 - step : 3 - step + states] + price for step, price in enumerate(prices)])
-        came[frame] = choices.argmin(0)
-        best = choices.min(0) + cost[frame]
-    state = int((best + 0.1 * np.arange(states)[::-1]).argmin())
-    path = np.empty(frames, dtype=np.int64)
-    for frame in range(frames - 1, -1, -1):
-        path[frame] = state
-        state -= came[frame, state]
-    return torch.from_numpy(path)
+    _, path = librosa.sequence.dtw(C=cost, step_sizes_sigma=STEPS, weights_add=PRICES, weights_mul=np.ones(len(STEPS)))
+    return torch.from_numpy(path[::-1, 1].copy())
 
 
 def read_durations(path: Path, symbols: int, frames: int) -> Tensor:
