@@ -86,12 +86,12 @@ def _backend(options: argparse.Namespace) -> Iterator[None]:
 
 
 def _do(work: Callable[[T], R], item: T) -> R:
-    _end_with_parent()
+    end_with_parent()
     return work(item)
 
 
 @functools.cache
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Let this process, if it is a worker, end when the one that started it is gone: killed, it cannot say so."""
     parent = multiprocessing.parent_process()
     if parent is None:

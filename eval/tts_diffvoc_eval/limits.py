@@ -1,13 +1,11 @@
-"""What ends by itself: a call that takes too long, and the workers of a process that was killed."""
+"""Calls that may take only so long."""
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import parent_process
 from typing import Any
 
 from tts_diffvoc.errors import DiffvocError
@@ -39,15 +37,3 @@ def time_limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def end_with_parent() -> None:
-    """Have this worker end when the process that started it does, even one that was killed."""
-    parent = parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 import torch
+from joblib import Parallel, delayed
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import make_folder, replacing
+from tts_diffvoc.jobs import bar, end_with_parent
 from tts_diffvoc.mel import log_mel
 from tts_diffvoc_eval import diversity, metrics, records, speed
-from tts_diffvoc_eval.limits import TooSlow, end_with_parent, time_limit
+from tts_diffvoc_eval.limits import TooSlow, time_limit
 from tts_diffvoc_eval.mels import MEL
-from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.records import reason
 from tts_diffvoc_eval.speech import Clip
 from tts_diffvoc_eval.systems import System
@@ -107,18 +106,7 @@ def keep_audio(run: Path, system: System, clip: Clip, seed: int, waveform: np.nd
 
 # Metrics, in processes of their own
 
-
-def _begin(plugins: Sequence[str]) -> None:
-    """A worker knows the metrics of the run, and keeps to one thread: there are as many workers as cores."""
-    end_with_parent()
-    torch.set_num_threads(1)
-    for place in plugins:
-        metrics.from_file(place)
-
-
-def _within(seconds: float, job: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    with time_limit(seconds):
-        return job(*arguments)
+Job = Callable[[], dict[str, Any]]  # makes a part of a record
 
 
 def score(names: Sequence[str], made: np.ndarray, original: np.ndarray | None, text: str | None) -> dict[str, Any]:
@@ -128,39 +116,36 @@ def score(names: Sequence[str], made: np.ndarray, original: np.ndarray | None, t
     return {"values": values, "reasons": reasons}
 
 
-class Workers:
-    """Processes that compute metrics; others take the place of one that dies.
+def work(jobs: Sequence[Job], config: BenchmarkConfig) -> list[dict[str, Any]]:
+    """What each job makes, or how it failed. A worker's death fails all jobs at hand: each is tried again, alone."""
+    calls = (delayed(_do)(config, job) for job in jobs)
+    count = config.workers  # with fewer than two, joblib would work in this process
+    try:
+        return Parallel(max(2, count), batch_size=1, pre_dispatch=count)(calls)
+    except BrokenProcessPool as error:
+        return [_failed(error)] if len(jobs) == 1 else [made for job in jobs for made in work([job], config)]
 
-    A job is ``(function, *arguments)``, and returns a part of a record.
-    """
 
-    def __init__(self, config: BenchmarkConfig) -> None:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ.setdefault(name, "1")
-        self.config = config
-        self.pool = self._start(config.workers)
+def _do(config: BenchmarkConfig, job: Job) -> dict[str, Any]:
+    _begin(config.plugins)
+    try:
+        with time_limit(config.timeout):
+            return job()
+    except Exception as error:
+        return _failed(error)
 
-    def _start(self, count: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(count, get_context("spawn"), initializer=_begin, initargs=(self.config.plugins,))
 
-    def submit(self, *job: Any) -> Future[dict[str, Any]]:
-        try:
-            return self.pool.submit(_within, self.config.timeout, *job)
-        except BrokenProcessPool:
-            self.pool = self._start(self.config.workers)
-            return self.submit(*job)
+def _failed(error: Exception) -> dict[str, Any]:
+    return {"error": f"its metrics failed: {reason(error)}", "values": {}, "reasons": {}}
 
-    def result(self, job: tuple[Any, ...], future: Future[dict[str, Any]]) -> dict[str, Any]:
-        """What the job made, or a failure. A worker's death fails all jobs at hand, so that each is tried once more,
-        alone."""
-        try:
-            try:
-                return future.result()
-            except BrokenProcessPool:
-                with self._start(1) as alone:
-                    return alone.submit(_within, self.config.timeout, *job).result()
-        except Exception as error:
-            return {"error": f"its metrics failed: {reason(error)}", "values": {}, "reasons": {}}
+
+@cache
+def _begin(plugins: Sequence[str]) -> None:
+    """A worker knows the metrics of the run, and keeps to one thread: there are as many workers as cores."""
+    end_with_parent()
+    torch.set_num_threads(1)
+    for place in plugins:
+        metrics.from_file(place)
 
 
 # The measurements of a run
@@ -179,7 +164,6 @@ class Benchmark:
         self.compared = {(r["system"], r["clip"]) for r in records.lines(run, "diversity")}
         self.heard = {clip.name for clip in clips[: config.listen]}
         self.slow: set[str] = set()
-        self.pending: list[tuple[str, dict[str, Any], tuple[Any, ...], Future[dict[str, Any]]]] = []
 
     def _missing(self, system: System, clip: Clip) -> tuple[list[int], bool]:
         """Seeds without a record, and whether the spread over all has none. A sentence has no original."""
@@ -194,17 +178,19 @@ class Benchmark:
         """Append a record for each sound, and one for the spread of each clip's; a failure is a record too."""
         todo = [(clip, system, *self._missing(system, clip)) for clip in self.clips for system in self.systems]
         todo = [item for item in todo if item[2] or item[3]]
-        if not todo:
-            return
-        progress, workers = Progress("quality", len(todo)), Workers(self.config)
-        try:
-            for clip, system, seeds, spread in todo:
-                self._measure(workers, clip, system, seeds, spread)
-                self._collect(workers, 4 * self.config.workers)
-                progress.step(system.label)
-            self._collect(workers, 0)
-        finally:
-            workers.pool.shutdown(cancel_futures=True)
+        jobs: list[tuple[str, dict[str, Any], Job]] = []
+        for clip, system, seeds, spread in (progress := bar(todo, "quality")):
+            progress.set_postfix_str(system.label, refresh=False)
+            jobs += self._sounds(clip, system, seeds, spread)
+            if len(jobs) >= 4 * self.config.workers:
+                self._finish(jobs)
+                jobs = []
+        self._finish(jobs)
+
+    def _finish(self, jobs: Sequence[tuple[str, dict[str, Any], Job]]) -> None:
+        """Append the records of (kind, what is known, the job that makes the rest)."""
+        for (kind, record, _), made in zip(jobs, work([job for _, _, job in jobs], self.config)):
+            records.append(self.run, kind, {**record, **made})
 
     def _synthesise(self, system: System, clip: Clip, seed: int) -> np.ndarray | str:
         """A waveform, or in words why there is none: a system may fail in any way."""
@@ -219,36 +205,29 @@ class Benchmark:
         except (Exception, SystemExit) as error:
             return reason(error)
 
-    def _measure(self, workers: Workers, clip: Clip, system: System, seeds: list[int], spread: bool) -> None:
-        """One system on one clip; a system that calls itself deterministic proves it with all seeds."""
+    def _sounds(
+        self, clip: Clip, system: System, seeds: list[int], spread: bool
+    ) -> Iterator[tuple[str, dict[str, Any], Job]]:
+        """One system on one clip: what is to be recorded; a system that calls itself deterministic proves it with all
+        seeds."""
         all_seeds = self.config.seeds[:1] if system.family == "original" else self.config.seeds
+        original = rounded(clip.samples) if clip.samples is not None else None
         made = {seed: self._synthesise(system, clip, seed) for seed in (all_seeds if spread else seeds)}
         for seed in seeds:
-            self._score(workers, clip, system, seed, made[seed])
+            record = {
+                "system": system.name, "clip": clip.name, "data_set": clip.data_set, "seed": seed,
+                "seconds": clip.seconds, "error": None, "audio": None,
+            }  # fmt: skip
+            sound = made[seed]
+            if isinstance(sound, str):
+                records.append(self.run, "quality", {**record, "error": sound, "values": {}, "reasons": {}})
+                continue
+            if clip.name in self.heard and seed == self.config.seeds[0]:
+                record["audio"] = keep_audio(self.run, system, clip, seed, sound)
+            yield "quality", record, partial(score, self.config.metrics, sound, original, clip.text)
         if spread:
-            record = {"system": system.name, "clip": clip.name}
-            self._submit(workers, "diversity", record, diversity.record, *record.values(), made, clip.samples, RATE)
-
-    def _score(self, workers: Workers, clip: Clip, system: System, seed: int, made: np.ndarray | str) -> None:
-        record = {
-            "system": system.name, "clip": clip.name, "data_set": clip.data_set, "seed": seed, "seconds": clip.seconds
-        }  # fmt: skip
-        if isinstance(made, str):
-            records.append(self.run, "quality", {**record, "error": made, "audio": None, "values": {}, "reasons": {}})
-            return
-        heard = clip.name in self.heard and seed == self.config.seeds[0]
-        record |= {"error": None, "audio": keep_audio(self.run, system, clip, seed, made) if heard else None}
-        original = rounded(clip.samples) if clip.samples is not None else None
-        self._submit(workers, "quality", record, score, self.config.metrics, made, original, clip.text)
-
-    def _submit(self, workers: Workers, kind: str, record: dict[str, Any], *job: Any) -> None:
-        self.pending.append((kind, record, job, workers.submit(*job)))
-
-    def _collect(self, workers: Workers, leave: int) -> None:
-        """Write what is done, waiting until ``leave`` are left."""
-        while len(self.pending) > leave:
-            kind, record, job, future = self.pending.pop(0)
-            records.append(self.run, kind, {**record, **workers.result(job, future)})
+            job = partial(diversity.record, system.name, clip.name, made, clip.samples, RATE)
+            yield "diversity", {"system": system.name, "clip": clip.name}, job
 
     def _timed(self, system: System) -> speed.Synthesise:
         """A system as it is timed; one with mels of its own kind gets as many frames of those."""
@@ -256,13 +235,7 @@ class Benchmark:
             return system.synthesise
         recorded = [clip for clip in self.clips if clip.samples is not None]
         own = torch.cat([mel_for(system, clip, self.config.device) for clip in recorded], dim=-1)
-
-        def call(mel: Tensor, seed: int) -> Tensor:
-            batch, _, frames = mel.shape
-            repeated = own.repeat(1, 1, -(-frames // own.shape[-1]))[..., :frames]
-            return system.synthesise(repeated.expand(batch, -1, -1), seed)
-
-        return call
+        return lambda mel, seed: system.synthesise(speed.fit_mel(own, len(mel), mel.shape[-1] * speed.FRAME), seed)
 
     def measure_speed(self) -> None:
         """Append the records of every setting; they must be taken side by side, so all are taken anew or none."""
@@ -279,11 +252,12 @@ class Benchmark:
         if all((name, *setting) in found for name in calls for setting in settings):
             return
         (self.run / "speed.jsonl").unlink(missing_ok=True)
-        progress = Progress("speed", len(calls) * len(settings) * config.repeats)
+        progress = bar((), "speed", len(calls) * len(settings) * config.repeats)
 
         def write(record: dict[str, Any]) -> None:
             records.append(self.run, "speed", record)
-            progress.step(record["system"])
+            progress.set_postfix_str(record["system"], refresh=False)
+            progress.update()
 
         mel = torch.cat([clip.mel for clip in self.clips], dim=-1)
         speed.measure(

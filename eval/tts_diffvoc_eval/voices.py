@@ -26,8 +26,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,15 @@ import pandas as pd
 import soundfile
 import torch
 
+from tts_diffvoc import jobs
 from tts_diffvoc.acoustic import AcousticModel
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import make_folder, write_beside
+from tts_diffvoc.jobs import bar
 from tts_diffvoc_eval import provenance, records
 from tts_diffvoc_eval.intervals import interval
-from tts_diffvoc_eval.limits import end_with_parent
 from tts_diffvoc_eval.metrics import dnsmos, wer
 from tts_diffvoc_eval.metrics.recognition import heard
-from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.prosody import compared, predicted, read_teacher
 from tts_diffvoc_eval.systems import digest
 from tts_diffvoc_eval.text_to_speech import SENTENCES, Sentence, load, read_sentences
@@ -62,21 +61,6 @@ ROWS = (
     ("speed", "acoustic model, times real time ↑", 0),
     ("loudness", "loudness, LUFS", 1),
 )
-
-
-@dataclass(frozen=True)
-class Task:
-    """A voice to measure, and how."""
-
-    voice: str
-    vocoder: str
-    teacher: Path | None
-    sentences: Sequence[Sentence]
-    audio: Path | None  # folder to keep the sounds in
-
-    @property
-    def name(self) -> str:
-        return Path(self.voice).name
 
 
 # Measures
@@ -108,19 +92,20 @@ def loudness(sounds: Sequence[np.ndarray], rate: int) -> float:
 # Voices and teachers
 
 
-def measure(task: Task) -> dict[str, Any]:
-    """Speak all sentences and measure them: the loudness, and a row a sentence."""
+def measure(options: argparse.Namespace, sentences: Sequence[Sentence], voice: str) -> tuple[str, dict[str, Any]]:
+    """Speak all sentences and measure them: the voice's name, and its loudness and a row a sentence."""
     torch.set_num_threads(1)
-    join = "&" if "?" in task.vocoder else "?"
-    seeded = task.vocoder if "seed=" in task.vocoder else f"{task.vocoder}{join}seed={SEED}"
-    synthesizer = load(task.voice, None if task.vocoder == "griffin_lim" else seeded).synthesizer
+    name, vocoder = Path(voice).name, options.vocoder
+    seeded = vocoder if "seed=" in vocoder else f"{vocoder}{'&' if '?' in vocoder else '?'}seed={SEED}"
+    synthesizer = load(voice, None if vocoder == "griffin_lim" else seeded).synthesizer
     model, rate = synthesizer.tts_model, synthesizer.output_sample_rate
-    teacher = read_teacher(task.teacher, [one.text for one in task.sentences]) if task.teacher else None
+    folder = {voice: folder for voice, _, folder in (one.partition("=") for one in options.teachers)}.get(name)
+    teacher = read_teacher(Path(folder), [one.text for one in sentences]) if folder else []
     if teacher and not isinstance(getattr(model, "network", None), AcousticModel):
-        raise DiffvocError(f"{task.name} is not an AcousticModel and cannot be compared with a teacher; leave it out.")
-    speed(model, task.sentences[0].text)  # the first call is slower
-    progress, rows, sounds = Progress(task.name, len(task.sentences)), [], []
-    for index, sentence in enumerate(task.sentences):
+        raise DiffvocError(f"{name} is not an AcousticModel and cannot be compared with a teacher; leave it out.")
+    speed(model, sentences[0].text)  # the first call is slower
+    rows, sounds = [], []
+    for index, sentence in enumerate(bar(sentences, name)):
         sounds.append(np.trim_zeros(np.asarray(synthesizer.tts(sentence.text), np.float32)))
         row = {**sentence._asdict(), **scored(sounds[-1], rate, sentence.spoken), "speed": speed(model, sentence.text)}
         if teacher:
@@ -129,11 +114,10 @@ def measure(task: Task) -> dict[str, Any]:
             samples, at = soundfile.read(sound, dtype="float32")
             scores = scored(samples, at, sentence.spoken)
             row |= {f"teacher_{key}": value for key, value in scores.items()}
-        if task.audio:
-            soundfile.write(task.audio / f"{task.name}-{index:02d}.wav", sounds[-1], rate)
+        if options.audio:
+            soundfile.write(options.output / "audio" / f"{name}-{index:02d}.wav", sounds[-1], rate)
         rows.append(row)
-        progress.step()
-    return {"loudness": loudness(sounds, rate), "weights": digest(synthesizer.tts_checkpoint), "sentences": rows}
+    return name, {"loudness": loudness(sounds, rate), "weights": digest(synthesizer.tts_checkpoint), "sentences": rows}
 
 
 # Output
@@ -180,22 +164,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sentences", type=Path, default=SENTENCES, help="file with lines kind|text|as spoken")
     add("--output", type=Path, default=Path("results/voices"), help="default: results/voices")
     add("--audio", action="store_true", help="keep the sounds in OUTPUT/audio")
-    add("--jobs", type=int, default=1, help="processes, a voice each (default: 1)")
+    jobs.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure the voices, and write voices.md and voices.json."""
-    audio = options.output / "audio" if options.audio else None
-    make_folder(audio or options.output)
+    make_folder(options.output / "audio" if options.audio else options.output)
     sentences = read_sentences(options.sentences)
-    teachers = {name: Path(folder) for name, _, folder in (one.partition("=") for one in options.teachers)}
-    tasks = [Task(one, options.vocoder, teachers.get(Path(one).name), sentences, audio) for one in options.voices]
-    if options.jobs > 1:
-        with ProcessPoolExecutor(options.jobs, initializer=end_with_parent) as pool:
-            measured = list(pool.map(measure, tasks))
-    else:
-        measured = [measure(task) for task in tasks]
-    results = {task.name: result for task, result in zip(tasks, measured)}
+    found = dict(jobs.each(partial(measure, options, sentences), options.voices, options))
+    results = {name: found[name] for name in (Path(one).name for one in options.voices)}
     command, texts = provenance.command_line("python eval/voices.py", options.typed), options.sentences
     made = provenance.manifest(command, "cpu", 1, [SEED], 22050, {texts.name: digest(texts)}, {}, {})
     text = page(results, sentences, options.vocoder)
