@@ -1,6 +1,8 @@
 """What the network adds to a spectral vocoder: `python eval/ablation.py --help` tells how."""
 
-from tts_diffvoc_eval.ablation import main
+import sys
+
+from tts_diffvoc_eval import ablation, program
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.main(ablation))

@@ -2,7 +2,7 @@
 
 import sys
 
-from tts_diffvoc_eval.report import main
+from tts_diffvoc_eval import program, report
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.main(report))

@@ -18,10 +18,8 @@ on one thread. Writes ablation.md, and every clip's values to ablation.json.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,43 +33,47 @@ from tts_diffvoc import voices
 from tts_diffvoc.checkpoint import load_vocoder
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder, write_beside
+from tts_diffvoc.jobs import bar
 from tts_diffvoc.spectral.transform import rescale
 from tts_diffvoc.spectral.vocoder import SCALE, SpectralVocoder
-from tts_diffvoc_eval import provenance, records, speech
-from tts_diffvoc_eval.intervals import paired
+from tts_diffvoc_eval import intervals, provenance, records, speech
+from tts_diffvoc_eval.mels import MEL
 from tts_diffvoc_eval.metrics import METRICS, measure
-from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
 
-STEPS = (1, 2, 4, 8, 16, 32)
 CONSISTENCY = 12
 GRIFFIN_LIM = 60
 SCORES = ("pesq_wb", "dnsmos")
-RECORDING, PRIOR = "recording", "prior"
-BENT = {f"recording, late by up to {late} ms": late for late in (1, 2, 3)}
 
 
 class Rung(NamedTuple):
-    """A way to make a waveform from a mel, and the one that it is compared with."""
+    """A way to make a waveform [T] from a clip, the rung that it is compared with, and whether it is synthesis."""
 
     name: str
-    control: str | None
-    make: Callable[[Tensor], Tensor]
+    make: Callable[[speech.Clip], Any]
+    control: str | None = None
+    timed: bool = True
 
 
-def ladder(vocoder: SpectralVocoder, steps: Sequence[int] = STEPS, seed: int = 0) -> list[Rung]:
-    """All that is compared; each function takes a mel [1, M, F] to a waveform [1, T]."""
-    rungs: list[Rung] = []
+def ladder(vocoder: SpectralVocoder, steps: Sequence[int], seed: int = 0) -> list[Rung]:
+    """All that is compared."""
+    rate = vocoder.sample_rate
+    rungs = [Rung("recording", lambda clip: clip.samples, timed=False)]
+    for late in (1, 2, 3):
+        bent = Rung(f"recording, late by up to {late} ms", lambda clip, late=late: bend(clip.samples, rate, late))
+        rungs.append(bent._replace(timed=False))
     for consistency in (0, CONSISTENCY):
         after = f", consistency {consistency}" if consistency else ""
-        options: dict[str, Any] = {"consistency": consistency, "seed": seed}
-        control = PRIOR + after
-        rungs.append(Rung(control, None, partial(vocoder.generate, steps=0, **options)))
-        for count in steps:
-            name = f"network, {count} step{'s' if count > 1 else ''}{after}"
-            rungs.append(Rung(name, control, partial(vocoder.generate, steps=count, **options)))
-    rungs.append(Rung(f"Griffin-Lim, {GRIFFIN_LIM} iterations", None, partial(griffin_lim, vocoder, seed=seed)))
-    return rungs
+        for count in (0, *steps):
+
+            def make(clip: speech.Clip, count: int = count, consistency: int = consistency) -> Any:
+                return vocoder.generate(clip.mel, steps=count, consistency=consistency, seed=seed)[0].numpy()
+
+            name = f"network, {count} step{'s' if count > 1 else ''}" if count else "prior"
+            rungs.append(Rung(name + after, make, "prior" + after if count else None))
+    name = f"Griffin-Lim, {GRIFFIN_LIM} iterations"
+    return [*rungs, Rung(name, lambda clip: griffin_lim(vocoder, clip.mel, seed)[0].numpy())]
 
 
 @torch.inference_mode()
@@ -96,100 +98,78 @@ def bend(samples: Any, rate: int, milliseconds: float, hertz: float = 1.0) -> An
 
 
 def score(rungs: Sequence[Rung], clips: Sequence[speech.Clip], rate: int) -> list[dict[str, Any]]:
-    """A record of each rung and clip, and of each recording: its scores, why one is missing, seconds and CPU time."""
+    """A record of each rung and clip: its scores, why one is missing, seconds and CPU time."""
     for rung in rungs[-3:]:  # what happens only once is not timed
-        rung.make(clips[0].mel)
-    made, progress = [], Progress("clips", len(clips))
-    for clip in clips:
+        rung.make(clips[0])
+    made = []
+    for clip in bar(clips, "clips"):
         assert clip.samples is not None
-        waveforms: list[tuple[str, Any, float | None]] = [(RECORDING, clip.samples, None)]
-        waveforms += [(name, bend(clip.samples, rate, late), None) for name, late in BENT.items()]
         for rung in rungs:
             begin = time.process_time()
-            waveform = rung.make(clip.mel)[0].numpy()
-            waveforms.append((rung.name, waveform, time.process_time() - begin))
-        for name, waveform, cpu in waveforms:
+            waveform = rung.make(clip)
+            cpu = time.process_time() - begin if rung.timed else None
             values, reasons = measure(SCORES, waveform, clip.samples, rate)
-            facts = {"system": name, "clip": clip.name, "seconds": clip.seconds, "cpu_seconds": cpu}
+            facts = {"system": rung.name, "clip": clip.name, "seconds": clip.seconds, "cpu_seconds": cpu}
             made.append({**facts, "values": values, "reasons": reasons})
-        progress.step(clip.name)
     return made
 
 
 def table(found: Sequence[dict[str, Any]], rungs: Sequence[Rung]) -> str:
     """Markdown: means, paired differences from the control, and speed."""
     frame = pd.DataFrame([{**record, **record["values"]} for record in found])
-    labels = [METRICS[name].label for name in SCORES]
-    heads = ["", *(head for label in labels for head in (label, "more than the control")), "times real time"]
-    lines = ["| " + " | ".join(heads) + " |", "| --- |" + " ---: |" * (len(heads) - 1)]
-    for rung in (*(Rung(name, None, lambda mel: mel) for name in (RECORDING, *BENT)), *rungs):
-        own = frame[frame["system"] == rung.name]
-        cells = [rung.name]
+    sums = frame.groupby("system")[["seconds", "cpu_seconds"]].sum()
+    rows = []
+    for rung in rungs:
+        row = {"": rung.name}
         for name in SCORES:
-            mean = own[name].astype(float).mean()
-            unasked = pd.isna(mean) or (rung.name == RECORDING and name == "pesq_wb")
-            cells += ["" if unasked else f"{mean:.2f}", difference(frame, rung, name)]
-        cpu = own["cpu_seconds"].sum()
-        cells.append(f"{own['seconds'].sum() / cpu:.1f}" if cpu else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            scores = intervals.by_clip(frame, name)
+            mean = scores[rung.name].mean()
+            row[METRICS[name].label] = "" if pd.isna(mean) else f"{mean:.2f}"
+            row[f"{METRICS[name].label} above the control's"] = difference(scores, rung)
+        seconds, cpu = sums.loc[rung.name]
+        rows.append({**row, "times real time": f"{seconds / cpu:.1f}" if cpu else ""})
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
-def difference(frame: pd.DataFrame, rung: Rung, name: str) -> str:
-    """How far a rung lies above its control, with the interval; empty for one that has none."""
+def difference(scores: pd.DataFrame, rung: Rung) -> str:
+    """How far a rung lies above its control, with the interval; empty for one that has none, or has no values."""
     if rung.control is None:
         return ""
-    values = frame.assign(value=frame[name].astype(float)).pivot(index="clip", columns="system", values="value")
-    found = paired(values, rung.name, rung.control)
-    if pd.isna(found.mean):
-        return ""
+    found = intervals.paired(scores, rung.name, rung.control)
     if pd.isna(found.low):
-        return f"{found.mean:+.2f}"
+        return ""
     text = f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
     return f"**{text}**" if found.low > 0 or found.high < 0 else text
 
 
-def load_spectral(name: str) -> SpectralVocoder:
-    """Raises: DiffvocError for a vocoder of another kind."""
-    vocoder = load_vocoder(name)
-    if not isinstance(vocoder, SpectralVocoder):
-        raise DiffvocError(f"{name} is no spectral vocoder: it has no prior to take its network away from.")
-    if vocoder.config.mel != speech.MEL:
-        raise DiffvocError(f"{name} takes another mel than the benchmark's clips have.")
-    return vocoder
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--vocoder", required=True, help="name or folder of a spectral vocoder")
+    add("--data", type=Path, nargs="*", default=[], help="folders of recordings (default: bundled clips)")
+    add("--held-back", action="store_true", help="only recordings that our recipes do not learn from")
+    add("--clips", type=int, default=20, help="at most (default: 20)")
+    add("--seconds", type=float, default=5.0, help="of each clip at most (default: 5)")
+    add("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32], help="of the network (default: %(default)s)")
+    add("--seed", type=int, default=0)
+    add("--output", type=Path, default=Path("results/ablation"), help="default: results/ablation")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vocoder", required=True, help="name or folder of a spectral vocoder")
-    parser.add_argument(
-        "--data", type=Path, nargs="*", default=[], help="folders of recordings (default: bundled clips)"
-    )
-    parser.add_argument("--held-back", action="store_true", help="only recordings that our recipes do not learn from")
-    parser.add_argument("--clips", type=int, default=20, help="at most (default: 20)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each clip at most (default: 5)")
-    parser.add_argument(
-        "--steps", type=int, nargs="+", default=list(STEPS), help="of the network (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("results/ablation"), help="default: results/ablation")
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    args = parser.parse_args(typed)
+def run(options: argparse.Namespace) -> None:
+    """Score the ladder, and write ablation.md and ablation.json."""
     torch.set_num_threads(1)
-    try:
-        vocoder = load_spectral(args.vocoder)
-        clips, report = speech.load(args.data, args.clips, args.seconds, args.held_back)
-    except DiffvocError as error:
-        sys.exit(f"error: {error}")
+    vocoder = load_vocoder(options.vocoder)
+    if not isinstance(vocoder, SpectralVocoder) or vocoder.config.mel != MEL:
+        raise DiffvocError(f"{vocoder.name} is no spectral vocoder that takes the mels of the benchmark.")
+    clips, report = speech.load(options.data, options.clips, options.seconds, options.held_back)
     print(report, flush=True)
-    rungs = ladder(vocoder, args.steps, args.seed)
+    rungs = ladder(vocoder, options.steps, options.seed)
     found = score(rungs, clips, vocoder.sample_rate)
-    command = provenance.command_line("python eval/ablation.py", typed)
-    weights = {vocoder.name: digest(voices.resolve(voices.parse(args.vocoder)[0]) / voices.WEIGHTS)}
+    command = provenance.command_line("python eval/ablation.py", options.typed)
+    weights = {vocoder.name: digest(voices.resolve(voices.parse(options.vocoder)[0]) / voices.WEIGHTS)}
     digests = {clip.name: clip.digest for clip in clips}
-    made = provenance.manifest(command, "cpu", 1, [args.seed], vocoder.sample_rate, digests, weights, {})
+    made = provenance.manifest(command, "cpu", 1, [options.seed], vocoder.sample_rate, digests, weights, {})
     text = f"# Ablation of {vocoder.name}\n\n{len(clips)} clips on {provenance.processor()}.\n\n{table(found, rungs)}\n"
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "ablation.md").write_text(text, "utf-8")
-    records.write(args.output, "ablation", {"manifest": made, "records": found})
+    make_folder(options.output)
+    write_beside(options.output / "ablation.md", text)
+    records.write(options.output, "ablation", {"manifest": made, "records": found})
     print(text)

@@ -8,10 +8,8 @@ Writes README.md, leaderboard.csv and .json, index.html, plots/ and spectrograms
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval.reporting import page, plots, spectrograms, tables
 from tts_diffvoc_eval.reporting.leaderboard import Leaderboard, load
 
@@ -29,15 +27,12 @@ def redraw(run: Path) -> Leaderboard:
     return leaderboard
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], prog="report.py")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="the folder of a run, as compare.py wrote it")
-    run = parser.parse_args(arguments).run
-    try:
-        leaderboard = redraw(run)
-    except DiffvocError as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        return 1
+
+
+def run(options: argparse.Namespace) -> None:
+    """Draw, and print the overview."""
+    leaderboard = redraw(options.run)
     print(tables.overview(leaderboard))
-    print(f"\nDrawn in {run}: open {run / 'index.html'}")
-    return 0
+    print(f"\nDrawn in {options.run}: open {options.run / 'index.html'}")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval import intervals, records, report
+from tts_diffvoc_eval import intervals, program, records, report
 from tts_diffvoc_eval.reporting import tables
 from tts_diffvoc_eval.reporting.leaderboard import load
 
@@ -217,13 +217,13 @@ def test_a_folder_that_is_no_run(tmp_path, content, capsys):
         (tmp_path / "systems.json").write_text(content)
     with pytest.raises(DiffvocError):
         report.redraw(tmp_path)
-    assert report.main([str(tmp_path)]) == 1
+    assert program.main(report, [str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "Traceback" not in said
 
 
 def test_command_line_prints_the_overview(small, capsys):
-    assert report.main([str(small)]) == 0
+    assert program.main(report, [str(small)]) == 0
     said = capsys.readouterr().out
     assert re.match(r"\| rank +\| system +\|", said) and "index.html" in said
 
