@@ -8,8 +8,7 @@ from tts_diffvoc.spectral.network import Denoiser, DiffWaveSizes, WaveGradSizes
 from tts_diffvoc.spectral.source import Source
 
 SIZES = {
-    "gated": DiffWaveSizes(8, 3, 2, "gated"),
-    "convnext": DiffWaveSizes(8, 3, 2, "convnext"),
+    "diffwave": DiffWaveSizes(8, 3, 2),
     "wavegrad": WaveGradSizes(8, (2, 2, 1)),
 }
 BINS, FRAMES = 9, 7
@@ -71,7 +70,6 @@ def test_rows_are_independent(kind):
     "sizes, change",
     [
         (DiffWaveSizes, {"residual_layers": 0}),
-        (DiffWaveSizes, {"block": "unet"}),
         (WaveGradSizes, {"factors": ()}),
         (WaveGradSizes, {"channels": 0}),
     ],

@@ -14,8 +14,7 @@ from tts_diffvoc.spectral.vocoder import LIMIT, SCALE, SHARE, SpectralConfig, Sp
 
 WINDOW = torch.hann_window(1024)
 SIZES = {
-    "gated": ("diffwave", DiffWaveSizes(24, 3, 2, "gated")),
-    "convnext": ("diffwave", DiffWaveSizes(24, 3, 2, "convnext")),
+    "diffwave": ("diffwave", DiffWaveSizes(24, 3, 2)),
     "wavegrad": ("wavegrad", WaveGradSizes(16, (2, 1))),
 }
 
@@ -61,16 +60,12 @@ def convnext(block: nn.Module, x: Tensor) -> Tensor:
 
 
 def layer(block: nn.Module, x: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-    level = block.level(embedding).unsqueeze(2)
-    if hasattr(block, "dilated"):
-        gate, value = block.dilated(x + level).chunk(2, 1)
-    else:
-        scale, shift = level.chunk(2, 1)
-        y = block.norm(block.depthwise(x).transpose(1, 2)).transpose(1, 2) * (1 + scale) + shift
-        gate, value = block.widen(y.transpose(1, 2)).transpose(1, 2).chunk(2, 1)
+    scale, shift = block.level(embedding).unsqueeze(2).chunk(2, 1)
+    y = block.norm(block.depthwise(x).transpose(1, 2)).transpose(1, 2) * (1 + scale) + shift
+    gate, value = block.widen(y.transpose(1, 2)).transpose(1, 2).chunk(2, 1)
     out = block.output((gate.sigmoid() * value.tanh()).transpose(1, 2)).transpose(1, 2)
     residual, skip = out.chunk(2, 1)
-    return ((x + residual) * math.sqrt(0.5) if hasattr(block, "dilated") else x + block.gain[:, None] * residual), skip
+    return x + block.gain[:, None] * residual, skip
 
 
 def trunk(module: nn.Module, signal: Tensor, condition: Tensor, noise_level: Tensor) -> Tensor:

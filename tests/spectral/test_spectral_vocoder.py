@@ -228,6 +228,15 @@ def test_parts_that_do_not_fit_are_refused(change, says):
         SpectralConfig(**{"network": "diffwave", "sizes": DiffWaveSizes(), **change})
 
 
+def test_a_configuration_that_names_its_block_is_read():
+    values = CONFIGS["diffwave"].to_dict()
+    values["sizes"]["block"] = "convnext"
+    assert SpectralConfig.from_dict(values) == CONFIGS["diffwave"]
+    values["sizes"]["block"] = "gated"
+    with pytest.raises(DiffvocError, match="sizes.block|'block'"):
+        SpectralConfig.from_dict(values)
+
+
 @pytest.mark.parametrize(
     "change, says", [({"sizes": {"width": 3}}, "width"), ({"start": 1}, "start"), ({"network": 1}, "unknown")]
 )

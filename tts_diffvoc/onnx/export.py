@@ -7,14 +7,14 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from tts_diffvoc.diffusion.bridge import restart_levels
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
@@ -138,6 +138,8 @@ def _traceable(vocoder: Any) -> Any:
     """A copy of a vocoder whose transform has no complex numbers."""
     vocoder = copy.deepcopy(vocoder).cpu().eval().requires_grad_(False)
     vocoder.autocast = None
+    if isinstance(vocoder, Vocoder):
+        vocoder.config.schedule.noise_levels  # noqa: B018  cached here, or it would become part of the graph
     if isinstance(vocoder, SpectralVocoder):
         vocoder.transform = graphs.ProductTransform(vocoder.transform.n_fft, vocoder.transform.hop)
     return vocoder
@@ -145,28 +147,26 @@ def _traceable(vocoder: Any) -> Any:
 
 def _parts(vocoder: SpectralVocoder | Vocoder) -> dict[str, ModelProto]:
     """The graphs of a folder by name."""
-    example = _Example(vocoder)
+    trace = _Example(vocoder).trace
     if isinstance(vocoder, Vocoder):
-        return {"denoise": example.trace(graphs.Published(vocoder), ["x", "noise_level", "mel"], ["x0"])}
+        return {"denoise": trace(graphs.published, ["x", "noise_level", "mel"], ["x0"])}
     told = ["magnitude", "spectrum", "hidden"]
+    after = ["next_state", "next_x0"]
     return {
-        "prior": example.trace(graphs.Prior(vocoder), ["mel", "noise"], ["x0", "z", *told]),
-        "denoise": example.trace(graphs.Denoise(vocoder), ["z", "noise_level", *told], ["x0", "next_z"]),
-        "decode": example.trace(graphs.Decode(vocoder), ["x0", "magnitude"], ["waveform"]),
-        "consistency": example.trace(
-            graphs.Consistency(vocoder), ["state", "x0", "magnitude", "mel"], ["next_state", "next_x0"]
-        ),
+        "prior": trace(graphs.prior, ["mel", "noise"], ["x0", "z", *told]),
+        "denoise": trace(graphs.denoise, ["z", "noise_level", *told], ["x0", "next_z"]),
+        "decode": trace(SpectralVocoder.decode, ["x0", "magnitude"], ["waveform"]),
+        "consistency": trace(SpectralVocoder.make_consistent, ["state", "x0", "magnitude", "mel"], after),
     }
 
 
 def _write_whole(vocoder: SpectralVocoder | Vocoder, settings: dict[str, Any], output: Path) -> Path:
-    whole: nn.Module
     if isinstance(vocoder, Vocoder):
         steps = settings["plans"][str(settings["steps"])]
         settings["draws"] = [vocoder.config.mel.hop_length] * (1 + sum(1 for *_, renew in steps if renew))
-        whole = graphs.WholePublished(vocoder, steps)
+        whole = partial(graphs.whole_published, plan=steps)
     else:
-        whole = graphs.WholeSpectral(vocoder, **settings["qualities"][settings["quality"]])
+        whole = partial(graphs.whole_spectral, **settings["qualities"][settings["quality"]])
     example = _Example(vocoder, sum(settings["draws"]))
     model = example.trace(whole, ["mel", "noise"], ["waveform"])
     kept = {key: settings[key] for key in ("format", "name", "seed", "mel", "limits", "draws")} | {"options": []}
@@ -194,11 +194,12 @@ class _Example:
             **dict.fromkeys(("z", "x0", "state", "spectrum"), (batch, frames, 2, bins)),
         }
         # An s of sqrt(1 - a^2) is worth float64; a bridge's levels are plain shares.
+        self.vocoder = vocoder
         self.types = {"noise_level": torch.float64} if isinstance(vocoder, Vocoder) else {}
         self.sizes = {batch: 2, frames: 11, samples: 11 * mel.hop_length}
 
-    def trace(self, part: nn.Module, inputs: list[str], outputs: list[str]) -> ModelProto:
-        """The graph of ``part``, checked, without the tracer's notes on its own source files."""
+    def trace(self, function: Callable[..., Any], inputs: list[str], outputs: list[str]) -> ModelProto:
+        """The graph of ``function`` of the vocoder and inputs, checked, without the tracer's notes on its own files."""
         import onnx
         from onnx_ir import to_proto
         from onnxscript.optimizer import optimize
@@ -211,10 +212,10 @@ class _Example:
         symbols = tuple({i: size for i, size in enumerate(shape) if size in self.sizes} for shape in shapes)
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
-                part.eval(),
+                graphs.Part(self.vocoder, function).eval(),
                 given,
                 dynamo=True,
-                dynamic_shapes=symbols,
+                dynamic_shapes=(symbols,),
                 opset_version=OPSET,
                 input_names=inputs,
                 output_names=outputs,

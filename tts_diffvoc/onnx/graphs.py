@@ -5,6 +5,7 @@ Letters in shapes: B batch, T samples, F frames (T = F * hop), M mel bands, K bi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -72,135 +73,87 @@ def viterbi(log_probability: Tensor, cost: float = 0.3, reach: int = 10) -> Tens
     return scan(back, score.argmax(1), moves, reverse=True)[1].transpose(0, 1)
 
 
-class Prior(nn.Module):
-    """All that comes before the sampler's loop."""
+class Part(nn.Module):
+    """What ``function`` makes of a vocoder and tensors, as a module, which an exporter takes."""
 
-    def __init__(self, vocoder: SpectralVocoder) -> None:
+    def __init__(self, vocoder: SpectralVocoder | Vocoder, function: Callable[..., Any]) -> None:
         super().__init__()
-        self.vocoder = vocoder
+        self.vocoder, self.function = vocoder, function
 
-    def forward(self, mel: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        """Log-mel [B, M, F] and noise [B, F, N] to the prior x0 and the first state z [B, F, 2, K], and to what the
-        denoiser is told: magnitude [B, F, K], spectrum [B, F, 2, K] of the source, hidden [B, F, C]."""
-        conditions, z = self.conditions(mel, noise)
-        source = conditions.source
-        return SCALE * source.phases, z, conditions.magnitude, source.spectrum, conditions.hidden
-
-    def conditions(self, mel: Tensor, noise: Tensor) -> tuple[Conditions, Tensor]:
-        """What the denoiser is told, and the first state."""
-        vocoder = self.vocoder
-        source, start = noise.split(draws(vocoder), 2)
-        f0 = vocoder.pitch(mel, viterbi)
-        conditions = vocoder.conditions(mel, vocoder.excitation(f0, source.flatten(1)))
-        return conditions, vocoder.prior(conditions, start.unflatten(2, (2, vocoder.transform.bins)))
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(self.vocoder, *inputs)
 
 
-class Denoise(nn.Module):
-    """One evaluation of a spectral vocoder's denoiser."""
-
-    def __init__(self, vocoder: SpectralVocoder) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(
-        self, z: Tensor, noise_level: Tensor, magnitude: Tensor, spectrum: Tensor, hidden: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """z [B, F, 2, K] at ``noise_level`` [B] to the estimate x0 and the next step's z, likewise."""
-        source = Source(spectrum, spectrum, magnitude)  # of which a denoiser reads the spectrum alone
-        x0 = self.vocoder.denoise(z, noise_level, Conditions(magnitude, source, hidden))
-        return x0, self.vocoder.degrade(x0)
+def begin(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor) -> tuple[Conditions, Tensor]:
+    """What the denoiser is told, and the first state [B, F, 2, K], of a log-mel [B, M, F] and noise [B, F, N]."""
+    source, start = noise.split(draws(vocoder), 2)
+    f0 = vocoder.pitch(mel, viterbi)
+    conditions = vocoder.conditions(mel, vocoder.excitation(f0, source.flatten(1)))
+    return conditions, vocoder.prior(conditions, start.unflatten(2, (2, vocoder.transform.bins)))
 
 
-class Decode(nn.Module):
-    """From an estimate to a waveform."""
-
-    def __init__(self, vocoder: SpectralVocoder) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(self, x0: Tensor, magnitude: Tensor) -> Tensor:
-        """x0 [B, F, 2, K] and magnitude [B, F, K] to [B, F * hop]."""
-        return self.vocoder.decode(x0, magnitude)
+def prior(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+    """All that comes before the sampler's loop: of a log-mel [B, M, F] and noise [B, F, N] the prior x0 and the first
+    state z [B, F, 2, K], and what the denoiser is told: magnitude [B, F, K], spectrum [B, F, 2, K] of the source,
+    hidden [B, F, C]."""
+    conditions, z = begin(vocoder, mel, noise)
+    source = conditions.source
+    return SCALE * source.phases, z, conditions.magnitude, source.spectrum, conditions.hidden
 
 
-class Consistency(nn.Module):
-    """One iteration of consistency."""
-
-    def __init__(self, vocoder: SpectralVocoder) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(self, state: Tensor, x0: Tensor, magnitude: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """State and estimate x0 [B, F, 2, K], magnitude [B, F, K] and log-mel [B, M, F] to the next state and x0."""
-        return self.vocoder.make_consistent(state, x0, magnitude, mel)
+def denoise(
+    vocoder: SpectralVocoder, z: Tensor, noise_level: Tensor, magnitude: Tensor, spectrum: Tensor, hidden: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One evaluation: z [B, F, 2, K] at ``noise_level`` [B] to the estimate x0 and the next step's z, likewise."""
+    source = Source(spectrum, spectrum, magnitude)  # of which a denoiser reads the spectrum alone
+    x0 = vocoder.denoise(z, noise_level, Conditions(magnitude, source, hidden))
+    return x0, vocoder.degrade(x0)
 
 
-class WholeSpectral(nn.Module):
-    """Everything, from a mel to the waveform, in so many ``steps`` and iterations of ``consistency``."""
-
-    def __init__(self, vocoder: SpectralVocoder, steps: int, consistency: int) -> None:
-        super().__init__()
-        self.prior, self.steps, self.consistency = Prior(vocoder), steps, consistency
-
-    def forward(self, mel: Tensor, noise: Tensor) -> Tensor:
-        """Log-mel [B, M, F] and noise [B, F, N] to [B, F * hop]."""
-        vocoder = self.prior.vocoder
-        conditions, z = self.prior.conditions(mel, noise)
-        x0 = SCALE * conditions.source.phases
-        if self.steps:
-            levels = restart_levels(self.steps)
-            x0 = restarts(lambda z, level: vocoder.denoise(z, level, conditions), z, levels, vocoder.degrade)
-        state = x0
-        for _ in range(self.consistency):
-            state, x0 = vocoder.make_consistent(state, x0, conditions.magnitude, mel)
-        return _scaled(vocoder.decode(x0, conditions.magnitude))
+def whole_spectral(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor, steps: int, consistency: int) -> Tensor:
+    """Everything: log-mel [B, M, F] and noise [B, F, N] to [B, F * hop], in fixed numbers of steps and iterations."""
+    conditions, z = begin(vocoder, mel, noise)
+    x0 = SCALE * conditions.source.phases
+    if steps:
+        levels = restart_levels(steps)
+        x0 = restarts(lambda z, level: vocoder.denoise(z, level, conditions), z, levels, vocoder.degrade)
+    state = x0
+    for _ in range(consistency):
+        state, x0 = vocoder.make_consistent(state, x0, conditions.magnitude, mel)
+    return _scaled(vocoder.decode(x0, conditions.magnitude))
 
 
-class Published(nn.Module):
-    """One evaluation of a published network."""
-
-    def __init__(self, vocoder: Vocoder) -> None:
-        super().__init__()
-        self.network: Any = vocoder.network
-        vocoder.config.schedule.noise_levels  # noqa: B018  cached here, or it would become part of the graph
-        speaker = vocoder.defaults.get("speaker")
-        self.speaker = None if speaker is None else vocoder.speaker_number(speaker)
-
-    def forward(self, x: Tensor, noise_level: Tensor, mel: Tensor) -> Tensor:
-        """x [B, F * hop] at ``noise_level`` [B], float64, and log-mel [B, M, F], to the estimate x0 [B, F * hop]."""
-        return self.denoise(x, noise_level, self.condition(mel))
-
-    def denoise(self, x: Tensor, noise_level: Tensor, conditioning: Any) -> Tensor:
-        """The estimate x0."""
-        return x0_from_eps(x, noise_level, self.network(x, noise_level.to(x.dtype), conditioning))
-
-    def condition(self, mel: Tensor) -> Any:
-        """What depends on the mel, and on the speaker that was exported."""
-        labels = [] if self.speaker is None else [mel.new_full((mel.shape[0],), self.speaker, dtype=torch.long)]
-        return self.network.condition(mel, *labels)
+def condition(vocoder: Vocoder, mel: Tensor) -> Any:
+    """What depends on the mel [B, M, F], and on the vocoder's default speaker."""
+    speaker = vocoder.defaults.get("speaker")
+    number = None if speaker is None else vocoder.speaker_number(speaker)
+    labels = [] if number is None else [mel.new_full((mel.shape[0],), number, dtype=torch.long)]
+    return vocoder.network.condition(mel, *labels)
 
 
-class WholePublished(nn.Module):
-    """Everything, from a mel to the waveform, along a ``plan``: see :func:`tts_diffvoc.onnx.export.plan`."""
+def estimate(vocoder: Vocoder, x: Tensor, noise_level: Tensor, conditioning: Any) -> Tensor:
+    """The estimate x0 in x [B, F * hop] at ``noise_level`` [B], float64."""
+    network: Any = vocoder.network
+    return x0_from_eps(x, noise_level, network(x, noise_level.to(x.dtype), conditioning))
 
-    levels: Tensor
 
-    def __init__(self, vocoder: Vocoder, plan: list[list[float]]) -> None:
-        super().__init__()
-        self.published, self.plan = Published(vocoder), plan
-        # A tensor, since an exporter keeps float32 of a constant.
-        self.register_buffer("levels", torch.tensor([level for level, *_ in plan], dtype=torch.float64))
+def published(vocoder: Vocoder, x: Tensor, noise_level: Tensor, mel: Tensor) -> Tensor:
+    """One evaluation: x [B, F * hop] at ``noise_level`` [B], float64, and log-mel [B, M, F], to x0 [B, F * hop]."""
+    return estimate(vocoder, x, noise_level, condition(vocoder, mel))
 
-    def forward(self, mel: Tensor, noise: Tensor) -> Tensor:
-        """Log-mel [B, M, F] and noise [B, F, hop * draws] to [B, F * hop]."""
-        draws = noise.chunk(sum(1 for *_, renew in self.plan if renew) + 1, 2)
-        conditioning, x = self.published.condition(mel), draws[0].flatten(1)
-        for step, (level, (_, keep, take, renew)) in enumerate(zip(self.levels, self.plan), 1):
-            x0 = self.published.denoise(x, level.expand(mel.shape[0]), conditioning)
-            x = keep * x + take * x0
-            if renew:
-                x = x + renew * draws[step].flatten(1)
-        return _scaled(x)
+
+def whole_published(vocoder: Vocoder, mel: Tensor, noise: Tensor, plan: list[list[float]]) -> Tensor:
+    """Everything: log-mel [B, M, F] and noise [B, F, hop * draws] to [B, F * hop], along a ``plan``: see
+    :func:`tts_diffvoc.onnx.export.plan`."""
+    draws = noise.chunk(sum(1 for *_, renew in plan if renew) + 1, 2)
+    conditioning, x = condition(vocoder, mel), draws[0].flatten(1)
+    for step, (level, keep, take, renew) in enumerate(plan, 1):
+        # A tensor, since an exporter keeps float32 of a number.
+        x0 = estimate(vocoder, x, torch.tensor([level], dtype=torch.float64).expand(mel.shape[0]), conditioning)
+        x = keep * x + take * x0
+        if renew:
+            x = x + renew * draws[step].flatten(1)
+    return _scaled(x)
 
 
 def _scaled(waveform: Tensor) -> Tensor:

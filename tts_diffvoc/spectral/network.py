@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,29 +17,20 @@ from tts_diffvoc.schema import Depth, FromJson, Octaves, Width
 from tts_diffvoc.spectral.source import Source
 from tts_diffvoc.spectral.transform import power
 
-BLOCKS = ("gated", "convnext")
 MOST_POOLED = 64  # frames; an utterance is padded to a multiple of what is pooled
 
 
 @dataclass(frozen=True)
 class DiffWaveSizes(FromJson):
-    """Sizes of a DiffWave over frames.
-
-    ``block`` "gated" is the paper's residual layer, a dilated convolution of three frames. "convnext" keeps its gated
-    unit, dilations, step embedding and skips, and takes a depthwise convolution of seven frames and a layer norm
-    before dense layers instead (Liu et al. 2022).
-    """
+    """Sizes of a DiffWave over frames."""
 
     residual_channels: Width = 256
     residual_layers: Depth = 8
     dilation_cycle: Octaves = 2
-    block: str = "convnext"
     embedding_channels: Width = 128
 
     def __post_init__(self) -> None:
         check_sizes(self, self.residual_channels, self.residual_layers, self.dilation_cycle, self.embedding_channels)
-        if self.block not in BLOCKS:
-            raise DiffvocError(f"block is {self.block!r}; it must be one of {', '.join(BLOCKS)}.")
 
     @property
     def channels(self) -> int:
@@ -65,24 +55,12 @@ Sizes = DiffWaveSizes | WaveGradSizes
 NETWORKS: dict[str, type] = {"diffwave": DiffWaveSizes, "wavegrad": WaveGradSizes}
 
 
-class GatedLayer(nn.Module):
-    """DiffWave's residual layer (Kong et al. 2021, figure 2): [B, F, C] to the next state and a skip."""
+class ResidualConvNeXt(nn.Module):
+    """DiffWave's residual layer (Kong et al. 2021, figure 2), a ConvNeXt (Liu et al. 2022) in its dilated convolution's
+    place: a depthwise one of seven frames, a layer norm that the level modulates, and dense layers.
 
-    def __init__(self, sizes: DiffWaveSizes, dilation: int) -> None:
-        super().__init__()
-        channels = sizes.residual_channels
-        self.dilated = nn.Conv1d(channels, 2 * channels, 3, padding=dilation, dilation=dilation)
-        self.level = nn.Linear(sizes.embedding_channels, channels)
-        self.output = nn.Linear(channels, 2 * channels)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        told = x + self.level(embedding).unsqueeze(1)
-        residual, skip = linear(gated_unit(convolve(told, self.dilated)), self.output).chunk(2, -1)
-        return (x + residual) * math.sqrt(0.5), skip
-
-
-class GatedConvNeXtLayer(nn.Module):
-    """The same with a depthwise convolution, and a norm that the level modulates: see :class:`DiffWaveSizes`."""
+    [B, F, C] to the next state and a skip.
+    """
 
     def __init__(self, sizes: DiffWaveSizes, dilation: int) -> None:
         super().__init__()
@@ -107,10 +85,9 @@ class DiffWaveTrunk(nn.Module):
 
     def __init__(self, sizes: DiffWaveSizes) -> None:
         super().__init__()
-        layer: Any = GatedLayer if sizes.block == "gated" else GatedConvNeXtLayer
         dilations = (2 ** (i % sizes.dilation_cycle) for i in range(sizes.residual_layers))
         self.embedding = LevelEmbedding(sizes.embedding_channels)
-        self.layers = nn.ModuleList(layer(sizes, dilation) for dilation in dilations)
+        self.layers = nn.ModuleList(ResidualConvNeXt(sizes, dilation) for dilation in dilations)
 
     def forward(self, signal: Tensor, condition: Tensor, noise_level: Tensor) -> Tensor:
         """Signal and condition [B, F, C] at ``noise_level`` [B] to [B, F, C]."""

@@ -90,6 +90,9 @@ class SpectralConfig(FromJson):
     def from_dict(cls, values: dict[str, Any]) -> SpectralConfig:
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
         values = {name: value for name, value in values.items() if name != "kind"}
+        sizes = values.get("sizes")
+        if isinstance(sizes, dict) and sizes.get("block") == "convnext":  # once there was another
+            values["sizes"] = {name: value for name, value in sizes.items() if name != "block"}
         check_part(values, "sizes", NETWORKS, values.get("network"))
         return super().from_dict(values)
 
