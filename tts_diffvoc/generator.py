@@ -100,6 +100,13 @@ class GeneratorConfig(FromJson):
         return self.hop > 0 and self.sizes.in_channels == 6 * self.hop + 3
 
 
+def centred(waveform: Tensor, length: int) -> Tensor:
+    """``waveform`` [T] with silence at both sides, or its middle, as ``length`` samples."""
+    missing = length - len(waveform)
+    before = int(missing / 2)  # towards zero, for what is too long too
+    return F.pad(waveform, (before, missing - before))
+
+
 class Generator(AudioModel):
     """Waveforms from noise, with a label or without."""
 

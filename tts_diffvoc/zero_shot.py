@@ -180,13 +180,18 @@ def estimate_noise(waveform: Tensor, sample_rate: int) -> float:
     is put right as for normal deviates: the power of n samples has a deviation of sqrt(2 / n) of itself. Digital
     silence at the ends, with which clips are padded, does not count.
     """
-    heard = waveform.nonzero()
-    if not len(heard):
+    waveform = sounding(waveform).double()
+    if not len(waveform):
         return 0.0
-    waveform = waveform[int(heard[0]) : int(heard[-1]) + 1].double()
     size = min(max(round(0.02 * sample_rate), 1), len(waveform))
     power = waveform.unfold(-1, size, size).var(-1, correction=0).sort().values
     quiet = power[: max(round(QUIET * len(power)), 1)].mean()
     normal = NormalDist()
     bias = normal.pdf(normal.inv_cdf(QUIET)) / QUIET * math.sqrt(2 / size)
     return math.sqrt(float(quiet) / max(1 - bias, 0.1))
+
+
+def sounding(waveform: Tensor) -> Tensor:
+    """``waveform`` [T] without digital silence at its ends."""
+    heard = waveform.nonzero()
+    return waveform[int(heard[0]) : int(heard[-1]) + 1] if len(heard) else waveform[:0]

@@ -27,19 +27,28 @@ from tts_diffvoc import generators
 from tts_diffvoc.arguments import MOST_STEPS, whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
+from tts_diffvoc.zero_shot import sounding
 from tts_diffvoc_eval import provenance, records
-from tts_diffvoc_eval.generation import classifier as classifiers
-from tts_diffvoc_eval.generation import datasets, tables
+from tts_diffvoc_eval.generation import tables
 from tts_diffvoc_eval.generation.classifier import Classifier
 from tts_diffvoc_eval.generation.metrics import Estimate, accuracy
 from tts_diffvoc_eval.intervals import interval
 from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
-from tts_diffvoc_eval.unconditional import SEED, add_common, check_classifier, set_up, waveform_digest
+from tts_diffvoc_eval.unconditional import SEED, add_common, check_rate, set_up, waveform_digest
 
 WINDOW = 256  # samples of a frame of spectral subtraction, 32 ms at 8 kHz
 FLOOR = 0.02  # of a bin's power that spectral subtraction leaves at least
 BATCH = 16
+TEXT = """# Zero-shot denoising: {corpus}
+
+`{command}`
+
+{clips} held-back clips ({credit}); in brackets 95 % intervals over clips. One step is the posterior mean, \
+the estimate of least mean squared error.
+
+{table}
+"""
 
 
 # Noise, and its measure
@@ -56,19 +65,11 @@ def add_white_noise(clean: Tensor, share: float, relative: bool, seed: int = 0) 
     """
     if not 0 < share < math.inf:
         raise DiffvocError(f"noise of {share} was asked for; give a share above 0, 0.1 for 10 %.")
-    loudness = torch.stack([rms(clip) for clip in clean]) if relative else torch.ones(len(clean), dtype=torch.float64)
     draws = [torch.Generator().manual_seed(seed * 1_000_003 + i) for i in range(len(clean))]
     white = torch.stack([torch.randn(clean.shape[1], generator=one) for one in draws])
-    deviations = share * loudness
+    powers = [sounding(clip).double().square().mean().nan_to_num() if relative else 1.0 for clip in clean]
+    deviations = share * torch.tensor(powers, dtype=torch.float64).sqrt()
     return clean + deviations[:, None].float() * white, deviations
-
-
-def rms(clip: Tensor) -> Tensor:
-    """Root mean square of ``clip`` [T] from its first sample that is not 0 to its last, float64; 0 for silence."""
-    sounding = clip.nonzero()
-    if not len(sounding):
-        return torch.zeros((), dtype=torch.float64)
-    return clip[int(sounding[0]) : int(sounding[-1]) + 1].double().square().mean().sqrt()
 
 
 def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
@@ -80,8 +81,6 @@ def measure(
     denoised: Tensor, noisy: Tensor, clean: Tensor, labels: Tensor, classifier: Classifier
 ) -> dict[str, Estimate]:
     """SI-SDR after denoising, its gain, and the classifier's accuracy, each with its interval over clips [N, T]."""
-    if not bool(torch.isfinite(denoised).all()):
-        raise DiffvocError("it made NaN or infinite samples.")
     after, before = si_sdr(denoised, clean).numpy(), si_sdr(noisy, clean).numpy()
     found = {"after": _mean(after)}
     if denoised is not noisy:
@@ -179,16 +178,10 @@ def parse_noise(text: str) -> tuple[float, bool, str]:
 
 def run(options: argparse.Namespace) -> None:
     """Add noise to the clips, remove it by every method, and write the tables."""
-    set_up(options)
     noises = [parse_noise(text) for text in options.noise]
-    corpus = datasets.load(options.data)
+    corpus, classifier = set_up(options)
     generator = tts_diffvoc.load_generator(options.model, options.device)
-    if generator.sample_rate != corpus.sample_rate:
-        raise DiffvocError(
-            f"{generator.name} makes {generator.sample_rate:,} Hz, {corpus.name} has {corpus.sample_rate:,}."
-        )
-    classifier = classifiers.load(options.classifier, options.device)
-    check_classifier(classifier, corpus)
+    check_rate(generator.name, generator.sample_rate, corpus)
     chosen = torch.linspace(0, len(corpus.held) - 1, min(options.count, len(corpus.held))).round().long()
     clean, labels = corpus.held.waveforms[chosen], corpus.held.labels[chosen]
     rows: list[dict[str, Any]] = []
@@ -198,10 +191,10 @@ def run(options: argparse.Namespace) -> None:
             noisy, deviations = add_white_noise(clean, share, relative, options.seed)
             for method in compared:
                 found = measure(method.apply(noisy, deviations), noisy, clean, labels, classifier)
-                values = {key: one._asdict() for key, one in found.items()}
                 facts = {"name": method.name, "label": method.label, "noise": description, "clips": len(chosen)}
-                rows.append({**facts, "values": values})
+                rows.append({**facts, "values": {key: one._asdict() for key, one in found.items()}})
                 bar.step(method.label)
+    facts = {"corpus": corpus.name, "credit": corpus.credit, "clips": len(chosen), "noise": options.noise}
     weights = generators.resolve(generators.parse(options.model)[0]) / "model.safetensors"
     manifest = provenance.manifest(
         provenance.command_line("python eval/denoising.py", options.typed),
@@ -211,15 +204,11 @@ def run(options: argparse.Namespace) -> None:
         corpus.sample_rate,
         {"held": waveform_digest(corpus.held)},
         {generator.name: digest(weights)},
-        {"corpus": corpus.name, "credit": corpus.credit, "clips": len(chosen), "noise": options.noise},
+        facts,
     )
     options.output.mkdir(parents=True, exist_ok=True)
     records.write(options.output, "denoising", {"manifest": manifest, "rows": rows})
-    text = (
-        f"# Zero-shot denoising: {corpus.name}\n\n`{manifest['command']}`\n\n"
-        f"{len(chosen)} held-back clips ({corpus.credit}); in brackets 95 % intervals over clips. One step is the "
-        f"posterior mean, the estimate of least mean squared error.\n\n{tables.markdown(tables.denoising(rows))}\n"
-    )
+    text = TEXT.format(command=manifest["command"], table=tables.markdown(tables.denoising(rows)), **facts)
     (options.output / "denoising.md").write_text(text, encoding="utf-8")
     tables.write_csv(options.output / "denoising.csv", rows)
     print(f"{text}\nWritten to {options.output}")

@@ -12,30 +12,25 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import soundfile
-import torch
 
-import tts_diffvoc
 from tts_diffvoc.arguments import whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.zero_shot import entry_level
 from tts_diffvoc_eval import provenance, records, registry
-from tts_diffvoc_eval.generation import classifier as classifiers
-from tts_diffvoc_eval.generation import datasets, tables
+from tts_diffvoc_eval.generation import tables
+from tts_diffvoc_eval.generation.datasets import LABELS, DigitCorpus
 from tts_diffvoc_eval.generation.samples import Sample, SampleMaker
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.reporting import spectrograms
 from tts_diffvoc_eval.systems import digest
-from tts_diffvoc_eval.unconditional import SEED, add_common, check_classifier, check_rate, set_up
+from tts_diffvoc_eval.unconditional import SEED, add_common, check_rate, set_up
 
 TEMPLATES = Path(__file__).parent / "generation"
-MOST = 3_000_000  # bytes that a page in a repository should not exceed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,52 +47,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def check(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The rows of the run's tables. Raises: DiffvocError for a run that is missing or damaged."""
-    try:
-        rows = records.read(options.run, "summary").get("rows", [])
-        tables.generation(rows)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DiffvocError(f"{options.run}/summary.json is not as unconditional.py writes it ({error!r}).") from None
-    if not rows:
+def read_tables(options: argparse.Namespace) -> dict[str, Any]:
+    """What the page shows of the run. Raises: DiffvocError for a run that is missing, damaged or of other weights."""
+    summary, denoising, manifest = (records.read(options.run, name) for name in ("summary", "denoising", "manifest"))
+    if not summary.get("rows"):
         raise DiffvocError(f"{options.run} has no summary.json; give the --output of eval/unconditional.py.")
-    before = records.read(options.run, "manifest").get("options", {}).get("classifier", {}).get("digest")
+    before = manifest.get("options", {}).get("classifier", {}).get("digest")
     if before not in (None, digest(options.classifier / "model.safetensors")):
         raise DiffvocError(f"{options.run} was measured with another classifier; give the run's as --classifier.")
-    return rows
+    try:
+        return {
+            "run": {"options": None, **manifest},
+            "rows": summary["rows"],
+            "generation": tables.generation(summary["rows"]),
+            "by_label": tables.generation_by_label(summary["rows"]),
+            "denoising": tables.denoising(denoising.get("rows") or []),
+            "denoising_command": (denoising.get("manifest") or {}).get("command"),
+            "notes": tables.NOTES,
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DiffvocError(
+            f"{options.run} has a summary.json that is not as unconditional.py writes it, or a denoising.json not as "
+            f"denoising.py does ({error!r}); measure again."
+        ) from None
 
 
 def build(options: argparse.Namespace) -> Path:
     """Make everything and write the page. Returns its file."""
-    set_up(options)
-    rows = check(options)
-    classifier = classifiers.load(options.classifier, options.device)
-    (system,) = registry.find_generators([options.model], classifier.labels, options.device)
+    content = read_tables(options)
+    corpus, classifier = set_up(options)
+    (system,) = registry.find_generators([options.model], LABELS, options.device)
     if not system.labelled:
         raise DiffvocError(f"{options.model} has no labels; give it as --unlabelled, and one with labels as --model.")
-    model = tts_diffvoc.load_generator(options.model, options.device)
     specs = [*([options.unlabelled] if options.unlabelled else []), *options.baselines]
-    others = registry.find_generators(specs, classifier.labels, options.device)
+    others = registry.find_generators(specs, LABELS, options.device)
     for one in others:
         if one.labelled:
             raise DiffvocError(f"{one.label} has labels; give a generator without as --unlabelled.")
+    for one in (system, *others):
+        check_rate(one.label, one.sample_rate, corpus)
+    model: Any = system.module
     entry_level(model, options.t)  # refuses a bad step or noise before anything takes time
     entry_level(model, noise=options.noise)
-    corpus = datasets.load(options.data)
-    check_classifier(classifier, corpus)
-    for one in (system, *others):
-        check_rate(one, corpus)
-    maker = SampleMaker(corpus, classifier, system, model, options.seed)
-    content: dict[str, Any] = {
-        "grid": maker.grid(options.columns),
+    maker = SampleMaker(corpus, classifier, system, options.seed)
+    grid = maker.grid(options.columns)
+    content |= {
+        "grid": grid,
         "others": [(one, maker.row(one, options.columns + 1)) for one in others],
         "interpolation": maker.interpolation(options.t, options.points),
         "denoised": maker.denoised(options.noise),
-        "rows": rows,
-        "labels": classifier.labels,
+        "labels": LABELS,
         "label": system.label,
         "rate": corpus.sample_rate,
         "seconds": corpus.length / corpus.sample_rate,
+        "range": round(spectrograms.RANGE),
+        "right": sum(bool(sample.right) for row in grid for sample in row[:-1]),
+        "generated": len(grid) * options.columns,
+        "recorded_right": sum(bool(row[-1].right) for row in grid),
         "command": provenance.command_line("python eval/generation_page.py", options.typed),
         "facts": facts(options, system, others, corpus),
     }
@@ -106,7 +112,7 @@ def build(options: argparse.Namespace) -> Path:
 
 
 def facts(
-    options: argparse.Namespace, system: GeneratorSystem, others: list[GeneratorSystem], corpus: datasets.DigitCorpus
+    options: argparse.Namespace, system: GeneratorSystem, others: list[GeneratorSystem], corpus: DigitCorpus
 ) -> list[tuple[str, str]]:
     """What the page was made with, names and values."""
     weights, described = (records.read(options.run, name) for name in ("manifest", "systems"))
@@ -126,13 +132,15 @@ def facts(
 def publish(run: Path, content: dict[str, Any]) -> None:
     """Write ``page/`` and ``index.html``, beside and renamed: a page that fails leaves the former one."""
     part, folder = run / ".page.part", run / "page"
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir()
         rows = [*content["grid"], *(row for _, row in content["others"]), *content["denoised"]["rows"]]
         write_samples(part, [sample for row in rows for sample in row], content["rate"])
         write_samples(part, content["interpolation"]["samples"], content["rate"])
-        text = render(run, content)
+        text = environment.get_template("page.html.jinja").render(content)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
         (run / "index.html").write_text(text, encoding="utf-8", newline="\n")
@@ -144,38 +152,12 @@ def publish(run: Path, content: dict[str, Any]) -> None:
 
 def write_samples(folder: Path, samples: list[Sample], rate: int) -> None:
     """Sounds and spectrograms that the template links to; the loudest point of all is white."""
-    levels = [spectrograms.levels(torch.from_numpy(sample.samples), rate) for sample in samples]
+    levels = [spectrograms.levels(sample.waveform, rate) for sample in samples]
     top = max(float(level.max()) for level in levels)
     for sample, level in zip(samples, levels):
-        integers = np.round(sample.samples * 32768).astype(np.int16)
+        integers = (sample.waveform * 32768).short().numpy()
         soundfile.write(folder / f"{sample.name}.flac", integers, rate, subtype="PCM_16")
         spectrograms.save(level, top, folder / f"{sample.name}.png")
-
-
-def render(run: Path, content: dict[str, Any]) -> str:
-    """The text of ``index.html``, with the tables of the run."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    grid, rows = content["grid"], content["rows"]
-    denoising = records.read(run, "denoising")
-    try:
-        frame = tables.denoising(denoising.get("rows") or [])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DiffvocError(f"{run / 'denoising.json'} is not as denoising.py writes it ({error!r}).") from None
-    return environment.get_template("page.html.jinja").render(
-        **content,
-        run={"options": None, **records.read(run, "manifest")},
-        generation=tables.generation(rows),
-        by_label=tables.generation_by_label(rows),
-        denoising=frame,
-        denoising_command=(denoising.get("manifest") or {}).get("command"),
-        notes=tables.NOTES,
-        range=round(spectrograms.RANGE),
-        right=sum(bool(sample.right) for row in grid for sample in row[:-1]),
-        generated=len(grid) * (len(grid[0]) - 1),
-        recorded_right=sum(bool(row[-1].right) for row in grid),
-    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -183,5 +165,3 @@ def run(options: argparse.Namespace) -> None:
     written = build(options)
     total = sum(path.stat().st_size for path in [written, *(written.parent / "page").iterdir()])
     print(f"Written: {written}, {total / 1e6:.2f} MB with its sounds and pictures")
-    if total > MOST:
-        print(f"That is more than {MOST / 1e6:.0f} MB; give fewer --columns to commit it.", file=sys.stderr)

@@ -18,7 +18,6 @@ from tts_diffvoc import voices
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import functions, systems
 from tts_diffvoc_eval.baselines import NAMES, build, coqui, folder
-from tts_diffvoc_eval.generation import baselines as generation_baselines
 from tts_diffvoc_eval.generation import systems as generators
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.systems import Entry, System
@@ -91,7 +90,7 @@ def find_generators(
         path = Path(spec).expanduser()
         if functions.is_function(spec):
             found.append(generators.from_file(spec))
-        elif generation_baselines.is_saved(path):
+        elif generators.is_baseline(path):
             found.append(generators.from_baseline(path, device))
         else:
             found += generators.from_generator(spec, labels, device, choices or {})

@@ -5,7 +5,7 @@
 Kong et al. 2021, tables 3 and 4: FID, IS, mIS, AM and NDB/K of every generator, and for those with labels accuracy,
 FID per class, IS and mIS; with the training set and the held-back set as sanity checks. FSDD is a folder of the Free
 Spoken Digit Dataset, or of Speech Commands (SC09), with a classifier trained on it by
-recipes/fsdd/train_classifier.py. The same command with --resume continues where it stopped, and may add models or
+recipes/digits/train_classifier.py. The same command with --resume continues where it stopped, and may add models or
 settings.
 """
 
@@ -23,12 +23,13 @@ import torch
 from tts_diffvoc.arguments import MOST_STEPS, whole
 from tts_diffvoc.base import check_device
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.generator import centred
 from tts_diffvoc.generators import GENERATORS
 from tts_diffvoc_eval import provenance, records, registry
 from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation import datasets, metrics, tables
 from tts_diffvoc_eval.generation.classifier import Classifier
-from tts_diffvoc_eval.generation.datasets import DigitCorpus, Digits
+from tts_diffvoc_eval.generation.datasets import LABELS, DigitCorpus, Digits
 from tts_diffvoc_eval.generation.metrics import Classified, Reference
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.progress import Progress
@@ -41,23 +42,7 @@ SEED = whole(0, 1_000_000_000)  # as an option: multiples of it are seeds, too
 KEPT = ("clips", *(f"options.{name}" for name in ("count", "bins", "batch", "resamples", "classifier")))  # by --resume
 
 
-# Command line, in part shared with denoising and generation_page
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--model", nargs="*", default=[], help="generators, folders of baselines, FILE.py:FUNCTION (default: bundled)")
-    add("--count", type=whole(2, 1_000_000), default=500, help="clips of each set (default: 500)")
-    add("--steps", type=whole(1, MOST_STEPS), nargs="*", default=[], help="of our generators (default: each one's own)")
-    add("--samplers", nargs="*", default=[], help="of our generators (default: each one's own)")
-    add("--guidance", type=float, nargs="*", default=[], help="of our generators with labels (default: each one's own)")
-    add("--seeds", type=SEED, nargs="+", default=[0], help="a set of --count clips each (default: 0)")
-    add("--bins", type=whole(2, 1_000_000), default=50, help="K of NDB/K (default: 50)")
-    add("--resamples", type=whole(2, 1_000_000), default=200, help="of the bootstrap (default: 200)")
-    add("--batch", type=whole(1, 1_000_000), default=50, help="clips generated at once (default: 50)")
-    add("--output", type=Path, default=Path("results/digits"), help="default: results/digits")
-    add("--resume", action="store_true", help="continue the run in --output")
-    add_common(parser)
+# Shared with denoising and generation_page
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -69,27 +54,32 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=whole(1, 1024), default=torch.get_num_threads(), help="of PyTorch on the CPU")
 
 
-def set_up(options: argparse.Namespace) -> None:
-    """Set the threads. Raises: DiffvocError for a device that is not here."""
+def set_up(options: argparse.Namespace) -> tuple[DigitCorpus, Classifier]:
+    """Set the threads; read the corpus and its classifier.
+
+    Raises: DiffvocError for a device that is not here, and a classifier of other clips than those of the corpus.
+    """
     check_device(options.device)
     torch.set_num_threads(options.threads)
-
-
-def check_classifier(classifier: Classifier, corpus: DigitCorpus) -> None:
-    """Raises: DiffvocError for a classifier of other clips than those of the corpus."""
-    if (classifier.sample_rate, classifier.length) != (corpus.sample_rate, corpus.length):
+    corpus, classifier = datasets.load(options.data), classifiers.load(options.classifier, options.device)
+    length, rate = classifier.config.length, classifier.config.mel.sample_rate
+    if (length, rate) != (corpus.length, corpus.sample_rate):
         raise DiffvocError(
-            f"the classifier takes {classifier.length:,} samples at {classifier.sample_rate:,} Hz, and {corpus.name} "
-            f"has {corpus.length:,} at {corpus.sample_rate:,} Hz; give one that recipes/fsdd/train_classifier.py "
-            "trained on it as --classifier."
+            f"the classifier takes {length:,} samples at {rate:,} Hz, and {corpus.name} has {corpus.length:,} at "
+            f"{corpus.sample_rate:,} Hz; give one that recipes/digits/train_classifier.py trained on it."
         )
+    return corpus, classifier
 
 
-def check_rate(system: GeneratorSystem, corpus: DigitCorpus) -> None:
-    if system.sample_rate not in (None, corpus.sample_rate):
-        raise DiffvocError(
-            f"{system.label} makes {system.sample_rate:,} Hz, {corpus.name} has {corpus.sample_rate:,} Hz."
-        )
+def check_rate(name: str, rate: int | None, corpus: DigitCorpus) -> None:
+    """Raise DiffvocError for a generator of another sample rate than the corpus's."""
+    if rate not in (None, corpus.sample_rate):
+        raise DiffvocError(f"{name} makes {rate:,} Hz, {corpus.name} has {corpus.sample_rate:,} Hz.")
+
+
+def waveform_digest(clips: Digits) -> str:
+    """SHA-256 over the samples of all clips."""
+    return hashlib.sha256(clips.waveforms.numpy().tobytes()).hexdigest()
 
 
 # Measuring
@@ -107,19 +97,14 @@ def generate_set(
         given = labels[first : first + batch].tolist()
         with torch.inference_mode():
             made = system.generate(len(given), seed * SEED_STRIDE + number, given if system.labelled else None)
-        waveforms = torch.as_tensor(made).float().cpu().numpy()
-        if waveforms.ndim != 2 or len(waveforms) != len(given):
+            waveforms = torch.as_tensor(made).float().cpu()
+        if waveforms.dim() != 2 or len(waveforms) != len(given):
             raise DiffvocError(f"it made waveforms of shape {list(waveforms.shape)} for {len(given)} clips.")
-        if not np.isfinite(waveforms).all():
+        if not torch.isfinite(waveforms).all():
             raise DiffvocError("it made NaN or infinite samples.")
-        clips += [datasets.fit(one, length) for one in waveforms.clip(-1, 1)]
+        clips += [centred(one, length) for one in waveforms.clamp(-1, 1)]
         bar.step(system.label)
-    return np.round(np.stack(clips) * 32767).astype(np.float32) / 32767
-
-
-def classify(classifier: Classifier, waveforms: Any, labels: Any) -> Classified:
-    p, features = classifier.classify(waveforms)
-    return Classified(p, features, None if labels is None else np.asarray(labels))
+    return (torch.stack(clips) * 32767).round().numpy() / 32767
 
 
 def measure(
@@ -127,38 +112,38 @@ def measure(
 ) -> None:
     """Append the records that the run lacks."""
     done = {(one["system"], one["seed"]) for one in records.lines(run, "quality") if not one.get("error")}
-    train = classify(classifier, corpus.train.waveforms, corpus.train.labels)
-    reference = Reference(train, options.bins)
-    against = f"{reference.size:,} training clips"
+    train, held = (
+        Classified(*classifier.classify(part.waveforms), part.labels.numpy()) for part in (corpus.train, corpus.held)
+    )
+    reference, draw = Reference(train, options.bins), np.random.default_rng(0)
 
-    def append(name: str, seed: int, sounds: Classified, reference: Reference, against: str, seconds: float | None):
+    def append(
+        name: str, seed: int, sounds: Classified, reference: Reference, clips: str, seconds: float | None = None
+    ) -> None:
         values = {key: one._asdict() for key, one in metrics.score(sounds, reference, options.resamples).items()}
-        facts = {"clips": len(sounds), "against": against, "seconds_per_clip": seconds}
+        facts = {"clips": len(sounds.p), "against": f"{clips} training clips", "seconds_per_clip": seconds}
         records.append(run, "quality", {"system": name, "seed": seed, **facts, "values": values})
 
-    draw = np.random.default_rng(0)
-    order = draw.permutation(len(train))
+    order, size = draw.permutation(reference.size), f"{reference.size:,}"
     if (TRAINING, 0) not in done:  # a sample of the training set against the rest
-        taken = min(options.count, len(train) // 2)
-        rest = train[order[taken:]]
-        others = Reference(rest, min(options.bins, len(rest) // 2))
-        append(TRAINING, 0, train[order[:taken]], others, f"the other {len(rest):,} training clips", None)
+        taken = min(options.count, reference.size // 2)
+        others = Reference(train.take(order[taken:]), min(options.bins, (reference.size - taken) // 2))
+        append(TRAINING, 0, train.take(order[:taken]), others, f"the other {others.size:,}")
     if (HELD, 0) not in done:
-        held = classify(classifier, corpus.held.waveforms, corpus.held.labels)
-        append(HELD, 0, held[draw.permutation(len(held))[: options.count]], reference, against, None)
+        append(HELD, 0, held.take(draw.permutation(len(held.p))[: options.count]), reference, size)
     todo = [(one, seed) for one in compared for seed in options.seeds if (one.name, seed) not in done]
-    labels = np.arange(options.count) % len(classifier.labels)
+    labels = np.arange(options.count) % len(LABELS)
     with Progress("batches", len(todo) * -(-options.count // options.batch)) as bar:
         for system, seed in todo:
             started = time.perf_counter()
             try:
                 waveforms = generate_set(system, seed, options.batch, corpus.length, labels, bar)
-                seconds = (time.perf_counter() - started) / options.count
-                sounds = classify(classifier, waveforms, labels if system.labelled else None)
             except Exception as error:  # any generator may fail in any way; the record says how
                 records.append(run, "quality", {"system": system.name, "seed": seed, "error": reason(error)})
                 continue
-            append(system.name, seed, sounds, reference, against, seconds)
+            seconds = (time.perf_counter() - started) / options.count
+            sounds = Classified(*classifier.classify(waveforms), labels if system.labelled else None)
+            append(system.name, seed, sounds, reference, size, seconds)
 
 
 # A run
@@ -199,11 +184,6 @@ def manifest_of(
     )
 
 
-def waveform_digest(clips: Digits) -> str:
-    """SHA-256 over the samples of all clips."""
-    return hashlib.sha256(clips.waveforms.numpy().tobytes()).hexdigest()
-
-
 def continued(run: Path, manifest: dict[str, Any], resume: bool) -> dict[str, Any]:
     """The manifest to write: that of a new run, or of a resumed one with what is added.
 
@@ -224,18 +204,33 @@ def continued(run: Path, manifest: dict[str, Any], resume: bool) -> dict[str, An
     return {**manifest, "checkpoints": {**weights, **manifest["checkpoints"]}, "seeds": seeds}
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", nargs="*", default=[], help="generators, folders of baselines, FILE.py:FUNCTION (default: bundled)")
+    add("--count", type=whole(2, 1_000_000), default=500, help="clips of each set (default: 500)")
+    add("--steps", type=whole(1, MOST_STEPS), nargs="*", default=[], help="of our generators (default: each one's own)")
+    add("--samplers", nargs="*", default=[], help="of our generators (default: each one's own)")
+    add("--guidance", type=float, nargs="*", default=[], help="of our generators with labels (default: each one's own)")
+    add("--seeds", type=SEED, nargs="+", default=[0], help="a set of --count clips each (default: 0)")
+    add("--bins", type=whole(2, 1_000_000), default=50, help="K of NDB/K (default: 50)")
+    add("--resamples", type=whole(2, 1_000_000), default=200, help="of the bootstrap (default: 200)")
+    add("--batch", type=whole(1, 1_000_000), default=50, help="clips generated at once (default: 50)")
+    add("--output", type=Path, default=Path("results/digits"), help="default: results/digits")
+    add("--resume", action="store_true", help="continue the run in --output")
+    add_common(parser)
+
+
 def run(options: argparse.Namespace) -> None:
     """Generate and measure what the run lacks, and write its tables."""
-    set_up(options)
     if len(set(options.seeds)) < len(options.seeds):
         raise DiffvocError("--seeds names one twice; give different ones.")
-    corpus = datasets.load(options.data)
-    classifier = classifiers.load(options.classifier, options.device)
-    check_classifier(classifier, corpus)
+    corpus, classifier = set_up(options)
+    if options.bins > len(corpus.train):
+        raise DiffvocError(f"{options.bins} bins were asked for of {len(corpus.train)} sounds; ask for fewer.")
     choices = {"steps": options.steps, "sampler": options.samplers, "guidance": options.guidance}
-    compared = registry.find_generators(options.model or sorted(GENERATORS), classifier.labels, options.device, choices)
+    compared = registry.find_generators(options.model or sorted(GENERATORS), LABELS, options.device, choices)
     for one in compared:
-        check_rate(one, corpus)
+        check_rate(one.label, one.sample_rate, corpus)
     folder = options.output
     manifest = continued(folder, manifest_of(options, corpus, classifier, compared), options.resume)
     folder.mkdir(parents=True, exist_ok=True)
@@ -245,6 +240,5 @@ def run(options: argparse.Namespace) -> None:
     described |= records.read(folder, "systems") | {one.name: one.describe() for one in compared}
     records.write(folder, "systems", described)
     measure(folder, options, corpus, classifier, compared)
-    tables.write(folder)
-    print((folder / "summary.md").read_text(encoding="utf-8").split("\n## How to read it")[0])
-    print(f"Written to {folder}")
+    print(tables.write(folder))
+    print(f"\nWritten to {folder}")

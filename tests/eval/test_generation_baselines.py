@@ -8,7 +8,7 @@ import torch
 from torchaudio.functional import mu_law_encoding
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval.generation import baselines, wavegan, wavenet
+from tts_diffvoc_eval.generation import systems, unconditional_model, wavegan, wavenet
 from tts_diffvoc_eval.generation.training import Batch
 
 SMALL_GAN = wavegan.WaveGanConfig(length=1024, width=4, latent=10)
@@ -26,6 +26,10 @@ def make(kind, seed=0):
     return model
 
 
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
 def shifted(classes):
     """Of each sample the class before it."""
     return torch.cat([torch.full_like(classes[:, :1], wavenet.SILENCE), classes[:, :-1]], dim=1)
@@ -38,8 +42,8 @@ def test_wavegan_has_the_layers_of_the_paper():
     """Tables 3 and 4 with d = 64 and one channel."""
     config = wavegan.WaveGanConfig(length=16384, width=64)
     inwards = [(1, 64), (64, 128), (128, 256), (256, 512), (512, 1024)]
-    critic = sum(p.numel() for p in wavegan.Critic(config).parameters())
-    assert wavegan.WaveGan(config).parameters_count == 101 * 256 * 64 + sum(25 * a * b + a for a, b in inwards)
+    critic = count(wavegan.Critic(config))
+    assert count(wavegan.WaveGan(config)) == 101 * 256 * 64 + sum(25 * a * b + a for a, b in inwards)
     assert critic == sum(25 * a * b + b for a, b in inwards) + 256 * 64 + 1
 
 
@@ -113,7 +117,7 @@ def test_wavenet_has_the_parameters_of_its_layers():
     layer = 2 * c * 2 * c + 2 * c + c * (c + s) + c + s
     config = wavenet.WaveNetConfig()
     expected = 2 * 256 * c + 30 * layer + s * s + s + s * 256 + 256
-    assert wavenet.WaveNet(config).parameters_count == expected and config.dilations == [2**i for i in range(10)] * 3
+    assert count(wavenet.WaveNet(config)) == expected and config.dilations == [2**i for i in range(10)] * 3
 
 
 def test_an_untrained_wavenet_costs_eight_bits():
@@ -128,8 +132,8 @@ def test_cached_steps_are_the_network(batch):
     classes[:, :6] = wavenet.SILENCE
     with torch.inference_mode():
         whole = model(shifted(classes))
-        stepper = wavenet.Stepper(model, batch)
-        steps = [stepper.step(column).clone() for column in shifted(classes).unbind(1)]
+        delays = [wavenet.DelayLine(steps) for steps in (1, *SMALL_NET.dilations)]
+        steps = [model(column, delays) for column in shifted(classes).unbind(1)]
     assert whole.std() > 0.1
     torch.testing.assert_close(torch.stack(steps, 1), whole, rtol=1e-5, atol=1e-5)
 
@@ -164,17 +168,17 @@ def test_a_saved_model_is_loaded_as_it_was(kind, tmp_path):
     model = make(kind)
     for parameter in model.parameters():
         parameter.data = parameter.data.half().float()
-    baselines.save(model, tmp_path / "one", "3 minutes", "tones")
-    loaded = baselines.load(tmp_path / "one")
+    model.save(tmp_path / "one", "3 minutes", "tones")
+    loaded = systems.load_baseline(tmp_path / "one")
     assert torch.equal(loaded.generate(2, 7), model.generate(2, 7))
     assert (loaded.config, loaded.label, loaded.training_said) == (model.config, model.label, "3 minutes")
     card = (tmp_path / "one" / "README.md").read_text()
-    assert "tones" in card and "3 minutes" in card and f"{model.parameters_count:,}" in card
+    assert "tones" in card and "3 minutes" in card and f"{count(model):,}" in card
 
 
 def broken(folder, **changes):
     """A saved WaveGAN with other values in its config.json."""
-    baselines.save(make("wavegan"), folder, "", "")
+    make("wavegan").save(folder, "", "")
     values = json.loads((folder / "config.json").read_text()) | changes
     (folder / "config.json").write_text(json.dumps(values))
     return folder
@@ -183,14 +187,13 @@ def broken(folder, **changes):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda _: wavegan.WaveGanConfig(length=8000), "multiple of 1024"),
         (lambda _: wavegan.WaveGanConfig.from_dict({"width": 0}), "width"),
         (lambda _: wavenet.WaveNetConfig.from_dict({"cycles": 1.5}), "cycles"),
-        (lambda path: baselines.load(path / "nowhere"), "there is no folder"),
-        (lambda path: baselines.load(broken(path, format="other")), "not the folder of a WaveGAN"),
-        (lambda path: baselines.load(broken(path, kind="vae")), "does not describe"),
-        (lambda path: baselines.load(broken(path, network={"depth": 3})), "unknown entry 'depth'"),
-        (lambda path: baselines.load(broken(path, network={"length": 1024, "width": 5})), "does not belong"),
+        (lambda path: systems.load_baseline(path / "nowhere"), "there is no folder"),
+        (lambda path: systems.load_baseline(broken(path, format="other")), "not the folder of a WaveGAN"),
+        (lambda path: systems.load_baseline(broken(path, kind="vae")), "does not describe"),
+        (lambda path: systems.load_baseline(broken(path, network={"depth": 3})), "unknown entry 'depth'"),
+        (lambda path: systems.load_baseline(broken(path, network={"length": 1024, "width": 5})), "does not belong"),
     ],
 )
 def test_what_is_refused(call, message, tmp_path):
@@ -203,4 +206,4 @@ def test_folders_of_the_first_edition_are_read(tmp_path):
     names = {name.split(".")[0] for name in make("wavenet").state_dict()}
     assert names == {"latest", "second", "layers", "mixed", "logits"}
     assert {name.split(".")[0] for name in make("wavegan").state_dict()} == {"dense", "layers"}
-    assert baselines.FORMAT == "diffvoc-seed/1" and math.isfinite(make("wavegan").generate(1, 0).sum())
+    assert unconditional_model.FORMAT == "diffvoc-seed/1" and math.isfinite(make("wavegan").generate(1, 0).sum())

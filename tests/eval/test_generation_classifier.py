@@ -23,7 +23,7 @@ def test_the_bundled_classifier(bundled):
     assert "Free Spoken Digit Dataset" in card and "CC BY-SA 4.0" in card and "500 held back" in card
     right = int(card.split(" of 500 right")[0].split("| ")[-1])
     assert right >= 490
-    assert bundled.labels == tuple("0123456789") and (bundled.sample_rate, bundled.length) == (8000, 8192)
+    assert bundled.config.labels == tuple("0123456789") and bundled.config.length == 8192
     assert "epochs" in bundled.training_said and not bundled.training
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy import linalg, special, stats
 
-from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval.generation import metrics
-from tts_diffvoc_eval.generation.metrics import Bins, Classified, Estimate, Gaussian, Reference
+from tts_diffvoc_eval.generation.metrics import Classified, Estimate, Reference, fid, gaussian
 
 UNIFORM = np.full(10, 0.1)
 
@@ -44,15 +43,15 @@ def test_fid_of_two_gaussians_is_heusels_equation(rng):
     (m, c), (n, d) = [(rng.normal(size=6), f @ f.T + 0.1 * np.eye(6)) for f in factors]
     a, b = exact(rng, 50, m, c), exact(rng, 50, n, d)
     expected = np.sum((m - n) ** 2) + np.trace(c + d - 2 * linalg.sqrtm(c @ d).real)
-    assert metrics.fid(a, b) == pytest.approx(expected, rel=1e-9)
-    assert metrics.fid(Gaussian.of(a), b) == metrics.fid(a, b) == pytest.approx(metrics.fid(b, a))
+    a, b = gaussian(a), gaussian(b)
+    assert fid(a, b) == pytest.approx(expected, rel=1e-9) == pytest.approx(fid(b, a))
 
 
 def test_fid_of_singular_covariances(rng):
     """Fewer sounds than dimensions, and constant features, need nothing on the diagonal."""
     a, shift = rng.normal(size=(10, 40)), rng.normal(size=40)
-    assert metrics.fid(a, a + shift) == pytest.approx(np.sum(shift**2), abs=1e-5)
-    assert metrics.fid(np.zeros((5, 3)), np.ones((5, 3))) == pytest.approx(3)
+    assert fid(gaussian(a), gaussian(a + shift)) == pytest.approx(np.sum(shift**2), abs=1e-5)
+    assert fid(gaussian(np.zeros((5, 3))), gaussian(np.ones((5, 3)))) == pytest.approx(3)
 
 
 # Scores of probabilities
@@ -68,8 +67,7 @@ def test_modified_inception_score_is_the_mean_over_all_pairs(rng):
     p = soft(rng, 12, 4)
     pairs = [stats.entropy(a, b) for a, b in itertools.product(p, p)]
     assert metrics.modified_inception_score(p) == pytest.approx(math.exp(np.mean(pairs)))
-    assert metrics.modified_inception_score(np.tile([0.7, 0.2, 0.1, 0.0], (5, 1))) == pytest.approx(1)
-    assert metrics.modified_inception_score(np.eye(3)) == math.inf
+    assert metrics.modified_inception_score(np.tile([0.7, 0.2, 0.1], (5, 1))) == pytest.approx(1)
 
 
 def test_am_score(rng):
@@ -82,56 +80,39 @@ def test_am_score(rng):
     assert metrics.am_score(np.eye(3)[[0, 0]], np.array([0.5, 0.25, 0.25])) == math.inf  # two classes are missing
 
 
-@pytest.mark.parametrize("bad", [np.ones((3, 2)), np.array([[1.5, -0.5]]), np.zeros((0, 10)), UNIFORM, [[np.nan, 1]]])
-def test_bad_probabilities_are_refused(bad):
-    with pytest.raises(DiffvocError, match="probabilities"):
-        metrics.inception_score(bad)
-
-
-@pytest.mark.parametrize("bad", [np.ones(3), np.ones((1, 3)), np.full((4, 2), np.inf), np.eye(5)])
-def test_bad_features_are_refused(bad):
-    with pytest.raises(DiffvocError, match="features"):
-        metrics.fid(bad, np.eye(3))
-
-
 def test_accuracy():
     p = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
     assert metrics.accuracy(p, [0, 1, 1]).value == 1 and metrics.accuracy(p, [1, 1, 1]).value == pytest.approx(2 / 3)
-    with pytest.raises(DiffvocError, match="one each"):
-        metrics.accuracy(p, [0, 1])
 
 
 # NDB
 
 
 def test_two_samples_of_one_distribution_have_ndb_at_the_significance(rng):
-    bins = Bins.of(rng.normal(size=(2000, 4)), 20)
-    samples = [bins.assign(rng.normal(size=(500, 4))) for _ in range(60)]
-    for significance, low, high in ((0.05, 0.02, 0.07), (0.3, 0.22, 0.36)):
-        assert low < np.mean([metrics.ndb(bins, one, significance) for one in samples]) < high
+    shares = rng.dirichlet(np.full(20, 5.0))
+    train = rng.multinomial(2000, shares)
+    samples = [rng.multinomial(500, shares) for _ in range(300)]
+    for significance, low, high in ((0.05, 0.02, 0.09), (0.3, 0.22, 0.4)):
+        assert low < np.mean([metrics.ndb(train, one, significance) for one in samples]) < high
 
 
 def test_ndb_is_the_test_of_two_proportions():
     """30 of 100 and 15 of 100: P = 0.225, z = 2.54. The chi-squared test without correction is the same."""
-    bins = Bins(np.array([[0.0], [1.0], [2.0]]), np.array([30, 70, 0]))
-    assigned = np.repeat([0, 1], [15, 85])
+    train, counts = np.array([30, 70, 0]), np.array([15, 85, 0])
     p = stats.chi2_contingency([[30, 70], [15, 85]], correction=False).pvalue
-    assert (
-        metrics.ndb(bins, assigned, p * 1.001) == pytest.approx(2 / 3) and metrics.ndb(bins, assigned, p * 0.999) == 0
-    )
+    assert metrics.ndb(train, counts, p * 1.001) == pytest.approx(2 / 3) and metrics.ndb(train, counts, p * 0.999) == 0
 
 
 def test_ndb_finds_a_missing_mode(rng):
     centres = 100 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-    bins = Bins.of(centres[np.arange(800) % 4] + rng.normal(size=(800, 2)), 4)
-    whole = centres[np.arange(400) % 4] + rng.normal(size=(400, 2))
-    assert metrics.ndb(bins, bins.assign(whole)) == 0
-    assert metrics.ndb(bins, bins.assign(whole[np.arange(400) % 4 != 3])) == 1  # the others hold a third: z = 2.8
-    for k in (1, 401):
-        with pytest.raises(DiffvocError, match="bins were asked for of 400 sounds"):
-            Bins.of(whole, k)
-    with pytest.raises(DiffvocError, match="don't fit"):
-        bins.assign(np.ones((2, 4)))
+    labels = np.arange(800) % 4
+    train = Classified(np.full((800, 4), 0.25), centres[labels] + rng.normal(size=(800, 2)), labels)
+    reference = Reference(train, 4)
+    assert sorted(reference.counts) == [200] * 4
+    whole = train.take(np.arange(400))
+    assert metrics.score(whole, reference, 2)["ndb"].value == 0
+    missing = whole.take(np.flatnonzero(whole.labels != 3))
+    assert metrics.score(missing, reference, 2)["ndb"].value == 1  # the others hold a third: z = 2.8
 
 
 # Intervals
@@ -140,13 +121,13 @@ def test_ndb_finds_a_missing_mode(rng):
 @pytest.mark.parametrize("metric", ["inception score", "fid"])
 def test_intervals_cover_the_mean_over_sets_of_this_size(rng, metric):
     """95 % are asked for; of 60 runs, 85 % and more is what chance allows. FID's own bias does not move them."""
-    reference = Gaussian.of(rng.normal(size=(500, 4)))
+    reference = gaussian(rng.normal(size=(500, 4)))
 
     def make():
         return soft(rng, 100) if metric == "inception score" else 1.2 * rng.normal(size=(100, 4)) + 0.3
 
     def statistic(x):
-        return metrics.inception_score(x) if metric == "inception score" else metrics.fid(reference, x)
+        return metrics.inception_score(x) if metric == "inception score" else fid(reference, gaussian(x))
 
     expected = np.mean([statistic(make()) for _ in range(500)])
     sets = [make() for _ in range(60)]
@@ -181,15 +162,15 @@ def sounds(rng):
 
 
 def test_score_of_a_sample_of_the_training_set(sounds):
-    train, sample = sounds[np.arange(400)], sounds[np.arange(400, 600)]
+    train, sample = sounds.take(np.arange(400)), sounds.take(np.arange(400, 600))
     found = metrics.score(sample, Reference(train, 10), 20)
-    assert found["fid"].value == metrics.fid(train.features, sample.features)
+    assert found["fid"].value == fid(gaussian(train.features), gaussian(sample.features))
     assert found["am"].value == metrics.am_score(sample.p, train.p.mean(0))
-    each = [metrics.fid(*(one.features[one.labels == c] for one in (train, sample))) for c in range(3)]
+    each = [fid(*(gaussian(one.features[one.labels == c]) for one in (train, sample))) for c in range(3)]
     assert (found["fid_class"].value, found["fid_class_deviation"].value) == pytest.approx(
         (np.mean(each), np.std(each))
     )
-    assert found["accuracy"] == metrics.proportion(200, 200) and found["ndb"].value <= 0.2
+    assert found["accuracy"].value == 1 and found["ndb"].value <= 0.2
     assert all(found[name].low <= found[name].value <= found[name].high for name in ("fid", "is", "am", "fid_class"))
 
 
@@ -197,10 +178,10 @@ def test_score_sees_what_is_wrong(sounds):
     """One class only; and classes mixed up: FID cannot tell, accuracy and the classes' FIDs do."""
     reference = Reference(sounds, 10)
     good = metrics.score(sounds, reference, 20)
-    bad = metrics.score(sounds[np.flatnonzero(sounds.labels == 0)], reference, 20)
+    bad = metrics.score(sounds.take(np.flatnonzero(sounds.labels == 0)), reference, 20)
     assert bad["fid"].low > good["fid"].high and bad["is"].high < good["is"].low and bad["ndb"].value == 1
     assert bad["am"].low > good["am"].high and bad["mis"].high < good["mis"].low
     mixed = metrics.score(Classified(sounds.p, sounds.features, (sounds.labels + 1) % 3), reference, 5)
     assert mixed["accuracy"].value == 0 and mixed["fid_class"].value == pytest.approx(200, rel=0.05)
     assert "accuracy" not in metrics.score(Classified(sounds.p, sounds.features), reference, 5)
-    assert "fid_class" not in metrics.score(sounds[np.arange(5)], reference, 5)
+    assert "fid_class" not in metrics.score(sounds.take(np.arange(5)), reference, 5)

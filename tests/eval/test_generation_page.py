@@ -15,11 +15,11 @@ import torch
 from digit_corpus import write_corpus
 from small_generators import HOP, SPECTRA, falling, sizes
 
-from tts_diffvoc.checkpoint import load_generator, save_generator
-from tts_diffvoc.generator import Generator, GeneratorConfig
+from tts_diffvoc.checkpoint import load_generator, save_checkpoint
+from tts_diffvoc.generator import Generator, GeneratorConfig, centred
 from tts_diffvoc_eval import generation_page, program, records, registry, unconditional
-from tts_diffvoc_eval.generation import baselines, datasets, tables
 from tts_diffvoc_eval.generation import classifier as classifiers
+from tts_diffvoc_eval.generation import datasets, systems, tables
 from tts_diffvoc_eval.generation.datasets import LABELS
 from tts_diffvoc_eval.generation.samples import SampleMaker
 from tts_diffvoc_eval.generation.wavegan import WaveGan, WaveGanConfig
@@ -40,7 +40,7 @@ def generator(folder, labels=LABELS, rate=8000):
     made = Generator(GeneratorConfig(sizes(HOP, len(labels)), labels=tuple(labels), **config))
     with torch.no_grad():
         made.deviation.copy_(falling(HOP))
-    save_generator(made, folder, "---\ntraining: 3 CPU minutes & <a tea>\n---\nTiny.\n")
+    save_checkpoint(made, folder, "---\ntraining: 3 CPU minutes & <a tea>\n---\nTiny.\n")
     return folder
 
 
@@ -50,7 +50,7 @@ def models(tmp_path_factory):
     generator(folder / "spoken")
     generator(folder / "mute", ())
     torch.manual_seed(0)
-    baselines.save(WaveGan(WaveGanConfig(width=1)), folder / "wavegan", "untrained", "nothing")
+    WaveGan(WaveGanConfig(width=1)).save(folder / "wavegan", "untrained", "nothing")
     return folder
 
 
@@ -153,10 +153,7 @@ def test_every_link_leads_to_a_file_and_every_file_is_linked(run, text, page):
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
     assert all(image.get("alt") and image.get("width") and image.get("height") for image in page.images)
-    assert (
-        not list(run.glob(".page*"))
-        and sum(path.stat().st_size for path in (run / "page").iterdir()) < generation_page.MOST
-    )
+    assert not list(run.glob(".page*"))
 
 
 def test_every_sound_decodes(run, page):
@@ -178,10 +175,9 @@ def test_samples_are_the_first_of_their_seeds(run, page, models, data):
             (card,) = cards(page, f"said-{label}-seed-{seed}.")
             assert np.abs(heard(run, card) - made[label]).max() <= 0.5 / 32768 + 1e-7
             assert card["label"] == f"Play “{label}”, seed {seed}"
-    gan = baselines.load(models / "wavegan").generate(COLUMNS + 1, SEED).numpy()
+    gan = systems.load_baseline(models / "wavegan").generate(COLUMNS + 1, SEED)
     for number, card in enumerate(cards(page, "wavegan-")):
-        made = datasets.fit(gan[number], 8192)
-        assert np.abs(heard(run, card) - made.clip(-1, 1)).max() <= 1 / 32768 + 1e-7
+        assert np.abs(heard(run, card) - centred(gan[number], 8192).numpy()).max() <= 1 / 32768 + 1e-7
     held = datasets.load(data).held
     for digit, card in enumerate(cards(page, "recorded-")):
         name = re.search(r"\d_\w+_\d", card["text"])[0]
@@ -304,8 +300,8 @@ def test_the_same_line_makes_the_same_page(run, data, models, text):
 
 def test_another_seed_draws_other_recordings(data, models, classifier):
     (system,) = registry.find_generators([str(models / "spoken")], LABELS, "cpu")
-    corpus, model = datasets.load(data), load_generator(str(models / "spoken"))
-    first, second = (SampleMaker(corpus, classifier, system, model, seed) for seed in (0, 1))
+    corpus = datasets.load(data)
+    first, second = (SampleMaker(corpus, classifier, system, seed) for seed in (0, 1))
     assert [row[-1].source for row in first.grid(1)] != [row[-1].source for row in second.grid(1)]
 
 

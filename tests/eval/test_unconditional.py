@@ -9,14 +9,14 @@ import pytest
 import torch
 from digit_corpus import write_corpus
 
-from tts_diffvoc.checkpoint import load_generator, save_generator
+from tts_diffvoc.checkpoint import load_generator, save_checkpoint
 from tts_diffvoc.diffusion.schedules import linear_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc_eval import program, records, registry, unconditional
-from tts_diffvoc_eval.generation import baselines, datasets, metrics, tables
 from tts_diffvoc_eval.generation import classifier as classifiers
+from tts_diffvoc_eval.generation import datasets, metrics, tables
 from tts_diffvoc_eval.generation.classifier import Classifier, ClassifierConfig, mel_for
 from tts_diffvoc_eval.generation.datasets import LABELS
 from tts_diffvoc_eval.generation.wavegan import WaveGan, WaveGanConfig
@@ -153,7 +153,7 @@ def test_what_is_measured_is_the_metric_of_16_bit_clips(finished, data, own):
     assert clips.shape == (20, 8192) and np.allclose(32767 * clips, np.round(32767 * clips), atol=1e-3)
     assert not clips[:, :96].any() and not clips[:, -96:].any() and clips[:, 96:-96].any()  # padded on both sides
     classifier, train = classifiers.load(), datasets.load(data).train
-    expected = metrics.fid(classifier.classify(train.waveforms)[1], classifier.classify(clips)[1])
+    expected = metrics.fid(*(metrics.gaussian(classifier.classify(part)[1]) for part in (train.waveforms, clips)))
     record = next(one for one in records.lines(finished, "quality") if one["system"] == "own-tone")
     assert record["values"]["fid"]["value"] == pytest.approx(expected, rel=1e-6)
     loud = unconditional.generate_set(hiss, 0, 8, 8192, labels, bar)
@@ -255,7 +255,7 @@ def test_other_rates_are_refused(data, own, tmp_path, capsys):
 def test_a_baseline_in_a_folder(data, tmp_path, capsys):
     torch.manual_seed(0)
     folder = tmp_path / "gan" / "generator"  # as a run of train_baseline.py leaves it
-    baselines.save(WaveGan(WaveGanConfig(width=1)), folder, "untrained", "nothing")
+    WaveGan(WaveGanConfig(width=1)).save(folder, "untrained", "nothing")
     assert run(data, tmp_path / "run", "--model", folder) == 0
     row = json.loads((tmp_path / "run" / "summary.json").read_text())["rows"][-1]
     assert (row["name"], row["family"], row["labelled"], row["training"]) == ("gan", "gan", False, "untrained")
@@ -267,7 +267,7 @@ def test_a_baseline_in_a_folder(data, tmp_path, capsys):
 def tiny_generator(folder, labels):
     sizes = DiffWaveConfig(4, 2, 2, n_mels=0, upsample_factors=(), labels=len(labels), label_channels=4)
     config = GeneratorConfig(sizes, linear_schedule(1e-4, 0.3, 40), 8000, 8192, labels, defaults={"steps": 2})
-    save_generator(Generator(config), folder, "---\ntraining: 3 CPU minutes\n---\nTiny.\n")
+    save_checkpoint(Generator(config), folder, "---\ntraining: 3 CPU minutes\n---\nTiny.\n")
     return folder
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torchaudio.functional import mask_along_axis_iid
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
@@ -108,18 +109,6 @@ class Classifier(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time on a CPU
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        return self.config.labels
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.mel.sample_rate
-
-    @property
-    def length(self) -> int:
-        return self.config.length
-
-    @property
     def parameters_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
 
@@ -139,10 +128,10 @@ class Classifier(nn.Module):
         Raises: DiffvocError for another shape, or values that are not finite.
         """
         given = torch.as_tensor(waveforms, dtype=torch.float32)
-        if given.dim() != 2 or given.shape[1] != self.length or not torch.isfinite(given).all():
+        if given.dim() != 2 or given.shape[1] != self.config.length or not torch.isfinite(given).all():
             raise DiffvocError(
                 f"waveforms of shape {list(given.shape)} were given; the classifier takes finite ones, "
-                f"[N, {self.length}] at {self.sample_rate} Hz."
+                f"[N, {self.config.length}] at {self.config.mel.sample_rate} Hz."
             )
         was_training, device = self.training, self.head.weight.device
         self.eval()
@@ -161,53 +150,40 @@ class ClassifierTraining(nn.Module):
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         """Of a :class:`tts_diffvoc_eval.generation.training.Batch`."""
-        network, draw = self.classifier, Generator().manual_seed(batch.seed)
-        torch.manual_seed(batch.seed)  # of dropout
-        waveform = vary(batch.waveform.cpu(), network.sample_rate, draw)
-        target = F.one_hot(batch.labels.cpu(), len(network.labels)).float()
-        mel, target = mix(mask(network.spectrogram(waveform), draw), target, draw)
-        device = network.head.weight.device
+        network, device = self.classifier, self.classifier.head.weight.device
+        torch.manual_seed(batch.seed)  # of the augmentation and of dropout
+        mel = network.spectrogram(vary(batch.waveform.cpu(), network.config.mel.sample_rate))
+        target = F.one_hot(batch.labels.cpu(), len(network.config.labels)).float()
+        mel, target = mix(mask(mel), target)
         logits, _ = network(mel.to(device))
         return {"loss": F.cross_entropy(logits, target.to(device), label_smoothing=self.smoothing)}
 
 
-def uniform(count: int, low: float, high: float, draw: Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=draw)
+def uniform(count: int, low: float, high: float) -> Tensor:
+    return torch.empty(count).uniform_(low, high)
 
 
-def vary(waveform: Tensor, rate: int, draw: Generator) -> Tensor:
+def vary(waveform: Tensor, rate: int) -> Tensor:
     """Clips [B, T] up to 12 % faster or slower, shifted up to 0.1 s, scaled by -10 to 6 dB, half of them with noise."""
     count, length = waveform.shape
-    speed = uniform(count, 0.88, 1.12, draw)[:, None]
-    shift = uniform(count, -0.1, 0.1, draw)[:, None] * 2 * rate / length
-    across = torch.linspace(-1, 1, length) * speed + shift
+    shift = uniform(count, -0.1, 0.1)[:, None] * 2 * rate / length
+    across = torch.linspace(-1, 1, length) * uniform(count, 0.88, 1.12)[:, None] + shift
     grid = torch.stack([across, torch.zeros_like(across)], -1)[:, None]
     moved = F.grid_sample(waveform[:, None, None], grid, align_corners=True)[:, 0, 0]
-    gain = 10 ** uniform(count, -0.5, 0.3, draw)
-    level = 10 ** uniform(count, -4.5, -2.3, draw) * (torch.rand(count, generator=draw) < 0.5)
-    noise = torch.randn(waveform.shape, generator=draw)
-    return (moved * gain[:, None] + noise * level[:, None]).clamp(-1, 1)
+    gain = 10 ** uniform(count, -0.5, 0.3)
+    level = 10 ** uniform(count, -4.5, -2.3) * (torch.rand(count) < 0.5)
+    return (moved * gain[:, None] + torch.randn(waveform.shape) * level[:, None]).clamp(-1, 1)
 
 
-def mask(mel: Tensor, draw: Generator, bands: int = 6, frames: int = 12) -> Tensor:
-    """``mel`` [B, M, F] with up to ``bands`` bands and ``frames`` frames of each clip at 0, the mean.
-
-    SpecAugment (Park et al. 2019, section 2), one mask of each kind.
-    """
-    for axis, widest in ((1, bands), (2, frames)):
-        size = mel.shape[axis]
-        width = uniform(len(mel), 0, widest, draw)
-        start = uniform(len(mel), 0, 1, draw) * (size - width)
-        place = torch.arange(size)[None]
-        hidden = (place >= start[:, None]) & (place < (start + width)[:, None])
-        mel = mel.masked_fill(hidden.unsqueeze(3 - axis), 0.0)
-    return mel
+def mask(mel: Tensor) -> Tensor:
+    """Mels [B, M, F] with up to 6 bands and 12 frames of each clip at 0, the mean: SpecAugment (Park et al. 2019)."""
+    return mask_along_axis_iid(mask_along_axis_iid(mel, 6, 0.0, axis=1), 12, 0.0, axis=2)
 
 
-def mix(mel: Tensor, target: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+def mix(mel: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Mixup (Zhang et al. 2018, eq. 1) of half of the clips, weights up to 0.5: mels [B, M, F] and targets [B, C]."""
-    share = uniform(len(mel), 0, 0.5, draw) * (torch.rand(len(mel), generator=draw) < 0.5)
-    other = torch.randperm(len(mel), generator=draw)
+    share = uniform(len(mel), 0, 0.5) * (torch.rand(len(mel)) < 0.5)
+    other = torch.randperm(len(mel))
     mixed = mel + share[:, None, None] * (mel[other] - mel)
     return mixed, target + share[:, None] * (target[other] - target)
 

@@ -9,23 +9,34 @@ used. The whole of SC09 takes 2.5 GB of memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tts_diffvoc.audio import read_audio, resample
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.generator import centred
 
 LABELS = tuple("0123456789")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FSDD_NAME = re.compile(r"(\d)_(.+)_(\d+)")
-FSDD_CREDIT = "Free Spoken Digit Dataset (Z. Jackson and others), CC BY-SA 4.0"
-SC09_CREDIT = "Speech Commands (P. Warden, Google), CC BY 4.0"
 SC09_LISTS = {"held": "testing_list.txt", "validation": "validation_list.txt"}
+
+
+class Clip(NamedTuple):
+    """A clip on disk: its label 0 to 9, and its part, "train", "held" (out), or, of SC09, "validation".
+
+    ``name`` is that of the file without suffix; SC09's with its folder.
+    """
+
+    path: Path
+    name: str
+    label: int
+    speaker: str
+    part: str
 
 
 @dataclass(frozen=True)
@@ -35,15 +46,13 @@ class Digits:
     Attributes:
         waveforms: [N, T] float32 in [-1, 1], on the CPU.
         labels: [N] int64, 0 to 9.
-        speakers: one a clip.
-        names: of the files, without suffix; SC09's with their folder.
+        speakers, names: as in :class:`Clip`.
     """
 
     waveforms: Tensor
     labels: Tensor
-    speakers: list[str]
-    names: list[str]
-    sample_rate: int
+    speakers: tuple[str, ...]
+    names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -51,21 +60,18 @@ class Digits:
 
 @dataclass(frozen=True)
 class DigitCorpus:
-    """A corpus that was read: its name, "FSDD" or "SC09", its author and licence, and its two parts."""
+    """A corpus: its name, its author and licence, samples a second and in a clip, and the two parts that were read."""
 
     name: str
     credit: str
+    sample_rate: int
+    length: int
     train: Digits
     held: Digits
 
-    @property
-    def sample_rate(self) -> int:
-        return self.train.sample_rate
 
-    @property
-    def length(self) -> int:
-        """Samples of every clip."""
-        return self.train.waveforms.shape[1]
+FSDD = ("FSDD", "Free Spoken Digit Dataset (Z. Jackson and others), CC BY-SA 4.0", 8000, 8192)
+SC09 = ("SC09", "Speech Commands (P. Warden, Google), CC BY 4.0", 16000, 16384)
 
 
 def load(folder: str | Path) -> DigitCorpus:
@@ -73,96 +79,67 @@ def load(folder: str | Path) -> DigitCorpus:
 
     Raises: DiffvocError for a folder that holds neither, or a clip that cannot be read.
     """
-    folder = Path(folder)
-    if any((folder / word).is_dir() for word in WORDS):
-        name, credit, rate, length, clips = "SC09", SC09_CREDIT, 16000, 16384, _sc09_clips(folder)
-    else:
-        name, credit, rate, length, clips = "FSDD", FSDD_CREDIT, 8000, 8192, _fsdd_clips(folder)
-    parts = []
+    name, credit, rate, length = SC09 if is_sc09(Path(folder)) else FSDD
+    clips, parts = list_clips(Path(folder)), []
     for part, purpose in (("train", "train on"), ("held", "hold out")):
-        chosen = [clip for clip in clips if clip[4] == part]
+        chosen = [clip for clip in clips if clip.part == part]
         if not chosen:
             raise DiffvocError(f"{folder} has no clip to {purpose}; give the whole corpus.")
-        paths, names, labels, speakers, _ = zip(*chosen)
-        waveforms = torch.stack([torch.from_numpy(fit(_read(path, rate), length)) for path in paths])
-        parts.append(Digits(waveforms, torch.tensor(labels), list(speakers), list(names), rate))
-    return DigitCorpus(name, credit, *parts)
+        waveforms = torch.stack([centred(_read(clip.path, rate), length) for clip in chosen])
+        _, names, labels, speakers, _ = zip(*chosen)
+        parts.append(Digits(waveforms, torch.tensor(labels), speakers, names))
+    return DigitCorpus(name, credit, rate, length, *parts)
 
 
-Clip = tuple[Path, str, int, str, str]  # file, name, label, speaker, part
+def is_sc09(folder: Path) -> bool:
+    """Whether ``folder`` is laid out as Speech Commands."""
+    return any((folder / word).is_dir() for word in WORDS)
+
+
+def list_clips(folder: Path) -> list[Clip]:
+    """Every clip of a corpus, sorted. Raises: DiffvocError for a folder that holds none."""
+    return _sc09_clips(folder) if is_sc09(folder) else _fsdd_clips(folder)
 
 
 def _fsdd_clips(folder: Path) -> list[Clip]:
-    paths = fsdd_files(folder)
-    matches = [FSDD_NAME.fullmatch(path.stem) for path in paths]
-    labels, speakers, takes = zip(*((int(match[1]), match[2], int(match[3])) for match in matches if match))
-    parts = ["held" if held else "train" for held in fsdd_held_out(labels, speakers, takes)]
-    return list(zip(paths, [path.stem for path in paths], labels, speakers, parts))
-
-
-def fsdd_held_out(labels: Sequence[int], speakers: Sequence[str], takes: Sequence[int]) -> list[bool]:
-    """Whether each clip is held out: takes 0 to 7 of every digit and speaker, and take 8 of every third pair.
-
-    Every third pair: those where the digit plus the speaker's place in alphabetical order is a multiple of 3. Of the
-    whole corpus 500 clips are held out, and 2,500 are trained on.
-    """
-    places = {name: place for place, name in enumerate(sorted(set(speakers)))}
-    return [
-        take < 8 or (take == 8 and (label + places[speaker]) % 3 == 0)
-        for label, speaker, take in zip(labels, speakers, takes)
-    ]
-
-
-def fsdd_files(folder: Path) -> list[Path]:
-    """FSDD's files in ``folder`` or its ``recordings``, sorted by name; wav where a clip is there in both formats."""
-    if not folder.is_dir():
-        raise DiffvocError(f"there is no folder {folder}; give the Free Spoken Digit Dataset's.")
+    """Held out are takes 0 to 7 of every digit and speaker, and take 8 where the digit plus the speaker's place in
+    alphabetical order is a multiple of 3: 500 of the whole corpus, so that 2,500 are trained on."""
     for place in (folder, folder / "recordings"):
-        found = [*place.glob("*.flac"), *place.glob("*.wav")]  # the wav replaces the flac below
-        clips = {path.stem: path for path in found if FSDD_NAME.fullmatch(path.stem)}
-        if clips:
-            return [clips[name] for name in sorted(clips)]
-    raise DiffvocError(
-        f"{folder} has no clip named digit_speaker_take.wav or .flac, as in 3_theo_7.wav; "
-        "give the folder of the Free Spoken Digit Dataset."
-    )
+        found = {path.stem: path for suffix in ("flac", "wav") for path in place.glob(f"*.{suffix}")}  # wav before flac
+        matches = [match for name in sorted(found) if (match := FSDD_NAME.fullmatch(name))]
+        if matches:
+            break
+    else:
+        raise DiffvocError(
+            f"{folder} has no clip named digit_speaker_take.wav or .flac, as in 3_theo_7.wav; "
+            "give the folder of the Free Spoken Digit Dataset."
+        )
+    speakers, clips = sorted({match[2] for match in matches}), []
+    for match in matches:
+        label, speaker, take = int(match[1]), match[2], int(match[3])
+        held = take < 8 or (take == 8 and (label + speakers.index(speaker)) % 3 == 0)
+        clips.append(Clip(found[match[0]], match[0], label, speaker, "held" if held else "train"))
+    return clips
 
 
-def sc09_lists(folder: Path) -> dict[str, set[str]]:
-    """The clips, as word/name.wav, of the parts "held" and "validation" of Speech Commands.
-
-    Raises: DiffvocError for a folder without the ten words or the two lists.
-    """
+def _sc09_clips(folder: Path) -> list[Clip]:
     missing = [name for name in (*WORDS, *SC09_LISTS.values()) if not (folder / name).exists()]
     if missing:
         raise DiffvocError(
             f"{folder} has no {', '.join(missing)}; give the folder of Speech Commands, with a folder for each word, "
             f"{' and '.join(SC09_LISTS.values())}."
         )
-    return {part: set((folder / name).read_text(encoding="utf-8").split()) for part, name in SC09_LISTS.items()}
-
-
-def _sc09_clips(folder: Path) -> list[Clip]:
-    listed = sc09_lists(folder)
+    parts = {name: part for part, file in SC09_LISTS.items() for name in (folder / file).read_text("utf-8").split()}
     clips = []
     for label, word in enumerate(WORDS):
         for path in sorted((folder / word).glob("*.wav")):
-            name = f"{word}/{path.stem}"
-            part = next((part for part, names in listed.items() if f"{name}.wav" in names), "train")
-            clips.append((path, name, label, path.stem.split("_nohash_")[0], part))
+            part = parts.get(f"{word}/{path.name}", "train")
+            clips.append(Clip(path, f"{word}/{path.stem}", label, path.stem.split("_nohash_")[0], part))
     return clips
 
 
-def _read(path: Path, sample_rate: int) -> np.ndarray:
+def _read(path: Path, sample_rate: int) -> Tensor:
     waveform, rate = read_audio(path)
     if not len(waveform):
         raise DiffvocError(f"{path} has no samples; copy it again or leave it out.")
-    return resample(waveform, rate, sample_rate).clamp(-1, 1).numpy()
-
-
-def fit(waveform: np.ndarray, length: int) -> np.ndarray:
-    """``waveform`` [T] as [length]: padded with silence on both sides, or its middle."""
-    missing = length - len(waveform)
-    if missing >= 0:
-        return np.pad(waveform, (missing // 2, missing - missing // 2))
-    return waveform[-missing // 2 :][:length].copy()
+    return resample(waveform, rate, sample_rate).clamp(-1, 1)

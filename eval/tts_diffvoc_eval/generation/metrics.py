@@ -12,13 +12,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special, stats
-
-from tts_diffvoc.errors import DiffvocError
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05  # of NDB's tests
@@ -32,58 +29,33 @@ class Estimate(NamedTuple):
     high: float
 
 
-def _probabilities(p: np.ndarray) -> np.ndarray:
-    p = np.asarray(p, dtype=np.float64)
-    if p.ndim != 2 or 0 in p.shape or not (p >= 0).all() or not np.allclose(p.sum(1), 1.0, atol=1e-4):
-        raise DiffvocError(f"class probabilities [N, C] are needed, each row summing to 1; {p.shape} was given.")
-    return p
-
-
-def _features(features: np.ndarray, least: int = 2) -> np.ndarray:
-    features = np.asarray(features, dtype=np.float64)
-    if features.ndim != 2 or len(features) < least or not features.shape[1] or not np.isfinite(features).all():
-        raise DiffvocError(f"finite features [N, D], N >= {least}, are needed; {features.shape} was given.")
-    return features
-
-
-# FID
-
-
-@dataclass(frozen=True)
-class Gaussian:
+class Gaussian(NamedTuple):
     """Mean [D] and covariance [D, D] of features; ``root`` is the covariance's symmetric square root."""
 
     mean: np.ndarray
     covariance: np.ndarray
     root: np.ndarray
 
-    @classmethod
-    def of(cls, features: np.ndarray) -> Gaussian:
-        """Fitted to ``features`` [N, D], with the unbiased covariance."""
-        features = _features(features)
-        covariance = np.cov(features, rowvar=False).reshape(2 * features.shape[1:])
-        values, vectors = np.linalg.eigh(covariance)
-        return cls(features.mean(0), covariance, (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
+
+def gaussian(features: np.ndarray) -> Gaussian:
+    """Fitted to ``features`` [N, D], with the unbiased covariance."""
+    covariance = np.atleast_2d(np.cov(features, rowvar=False))
+    values, vectors = np.linalg.eigh(covariance)
+    return Gaussian(features.mean(0), covariance, (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
 
 
-def fid(reference: np.ndarray | Gaussian, features: np.ndarray | Gaussian) -> float:
+def fid(a: Gaussian, b: Gaussian) -> float:
     """Fréchet inception distance (Heusel et al. 2017, eq. 6): lower is better.
 
     |m_a - m_b|^2 + Tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The eigenvalues of C_a C_b are those of the symmetric
     C_a^(1/2) C_b C_a^(1/2), so the trace of its root is the sum of their square roots, for singular covariances too.
 
-    >>> round(fid(np.array([[0.0], [2.0]]), np.array([[1.0], [3.0]])), 6)
+    >>> round(fid(gaussian(np.array([[0.0], [2.0]])), gaussian(np.array([[1.0], [3.0]]))), 6)
     1.0
     """
-    a, b = (one if isinstance(one, Gaussian) else Gaussian.of(one) for one in (reference, features))
-    if a.mean.shape != b.mean.shape:
-        raise DiffvocError(f"features of {a.mean.size} and of {b.mean.size} dimensions have no distance.")
     shared = np.sqrt(np.clip(np.linalg.eigvalsh(a.root @ b.covariance @ a.root), 0, None)).sum()
     distance = np.square(a.mean - b.mean).sum() + np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared
     return max(float(distance), 0.0)
-
-
-# Scores of class probabilities
 
 
 def inception_score(p: np.ndarray) -> float:
@@ -92,7 +64,6 @@ def inception_score(p: np.ndarray) -> float:
     >>> round(inception_score(np.eye(10)), 6)
     10.0
     """
-    p = _probabilities(p)
     return float(np.exp(special.rel_entr(p, p.mean(0)).sum(1).mean()))
 
 
@@ -104,10 +75,7 @@ def modified_inception_score(p: np.ndarray) -> float:
     >>> round(modified_inception_score(np.array([[0.9, 0.1], [0.1, 0.9]])), 4)  # exp(0.4 ln 9)
     2.4082
     """
-    p = _probabilities(p)
-    p = p[:, p.mean(0) > 0]
-    with np.errstate(divide="ignore"):
-        cross_entropy = -(p.mean(0) * np.log(p).mean(0)).sum()
+    cross_entropy = -(p.mean(0) * np.log(p).mean(0)).sum()
     return float(np.exp(cross_entropy - special.entr(p).sum(1).mean()))
 
 
@@ -119,80 +87,37 @@ def am_score(p: np.ndarray, train_marginal: np.ndarray) -> float:
     >>> am_score(np.eye(2), np.array([0.5, 0.5]))
     0.0
     """
-    p, train = _probabilities(p), _probabilities(np.asarray(train_marginal)[None])[0]
-    if len(train) != p.shape[1]:
-        raise DiffvocError(f"a marginal of {len(train)} classes was given for probabilities of {p.shape[1]}.")
-    return float(special.rel_entr(train, p.mean(0)).sum() + special.entr(p).sum(1).mean())
+    return float(special.rel_entr(train_marginal, p.mean(0)).sum() + special.entr(p).sum(1).mean())
 
 
-def accuracy(p: np.ndarray, labels: Sequence[int] | np.ndarray) -> Estimate:
-    """Share of sounds whose most probable class is the label asked for, with Wilson's interval."""
-    p, labels = _probabilities(p), np.asarray(labels)
-    if labels.shape != (len(p),):
-        raise DiffvocError(f"{labels.shape} labels were given for {len(p)} sounds; give one each.")
-    return proportion(int((p.argmax(1) == labels).sum()), len(p))
-
-
-def proportion(successes: int, count: int) -> Estimate:
-    """A share and its interval (Wilson 1927).
-
-    >>> [round(value, 3) for value in proportion(8, 10)]
-    [0.8, 0.49, 0.943]
-    """
-    low, high = stats.binomtest(successes, count).proportion_ci(CONFIDENCE, "wilson")
-    return Estimate(successes / count, float(low), float(high))
-
-
-# NDB
-
-
-@dataclass(frozen=True)
-class Bins:
-    """Voronoi cells of the training set's features: their centres [K, D], and how many of its sounds each has [K]."""
-
-    centres: np.ndarray
-    counts: np.ndarray
-
-    @classmethod
-    def of(cls, features: np.ndarray, k: int, seed: int = 0) -> Bins:
-        """By k-means (Richardson & Weiss 2018), the best of 4 initialisations. Raises: DiffvocError for a bad k."""
-        from sklearn.cluster import KMeans  # a heavy import
-
-        features = _features(features)
-        if not 2 <= k <= len(features):
-            raise DiffvocError(f"{k} bins were asked for of {len(features)} sounds; ask for 2 to {len(features)}.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # k-means warns where two clips are the same
-            centres = KMeans(k, n_init=4, random_state=seed).fit(features).cluster_centers_.astype(np.float64)
-        bins = cls(centres, np.zeros(k))
-        return cls(centres, np.bincount(bins.assign(features), minlength=k))
-
-    def assign(self, features: np.ndarray) -> np.ndarray:
-        """The bin [N] of each sound: that of the nearest centre."""
-        features = _features(features, 1)
-        if features.shape[1] != self.centres.shape[1]:
-            raise DiffvocError(f"features of {features.shape[1]} dimensions don't fit bins of {self.centres.shape[1]}.")
-        return (np.square(self.centres).sum(1) - 2 * features @ self.centres.T).argmin(1)
-
-
-def ndb(bins: Bins, assigned: np.ndarray, significance: float = SIGNIFICANCE) -> float:
+def ndb(train: np.ndarray, counts: np.ndarray, significance: float = SIGNIFICANCE) -> float:
     """NDB / K: the share of bins with another proportion of samples than of the training set; lower is better.
 
     Richardson & Weiss 2018, "On GANs and GMMs": in each bin the two-proportion z-test with the pooled proportion P,
     z = (p - q) / sqrt(P (1 - P) (1 / N_p + 1 / N_q)). Two samples of one distribution give about ``significance``.
 
-    Args: assigned: [N], the bins of the samples.
+    Args: train, counts: [K], how many sounds of the training set and of the samples are in each bin.
+
+    >>> ndb(np.array([50, 50, 0, 0]), np.array([100, 0, 0, 0]))
+    0.5
     """
-    train, samples = bins.counts, np.bincount(assigned, minlength=len(bins.counts))
-    sizes = train.sum(), samples.sum()
-    pooled = (train + samples) / sum(sizes)
+    sizes = train.sum(), counts.sum()
+    pooled = (train + counts) / sum(sizes)
     error = np.sqrt(pooled * (1 - pooled) * (1 / sizes[0] + 1 / sizes[1]))
-    gap = np.abs(train / sizes[0] - samples / sizes[1])
+    gap = np.abs(train / sizes[0] - counts / sizes[1])
     z = np.divide(gap, error, out=np.zeros_like(gap), where=error > 0)
     return float((2 * stats.norm.sf(z) < significance).mean())
 
 
-# Intervals
+def accuracy(p: np.ndarray, labels: Sequence[int] | np.ndarray) -> Estimate:
+    """Share of sounds whose most probable class is the label asked for, with its interval (Wilson 1927).
+
+    >>> [round(value, 3) for value in accuracy(np.eye(10), [0, 1, 2, 3, 4, 5, 6, 7, 0, 0])]
+    [0.8, 0.49, 0.943]
+    """
+    right = int((p.argmax(1) == np.asarray(labels)).sum())
+    low, high = stats.binomtest(right, len(p)).proportion_ci(CONFIDENCE, "wilson")
+    return Estimate(right / len(p), float(low), float(high))
 
 
 def bootstrap(
@@ -231,35 +156,34 @@ def mean_over_sets(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(float(values.mean()), float(values.mean() - below), float(values.mean() + above))
 
 
-# All metrics of one set
-
-
-@dataclass(frozen=True)
-class Classified:
+class Classified(NamedTuple):
     """Sounds as a classifier sees them: p [N, C], features [N, D], and the labels [N] asked for, None for none."""
 
     p: np.ndarray
     features: np.ndarray
     labels: np.ndarray | None = None
 
-    def __len__(self) -> int:
-        return len(self.p)
-
-    def __getitem__(self, indices: np.ndarray) -> Classified:
-        return Classified(
-            self.p[indices], self.features[indices], None if self.labels is None else self.labels[indices]
-        )
+    def take(self, indices: np.ndarray) -> Classified:
+        return Classified(*(None if one is None else one[indices] for one in self))
 
 
 class Reference:
-    """What metrics need of the training set, computed once: Gaussians of all and of each class, marginal, and bins."""
+    """What metrics need of the training set, computed once: Gaussians of all and of each class, marginal, and bins.
+
+    The bins are ``k`` Voronoi cells of the features, by k-means (Richardson & Weiss 2018), the best of 4 beginnings.
+    """
 
     def __init__(self, train: Classified, k: int) -> None:
-        assert train.labels is not None
-        self.size, self.marginal, self.bins = len(train), train.p.mean(0), Bins.of(train.features, k)
-        self.gaussian = Gaussian.of(train.features)
-        labels, counts = np.unique(train.labels, return_counts=True)
-        self.classes = {int(c): Gaussian.of(train.features[train.labels == c]) for c in labels[counts > 1]}
+        from sklearn.cluster import KMeans  # a heavy import
+
+        self.size, self.marginal = len(train.p), train.p.mean(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of clips that are the same
+            self.bins = KMeans(k, n_init=4, random_state=0).fit(train.features)
+        self.counts = np.bincount(self.bins.labels_, minlength=k)
+        self.gaussian = gaussian(train.features)
+        labels, counts = np.unique(np.asarray(train.labels), return_counts=True)
+        self.classes = {c: gaussian(train.features[train.labels == c]) for c in labels[counts > 1].tolist()}
 
 
 def score(sounds: Classified, reference: Reference, resamples: int = 200) -> dict[str, Estimate]:
@@ -267,29 +191,29 @@ def score(sounds: Classified, reference: Reference, resamples: int = 200) -> dic
 
     The FIDs of the classes are left out where a class has fewer than two sounds.
     """
-    p, features, assigned = sounds.p, sounds.features, reference.bins.assign(sounds.features)
+    p, features, labels = sounds
+    bins, k = reference.bins.predict(features), len(reference.counts)
 
     def interval(statistic, low: float, high: float = math.inf, groups: np.ndarray | None = None) -> Estimate:
-        return bootstrap(statistic, len(sounds), groups, resamples, (low, high))
+        return bootstrap(statistic, len(p), groups, resamples, (low, high))
 
     values = {
-        "fid": interval(lambda i: fid(reference.gaussian, features[i]), 0),
+        "fid": interval(lambda i: fid(reference.gaussian, gaussian(features[i])), 0),
         "is": interval(lambda i: inception_score(p[i]), 1, p.shape[1]),
         "mis": interval(lambda i: modified_inception_score(p[i]), 1),
         "am": interval(lambda i: am_score(p[i], reference.marginal), 0),
-        "ndb": interval(lambda i: ndb(reference.bins, assigned[i]), 0, 1),
+        "ndb": interval(lambda i: ndb(reference.counts, np.bincount(bins[i], minlength=k)), 0, 1),
     }
-    if sounds.labels is None:
+    if labels is None:
         return values
-    values["accuracy"] = accuracy(p, sounds.labels)
-    labels = sounds.labels
+    values["accuracy"] = accuracy(p, labels)
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() > 1 and set(classes.tolist()) <= set(reference.classes):
 
         def by_class(i: np.ndarray) -> list[float]:
-            return [fid(reference.classes[int(c)], features[i][labels[i] == c]) for c in classes]
+            return [fid(reference.classes[c], gaussian(features[i][labels[i] == c])) for c in classes.tolist()]
 
         values["fid_class"] = interval(lambda i: float(np.mean(by_class(i))), 0, groups=labels)
-        deviation = float(np.std(by_class(np.arange(len(sounds)))))
+        deviation = float(np.std(by_class(np.arange(len(p)))))
         values["fid_class_deviation"] = Estimate(deviation, math.nan, math.nan)
     return values

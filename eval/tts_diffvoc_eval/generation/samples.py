@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.generator import Generator
+from tts_diffvoc.generator import centred
 from tts_diffvoc.zero_shot import entry_level, schedule_from
 from tts_diffvoc_eval.denoising import add_white_noise, si_sdr
 from tts_diffvoc_eval.generation.classifier import Classifier
-from tts_diffvoc_eval.generation.datasets import DigitCorpus, fit
+from tts_diffvoc_eval.generation.datasets import LABELS, DigitCorpus
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 
 DENOISED = 4  # recordings with noise
@@ -30,7 +31,7 @@ class Sample:
 
     Attributes:
         name: of its files, without suffix.
-        samples: [T] float32, exactly what its 16-bit file holds.
+        waveform: [T] float32, exactly what its 16-bit file holds.
         title: what it is, in few words.
         p: class probabilities [C].
         asked: the label that it should have; None where there is none.
@@ -39,7 +40,7 @@ class Sample:
     """
 
     name: str
-    samples: np.ndarray
+    waveform: Tensor
     title: str
     p: np.ndarray
     asked: int | None = None
@@ -61,35 +62,30 @@ class Sample:
         return None if self.asked is None else self.label == self.asked
 
 
-def quantised(samples: Any) -> np.ndarray:
-    """``samples`` clipped and rounded as in a 16-bit file, float32."""
-    integers = np.round(np.asarray(samples, dtype=np.float64) * 32768)
-    return (integers.clip(-32768, 32767) / 32768).astype(np.float32)
+def quantised(waveform: Tensor) -> Tensor:
+    """``waveform`` clipped and rounded as in a 16-bit file, float32."""
+    return (waveform.double() * 32768).round().clamp(-32768, 32767).float() / 32768
 
 
 class SampleMaker:
-    """Makes everything that the page presents.
+    """Makes everything that the page presents, of one seed.
 
     Args:
-        corpus: the recordings. classifier: which classifies all sounds.
-        system: the generator with labels, at its usual settings. model: the same generator.
-        seed: of everything.
+        corpus: the recordings. classifier: which classifies all sounds. system: the generator with labels.
     """
 
-    def __init__(
-        self, corpus: DigitCorpus, classifier: Classifier, system: GeneratorSystem, model: Generator, seed: int
-    ) -> None:
-        self.corpus, self.classifier, self.system, self.model, self.seed = corpus, classifier, system, model, seed
-        self.labels = classifier.labels
+    def __init__(self, corpus: DigitCorpus, classifier: Classifier, system: GeneratorSystem, seed: int) -> None:
+        self.corpus, self.classifier, self.system, self.seed = corpus, classifier, system, seed
+        self.model: Any = system.module
 
     def _samples(
         self, names: Iterable[str], sounds: Any, titles: Iterable[str], asked: Iterable[int | None]
     ) -> list[Sample]:
         """``sounds`` [N, T'] fitted to the corpus's length and classified."""
-        waveforms = torch.as_tensor(sounds).float().cpu().numpy()
-        samples = quantised(np.stack([fit(row, self.corpus.length) for row in waveforms]))
-        p, _ = self.classifier.classify(samples)
-        return [Sample(*parts) for parts in zip(names, samples, titles, p, asked)]
+        waveforms = torch.as_tensor(sounds).float().cpu()
+        fitted = quantised(torch.stack([centred(row, self.corpus.length) for row in waveforms]))
+        p, _ = self.classifier.classify(fitted)
+        return [Sample(*parts) for parts in zip(names, fitted, titles, p, asked)]
 
     def _recording(self, index: int, prefix: str) -> Sample:
         held = self.corpus.held
@@ -102,29 +98,22 @@ class SampleMaker:
         return np.random.default_rng([self.seed, part])
 
     def _held(self, label: int | None = None, speaker: str | None = None) -> list[int]:
-        """Places of the held-back clips with a label or speaker."""
-        held = self.corpus.held
-        each = enumerate(zip(held.labels.tolist(), held.speakers))
-        return [i for i, (a, b) in each if label in (None, a) and speaker in (None, b)]
+        """Places of the held-back clips with a label or speaker. Raises: DiffvocError where there are none."""
+        each = enumerate(zip(self.corpus.held.labels.tolist(), self.corpus.held.speakers))
+        found = [i for i, (a, b) in each if label in (None, a) and speaker in (None, b)]
+        if not found:
+            raise DiffvocError(f"no held-back clip of {self.corpus.name} has the label {label}; give the whole corpus.")
+        return found
 
     def grid(self, columns: int) -> list[list[Sample]]:
-        """A row for each label: a sample of each of the first ``columns`` seeds, and a recording.
-
-        Raises: DiffvocError where no held-back clip has a label.
-        """
-        count = len(self.labels)
-        columns_made = []
+        """A row for each label: a sample of each of the first ``columns`` seeds, and a recording."""
+        labels, draw, made = range(len(LABELS)), self._draw(1), []
         for seed in range(self.seed, self.seed + columns):
-            made = self.system.generate(count, seed, list(range(count)))
-            names = [f"said-{label}-seed-{seed}" for label in range(count)]
-            columns_made.append(self._samples(names, made, [f"seed {seed}"] * count, range(count)))
-        rows, draw = [list(row) for row in zip(*columns_made)], self._draw(1)
-        for label, row in enumerate(rows):
-            recordings = self._held(label)
-            if not recordings:
-                raise DiffvocError(f"no held-back clip of {self.corpus.name} has the label {self.labels[label]}.")
-            row.append(self._recording(int(draw.choice(recordings)), "recorded"))
-        return rows
+            names = [f"said-{label}-seed-{seed}" for label in labels]
+            sounds = self.system.generate(len(labels), seed, list(labels))
+            made.append(self._samples(names, sounds, [f"seed {seed}"] * len(labels), labels))
+        recorded = [self._recording(int(draw.choice(self._held(label))), "recorded") for label in labels]
+        return [list(row) for row in zip(*made, recorded)]
 
     def row(self, system: GeneratorSystem, count: int) -> list[Sample]:
         """The first ``count`` samples of a generator without labels."""
@@ -139,7 +128,7 @@ class SampleMaker:
         Raises: DiffvocError where no digit has two speakers, or for a step that the schedule does not have.
         """
         held, draw, level = self.corpus.held, self._draw(3), entry_level(self.model, t)
-        for label in draw.permutation(len(self.labels)).tolist():
+        for label in draw.permutation(len(LABELS)).tolist():
             speakers = sorted({held.speakers[i] for i in self._held(label)})
             if len(speakers) > 1:
                 break
@@ -147,18 +136,12 @@ class SampleMaker:
             raise DiffvocError(f"no digit has two speakers in the held-back clips of {self.corpus.name}.")
         two = [speakers[i] for i in draw.permutation(len(speakers))[:2]]
         first, last = (self._recording(self._held(label, one)[0], "end") for one in two)
-        a, b = (torch.from_numpy(one.samples) for one in (first, last))
-        made = self.model.interpolate(a, b, t, points, seed=self.seed, label=label)
+        made = self.model.interpolate(first.waveform, last.waveform, t, points, seed=self.seed, label=label)
         names = [f"between-{number:02}" for number in range(points)]
         titles = [f"{round(100 * number / (points - 1))}\xa0%" for number in range(points)]
         samples = [first, *self._samples(names, made, titles, [label] * points), last]
-        return {
-            "label": label,
-            "t": t,
-            "level": level,
-            "steps": schedule_from(self.model, level).num_steps,
-            "samples": samples,
-        }
+        steps = schedule_from(self.model, level).num_steps
+        return {"label": label, "t": t, "level": level, "steps": steps, "samples": samples}
 
     def denoised(self, noise: float) -> dict[str, Any]:
         """``rows`` of clean, noisy, denoised in one step and in ``steps``, of recordings of different speakers.
@@ -170,19 +153,18 @@ class SampleMaker:
         level = entry_level(self.model, noise=noise)
         steps = schedule_from(self.model, level).num_steps
         clean = [self._recording(index, "clean") for index in self._of_different_speakers(DENOISED)]
-        target = torch.from_numpy(np.stack([one.samples for one in clean]))
+        target = torch.stack([one.waveform for one in clean])
         noisy = quantised(add_white_noise(target, noise, relative=False, seed=self.seed)[0])
-        given = torch.from_numpy(noisy)
         versions = {
             "noisy": ("with noise", noisy),
-            "one": ("1 step", self.model.denoise(given, noise=noise, steps=1)),
-            "many": (f"{steps} step{'s' if steps > 1 else ''}", self.model.denoise(given, noise=noise, seed=self.seed)),
+            "one": ("1 step", self.model.denoise(noisy, noise=noise, steps=1)),
+            "many": (f"{steps} step{'s' if steps > 1 else ''}", self.model.denoise(noisy, noise=noise, seed=self.seed)),
         }
         rows = [[one] for one in clean]
         for version, (title, sounds) in versions.items():
             names = [one.name.replace("clean", version) for one in clean]
             made = self._samples(names, sounds, [title] * len(clean), [one.asked for one in clean])
-            ratios = si_sdr(torch.from_numpy(np.stack([one.samples for one in made])), target).tolist()
+            ratios = si_sdr(torch.stack([one.waveform for one in made]), target).tolist()
             for row, sample, ratio in zip(rows, made, ratios):
                 decibels = f"{ratio:.1f}".replace("-", "−")
                 row.append(replace(sample, note=f"SI-SDR {decibels} dB"))
@@ -191,10 +173,8 @@ class SampleMaker:
     def _of_different_speakers(self, count: int) -> list[int]:
         """Places of held-back clips, each of another speaker and, if possible, another digit."""
         held, draw = self.corpus.held, self._draw(5)
-        digits: set[int] = set()
         found: list[int] = []
         for speaker in draw.permutation(sorted(set(held.speakers)))[:count].tolist():
-            own = self._held(speaker=speaker)
+            own, digits = self._held(speaker=speaker), held.labels[found].tolist()
             found.append(int(draw.choice([i for i in own if int(held.labels[i]) not in digits] or own)))
-            digits.add(int(held.labels[found[-1]]))
         return found

@@ -10,13 +10,20 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
+
 import tts_diffvoc
 from tts_diffvoc import generators, naming
+from tts_diffvoc.checkpoint import parse_options
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
-from tts_diffvoc_eval.generation import baselines
+from tts_diffvoc_eval import folders
+from tts_diffvoc_eval.generation.unconditional_model import FORMAT, UnconditionalModel
+from tts_diffvoc_eval.generation.wavegan import WaveGan
+from tts_diffvoc_eval.generation.wavenet import WaveNet
 from tts_diffvoc_eval.systems import SAMPLER_NAMES, Entry, digest, folder_name, own_function, safe
 
+BASELINES: dict[str, type[UnconditionalModel]] = {"wavegan": WaveGan, "wavenet": WaveNet}
 Generate = Callable[[int, int, "list[int] | None"], Any]
 
 
@@ -50,9 +57,28 @@ def from_file(spec: str) -> GeneratorSystem:
     )
 
 
+def is_baseline(folder: Path) -> bool:
+    return folders.is_saved(folder, FORMAT)
+
+
+def load_baseline(folder: Path, device: str | torch.device = "cpu") -> UnconditionalModel:
+    """The model that :meth:`UnconditionalModel.save` wrote to ``folder``, in evaluation mode.
+
+    Raises: DiffvocError for a folder that is missing, damaged or no baseline's.
+    """
+    values = folders.read(folder, FORMAT, "WaveGAN or WaveNet")
+    try:
+        kind = BASELINES[values["kind"]]
+        model = kind(kind.config_type.from_dict(values["network"]), values["size"], values["training"])
+    except (KeyError, TypeError):
+        raise DiffvocError(f"{folder}/config.json does not describe a WaveGAN or WaveNet; copy it again.") from None
+    folders.fill(model, folder, device)
+    return model
+
+
 def from_baseline(folder: Path, device: str) -> GeneratorSystem:
     """A WaveGAN or WaveNet. Raises: DiffvocError for a folder without one."""
-    model = baselines.load(folder, device)
+    model = load_baseline(folder, device)
     return GeneratorSystem(
         safe(folder_name(folder)),
         model.label,
@@ -81,9 +107,11 @@ def from_generator(
         )
     base = safe(folder_name(folder) if Path(name).expanduser().exists() else name)
     base = "-".join([base, *filter(None, spec.partition("?")[2].split("&"))])
-    training = naming.card(folder).get("training", "see its model card")
+    usual = {"steps": model.config.schedule.num_steps, "sampler": "ddpm", "guidance": 0.0, **model.defaults}
+    keys = ["steps", "sampler", *(["guidance"] if model.labels else [])]
     found = []
-    for options in combinations(model, choices):
+    for values in product(*(choices.get(key) or (usual[key],) for key in keys)):
+        options = parse_options(model, {key: str(value) for key, value in zip(keys, values)})
         steps, sampler, guidance = options["steps"], options["sampler"], options.get("guidance")
         label = f"{base}, {steps} step{'s' if steps > 1 else ''}, {SAMPLER_NAMES.get(sampler, sampler)}"
         system = GeneratorSystem(
@@ -93,7 +121,7 @@ def from_generator(
             partial(generate, model, options),
             labelled=bool(model.labels),
             sample_rate=model.sample_rate,
-            training=training,
+            training=naming.card(folder).get("training", "see its model card"),
             module=model,
             steps=steps,
             sampler=sampler,
@@ -104,17 +132,7 @@ def from_generator(
     return found
 
 
-def generate(model: Generator, options: dict[str, Any], count: int, seed: int, labels: list[int] | None) -> Any:
-    return model.generate(count, label=labels if model.labels else None, seed=seed, **options)
-
-
-def combinations(model: Generator, choices: dict[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Options of ``generate``: every combination of ``choices``. Raises: DiffvocError for a bad option."""
-    usual = {"steps": model.config.schedule.num_steps, "sampler": "ddpm", "guidance": 0.0, **model.defaults}
-    keys = ["steps", "sampler", *(["guidance"] if model.labels else [])]
-    found = [dict(zip(keys, values)) for values in product(*(choices.get(key) or (usual[key],) for key in keys))]
-    for options in found:
-        for key, value in options.items():
-            model.GENERATE_OPTIONS[key](str(value))
-        model.check_options(options)
-    return found
+def generate(
+    model: Generator, options: dict[str, Any], count: int, seed: int, labels: list[int] | None
+) -> torch.Tensor:
+    return model.generate(count, labels, seed=seed, **options)

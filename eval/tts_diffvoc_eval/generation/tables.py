@@ -21,6 +21,17 @@ NOTES = (
     "The training set's row is a sample of it against the rest of it, and stands for what a perfect generator would "
     "get; the held-back set's is of clips that neither the generators nor the classifier have heard.",
 )
+SUMMARY = """# Generated digits: {corpus}
+
+`{command}`
+
+{clips_to_train:,} clips to train on, {clips_held_back:,} held back ({credit}). Classifier: {classifier[parameters]:,} \
+parameters, {classifier[training]}; {classifier[right]} of {clips_held_back:,} held-back clips right, \
+{classifier[accuracy]:.1%} ({classifier[low]:.1%} to {classifier[high]:.1%}). NDB has K = {bins} bins.
+
+## Generation (DiffWave's table 3)
+
+{table}"""
 # Of each value: its heading and decimals.
 HEADINGS = {
     "fid": ("FID ↓", 3),
@@ -30,7 +41,6 @@ HEADINGS = {
     "ndb": ("NDB/K ↓", 2),
     "accuracy": ("accuracy ↑", 3),
     "fid_class": ("FID per class, mean ± deviation ↓", 3),
-    "before": ("SI-SDR before, dB ↑", 2),
     "gain": ("SI-SDR gain, dB ↑", 2),
     "after": ("SI-SDR, dB ↑", 2),
 }
@@ -46,22 +56,22 @@ def rows(run: Path) -> list[dict[str, Any]]:
 
 def _row(name: str, facts: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
     good = [record for record in found if not record.get("error")]
-    keys = [key for key in (good[0]["values"] if good else {}) if all(key in one["values"] for one in good)]
-    values = {key: mean_over_sets([estimate_of(one["values"][key]) for one in good]) for key in keys}
+    first = good[0] if good else {"values": {}}
+    keys = [key for key in first["values"] if all(key in one["values"] for one in good)]
     seconds = [one["seconds_per_clip"] for one in good if one.get("seconds_per_clip") is not None]
     return {
         "name": name,
         **facts,
-        "clips": good[0]["clips"] if good else None,
+        "clips": first.get("clips"),
         "sets": len(good),
-        "against": good[0]["against"] if good else None,
+        "against": first.get("against"),
         "seconds_per_clip": sum(seconds) / len(seconds) if seconds else None,
         "failed": [f"seed {one['seed']}: {one['error']}" for one in found if one.get("error")],
-        "values": {key: value._asdict() for key, value in values.items()},
+        "values": {key: mean_over_sets([_estimate(one["values"][key]) for one in good])._asdict() for key in keys},
     }
 
 
-def estimate_of(values: dict[str, float | None]) -> Estimate:
+def _estimate(values: dict[str, float | None]) -> Estimate:
     """What a record holds; JSON has null for a value without bounds."""
     return Estimate(*(math.nan if (value := values.get(name)) is None else float(value) for name in Estimate._fields))
 
@@ -71,7 +81,7 @@ def cells(row: dict[str, Any], keys: list[str]) -> dict[str, str]:
     found = {}
     for key in keys:
         heading, decimals = HEADINGS[key]
-        value, low, high = estimate_of(row["values"].get(key, {}))
+        value, low, high = _estimate(row["values"].get(key, {}))
         text = NONE if math.isnan(value) else f"{value:.{decimals}f}"
         if f"{key}_deviation" in row["values"]:
             text += f" ± {row['values'][f'{key}_deviation']['value']:.{decimals}f}"
@@ -115,9 +125,7 @@ def denoising(found: list[dict[str, Any]]) -> pd.DataFrame:
 
 def clips(row: dict[str, Any]) -> str:
     """How many, "3 x 500" for three sets."""
-    if row["clips"] is None:
-        return NONE
-    return f"{row['sets']} x {row['clips']}" if row["sets"] > 1 else str(row["clips"])
+    return f"{row['sets']} x {row['clips']}" if row["sets"] > 1 else str(row["clips"] or NONE)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -125,42 +133,26 @@ def markdown(table: pd.DataFrame) -> str:
     return escaped.to_markdown(index=False, disable_numparse=True, colalign=("left", *["right"] * (table.shape[1] - 1)))
 
 
-def write(run: Path) -> None:
-    """``summary.md``, ``summary.csv`` and ``summary.json`` of a run's records."""
+def write(run: Path) -> str:
+    """``summary.md``, ``summary.csv`` and ``summary.json`` of a run's records; returns the tables of the first."""
     manifest, found = records.read(run, "manifest"), rows(run)
-    (run / "summary.md").write_text(summary(manifest, found), encoding="utf-8")
-    write_csv(run / "summary.csv", found, drop=("failed",))
-    records.write(run, "summary", {"rows": found})
-
-
-def summary(manifest: dict[str, Any], found: list[dict[str, Any]]) -> str:
-    """The text of ``summary.md``."""
-    facts = manifest["options"]
-    classifier = facts["classifier"]
-    parts = [
-        f"# Generated digits: {facts['corpus']}",
-        f"`{manifest['command']}`",
-        f"{facts['clips_to_train']:,} clips to train on, {facts['clips_held_back']:,} held back "
-        f"({facts['credit']}). Classifier: {classifier['parameters']:,} parameters, {classifier['training']}; "
-        f"{classifier['right']} of {facts['clips_held_back']:,} held-back clips right, {classifier['accuracy']:.1%} "
-        f"({classifier['low']:.1%} to {classifier['high']:.1%}). NDB has K = {facts['bins']} bins.",
-        "## Generation (DiffWave's table 3)",
-        markdown(generation(found)),
-    ]
-    labelled = generation_by_label(found)
+    facts, labelled = manifest["options"], generation_by_label(found)
+    failures = "\n".join(f"- {row['label']}, {text}" for row in found for text in row["failed"])
+    text = SUMMARY.format(command=manifest["command"], table=markdown(generation(found)), **facts)
     if len(labelled):
-        parts += ["## Generation by label (DiffWave's table 4)", markdown(labelled)]
-    failures = [f"- {row['label']}, {text}" for row in found for text in row["failed"]]
+        text += f"\n\n## Generation by label (DiffWave's table 4)\n\n{markdown(labelled)}"
     if failures:
-        parts += ["## What failed", "\n".join(failures)]
-    return "\n\n".join([*parts, "## How to read it", "\n".join(f"- {note}" for note in NOTES)]) + "\n"
+        text += f"\n\n## What failed\n\n{failures}"
+    notes = "\n".join(f"- {note}" for note in NOTES)
+    (run / "summary.md").write_text(f"{text}\n\n## How to read it\n\n{notes}\n", encoding="utf-8")
+    write_csv(run / "summary.csv", found)
+    records.write(run, "summary", {"rows": found})
+    return text
 
 
-def write_csv(path: Path, found: list[dict[str, Any]], drop: tuple[str, ...] = ()) -> None:
+def write_csv(path: Path, found: list[dict[str, Any]]) -> None:
     """One line a row, each value with its bounds in columns of their own."""
-    ends = {"value": "", "low": "_low", "high": "_high"}
-    lines = []
-    for row in found:
-        flat = {f"{key}{end}": one[part] for key, one in row["values"].items() for part, end in ends.items()}
-        lines.append({**{k: v for k, v in row.items() if k not in ("values", *drop)}, **flat})
-    pd.DataFrame(lines).to_csv(path, index=False, lineterminator="\n")
+    table = pd.json_normalize(found).drop(columns="failed", errors="ignore")
+    names = table.columns.str.replace(r"^values\.|\.value$", "", regex=True)
+    table.columns = names.str.replace(r"\.(low|high)$", r"_\1", regex=True)
+    table.to_csv(path, index=False, lineterminator="\n")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.arguments import Parser, spoken, whole
 from tts_diffvoc.training.loop import Loop, LoopConfig
 from tts_diffvoc_eval.generation.datasets import DigitCorpus, Digits
 
@@ -51,70 +50,50 @@ def batches(digits: Digits, size: int, seed: int, device: str = "cpu") -> Callab
     return start
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
+def make_parser(description: str | None) -> Parser:
     """The options that all recipes have."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--data", type=Path, required=True, help="folder of FSDD, or of Speech Commands")
-    made.add_argument("--output", type=Path, required=True, help="the run's folder")
-    made.add_argument("--minutes", type=float, help="budget in all, over every call")
-    made.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    made.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
-    made.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
-    return made
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of FSDD, or of Speech Commands")
+    parser.add_argument("--output", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--minutes", type=float, help="budget in all, over every call")
+    parser.add_argument("--steps", type=int, help="budget in steps instead of minutes")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=whole(1, 1024), default=1, help="of the CPU (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
+    return parser
+
+
+def main(parser: Parser, train: Callable[[argparse.Namespace], None]) -> None:
+    """Run a recipe; what the user did wrong becomes one line."""
+    with spoken():
+        options = parser.parse_args()
+        torch.set_num_threads(options.threads)
+        torch.set_float32_matmul_precision("high")  # on a GPU
+        train(options)
 
 
 def run(
     model: nn.Module,
     corpus: DigitCorpus,
-    config: LoopConfig,
     options: argparse.Namespace,
     batch: int,
-    save: Callable[[nn.Module, str], dict[str, float]],
+    save: Callable[[Any, str], dict[str, float]],
+    **settings: Any,
 ) -> None:
     """Train ``model`` on batches of ``batch`` clips in ``options.output``, or continue.
 
-    ``save`` is given the moving average and how it was trained, in words, at every quarter of the budget and every few
-    minutes; it writes the model's folder and returns figures of held-out clips for the log.
+    Args:
+        save: is given the moving average and how it was trained, in words, at every quarter of the budget and every few
+            minutes; it writes the model's folder and returns figures of held-out clips for the log.
+        settings: of :class:`LoopConfig`.
     """
-    config = replace(config, checks=(0.25, 0.5, 0.75))
-    loop = Loop(model, config, options.output)
+    budget = {"minutes": options.minutes, "steps": options.steps, "checks": (0.25, 0.5, 0.75)}
+    defaults = {"warmup_steps": 50, "betas": (0.9, 0.999), "weight_decay": 0.0}
+    loop = Loop(model, LoopConfig(device=options.device, **budget, **{**defaults, **settings}), options.output)
 
     def report(average: nn.Module) -> dict[str, float]:
         torch.manual_seed(options.seed)
-        where = torch.cuda.get_device_name(config.device) if config.device.startswith("cuda") else "CPU"
+        where = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else "CPU"
         return save(average, f"{loop.seconds / 60:.3g} {where} minutes, {loop.step:,} steps of {batch} clips")
 
-    source = batches(corpus.train, batch, options.seed, config.device)
-    loop.run(source(loop.step), report)
-
-
-def take_vocoder_options(config: Any, conditions: dict[str, str], published: dict[str, Any]) -> None:
-    """Read --condition and --size from the command line into a Coqui ``config``; the rest is left for Coqui's parser.
-
-    Args:
-        conditions: patterns of ``global_condition`` by name.
-        published: what --size published changes.
-    """
-    made = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    made.add_argument("--condition", choices=[*conditions, "none"])
-    made.add_argument("--size", choices=("small", "published"))
-    found, sys.argv[1:] = made.parse_known_args()
-    continues = any(word.split("=")[0] == "--continue_path" for word in sys.argv[1:])
-    if continues and (found.condition or found.size):
-        sys.exit("error: --condition and --size are for a new run; a continued run keeps its own.")
-    if found.condition:
-        config.global_condition = conditions.get(found.condition, "")
-    for name, value in published.items() if found.size == "published" else ():
-        setattr(config, name, value)
-
-
-def main(recipe: Callable[[], None], threads: int) -> None:
-    """Run a recipe; what the user did wrong becomes one line."""
-    try:
-        if threads < 1:
-            raise DiffvocError(f"--threads is {threads}; give at least 1.")
-        torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision("high")  # on a GPU
-        recipe()
-    except DiffvocError as error:
-        sys.exit(f"error: {error}")
+    loop.run(batches(corpus.train, batch, options.seed, options.device)(loop.step), report)

@@ -1,14 +1,25 @@
-"""What the baselines, WaveGAN and WaveNet, have in common: clips of one length, without labels."""
+"""What the baselines, WaveGAN and WaveNet, have in common: clips of one length, without labels; and their folders."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tts_diffvoc.schema import FromJson
+from tts_diffvoc_eval import folders
+
+FORMAT = "diffvoc-seed/1"
+CARD = """---
+training: {training}
+data: {data}
+---
+# {label}
+{what} {count:,} parameters, clips of {length:,} samples at {rate:,} Hz, without labels.
+"""
 
 
 class UnconditionalModel(nn.Module):
@@ -46,10 +57,6 @@ class UnconditionalModel(nn.Module):
     def label(self) -> str:
         return self.title if self.size == "published" else f"{self.title} ({self.size})"
 
-    @property
-    def parameters_count(self) -> int:
-        return sum(p.numel() for p in self.parameters())
-
     @torch.inference_mode()
     def generate(self, count: int, seed: int, batch: int = 128) -> Tensor:
         """Clips [count, T], float32 in [-1, 1], on the CPU; the same on every device and in batches of any size."""
@@ -57,3 +64,20 @@ class UnconditionalModel(nn.Module):
         device = next(self.parameters()).device
         clips = [self.sample(part.to(device)).float().cpu() for part in latent.split(batch)]
         return torch.cat(clips).clamp(-1, 1)
+
+    def save(self, folder: str | Path, training: str, data: str) -> None:
+        """Write the model to ``folder``, with how it was trained and on what.
+
+        Raises: DiffvocError when it cannot be written.
+        """
+        values = {"format": FORMAT, "kind": self.kind, "size": self.size, "training": training, "data": data}
+        card = CARD.format(
+            training=training,
+            data=data,
+            label=self.label,
+            what=self.what,
+            count=sum(p.numel() for p in self.parameters()),
+            length=self.config.length,
+            rate=self.config.sample_rate,
+        )
+        folders.save(self, Path(folder), {**values, "network": self.config.to_dict()}, card)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad, relu
 
-from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.schema import FromJson, Length, Rate, Width
 from tts_diffvoc_eval.generation.unconditional_model import UnconditionalModel
 
@@ -37,10 +36,6 @@ class WaveGanConfig(FromJson):
     width: Width = 64
     latent: Width = 100
     sample_rate: Rate = 8000
-
-    def __post_init__(self) -> None:
-        if self.length % STRIDE**LAYERS:
-            raise DiffvocError(f"a WaveGAN's clips have a multiple of {STRIDE**LAYERS} samples, not {self.length}.")
 
     @property
     def positions(self) -> int:

@@ -1,14 +1,16 @@
 """WaveNet: a clip sample by sample, each drawn given those before it.
 
 Van den Oord et al., "WaveNet: A Generative Model for Raw Audio" (2016), sections 2.1 to 2.4, without conditioning. A
-clip follows endless silence: every layer sees its first column also before it, and generation starts from what the
-layers hold in silence.
+clip follows endless silence: every layer sees its first column also before it.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -57,19 +59,33 @@ def earlier(x: Tensor, steps: int) -> Tensor:
     return torch.cat([x[:, :1].expand(-1, steps, -1), x[:, : x.shape[1] - steps]], dim=1)
 
 
+class DelayLine:
+    """:func:`earlier` column by column [B, C] (Le Paine et al. 2016, "Fast Wavenet Generation Algorithm")."""
+
+    def __init__(self, steps: int) -> None:
+        self.columns: deque[Tensor] = deque(maxlen=steps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self.columns:
+            self.columns.extend([x] * (self.columns.maxlen or 0))
+        before = self.columns[0]
+        self.columns.append(x)  # and the first one is gone
+        return before
+
+
 class GatedLayer(nn.Module):
     """A gated dilated convolution with kernel 2, a residual and a skip; equation 2 and figure 4."""
 
-    def __init__(self, channels: int, skip: int, dilation: int) -> None:
+    def __init__(self, channels: int, skip: int) -> None:
         super().__init__()
-        self.channels, self.dilation = channels, dilation
         self.gates = nn.Linear(2 * channels, 2 * channels)  # of a column and the earlier one; filters, then gates
         self.outputs = nn.Linear(channels, channels + skip)  # residual, then skip
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        filters, gates = self.gates(torch.cat([x, earlier(x, self.dilation)], dim=2)).chunk(2, dim=2)
+    def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Residual and skip of columns [..., C] and of those as much earlier as the layer is dilated."""
+        filters, gates = self.gates(torch.cat([x, before], dim=-1)).chunk(2, dim=-1)
         output = self.outputs(torch.tanh(filters) * torch.sigmoid(gates))
-        return x + output[..., : self.channels], output[..., self.channels :]
+        return x + output[..., : x.shape[-1]], output[..., x.shape[-1] :]
 
 
 class WaveNet(UnconditionalModel):
@@ -83,7 +99,7 @@ class WaveNet(UnconditionalModel):
         # The first causal convolution, of kernel 2 on one-hot columns, is a sum of rows of two tables.
         self.latest = nn.Embedding(CLASSES, config.channels)
         self.second = nn.Embedding(CLASSES, config.channels)
-        self.layers = nn.ModuleList(GatedLayer(config.channels, config.skip, d) for d in config.dilations)
+        self.layers = nn.ModuleList(GatedLayer(config.channels, config.skip) for _ in config.dilations)
         self.mixed = nn.Linear(config.skip, config.skip)
         self.logits = nn.Linear(config.skip, CLASSES)
         # At first, near classes are alike, as they are near in sound, and all classes are as likely.
@@ -94,25 +110,15 @@ class WaveNet(UnconditionalModel):
         nn.init.zeros_(self.logits.weight)
         nn.init.zeros_(self.logits.bias)
 
-    def forward(self, before: Tensor) -> Tensor:
-        skips, _ = self._skips(before)
-        return self.logits(relu(self.mixed(relu(skips))))
-
-    def _skips(self, before: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The sum of the skips [B, T, S], and the input of each layer, [B, T, C]."""
-        x = self.latest(before) + earlier(self.second(before), 1)
-        skips = x.new_zeros(())
-        inputs = []
-        for layer in self.layers:
-            inputs.append(x)
-            x, skip = layer(x)
+    def forward(self, classes: Tensor, delays: Sequence[Callable[[Tensor], Tensor]] = ()) -> Tensor:
+        """With ``delays``, lines of 1 and of each dilation, the classes are [B], one sample after the other."""
+        delays = delays or [partial(earlier, steps=steps) for steps in (1, *self.config.dilations)]
+        x = self.latest(classes) + delays[0](self.second(classes))
+        skips: Any = 0
+        for layer, delay in zip(self.layers, delays[1:]):
+            x, skip = layer(x, delay(x))
             skips = skips + skip
-        return skips, inputs
-
-    def inputs_in_silence(self) -> list[Tensor]:
-        """The input of each layer, [C], after endless silence."""
-        silence = torch.full((1, 1), SILENCE, device=self.latest.weight.device)
-        return [x[0, 0] for x in self._skips(silence)[1]]
+        return self.logits(relu(self.mixed(relu(skips))))
 
     def bits(self, waveform: Tensor) -> Tensor:
         """Negative log-likelihood of clips [B, T] in bits a sample, [B]; equation 1."""
@@ -135,63 +141,10 @@ class WaveNet(UnconditionalModel):
 
     def sample(self, latent: Tensor) -> Tensor:
         """Clips [B, T] of numbers [B, T] in [0, 1), by inverting the cumulated probabilities of each sample."""
-        stepper = Stepper(self, len(latent))
-        last = torch.full((len(latent),), SILENCE, device=latent.device)
-        classes = []
+        delays = [DelayLine(steps) for steps in (1, *self.config.dilations)]
+        last, classes = torch.full((len(latent),), SILENCE, device=latent.device), []
         for number in latent.t().contiguous():
-            cumulated = torch.softmax(stepper.step(last), dim=1).cumsum(1)
+            cumulated = torch.softmax(self(last, delays), dim=1).cumsum(1)
             last = torch.searchsorted(cumulated, number.unsqueeze(1), right=True)[:, 0].clamp_(max=CLASSES - 1)
             classes.append(last)
         return mu_law_decoding(torch.stack(classes, dim=1), CLASSES)
-
-
-class Stepper:
-    """A WaveNet one sample at a time, for B clips side by side, with what it has computed before.
-
-    Each layer keeps a ring of as many columns as its dilation (Le Paine et al. 2016, "Fast Wavenet Generation
-    Algorithm"): what its earlier input adds to its gates later. Residual and skip path lie in one array [B, C + S], so
-    that a layer is three matrix products in place. Biases of the outputs are added once, to what the later layers and
-    the head start from; sigmoid(x) is (1 + tanh(x / 2)) / 2, its factors in the weights.
-    """
-
-    def __init__(self, network: WaveNet, batch: int) -> None:
-        channels, skip = network.config.channels, network.config.skip
-        latest, second = network.latest.weight, network.second.weight
-        self.latest = torch.cat([latest, latest.new_zeros(CLASSES, skip)], dim=1)
-        self.second = second.clone()
-        self.paths = latest.new_empty(batch, channels + skip)
-        self.residual, self.skips = self.paths[:, :channels], self.paths[:, channels:]
-        self.gated = latest.new_empty(batch, channels)
-        self.layers, self.position = [], 0
-        halves = latest.new_ones(2 * channels)
-        halves[channels:] = 0.5
-        offset = latest.new_zeros(channels + skip)  # of output biases so far
-        layers: Any = network.layers
-        for layer, silent in zip(layers, network.inputs_in_silence()):
-            new, old = (layer.gates.weight * halves.unsqueeze(1)).t().split(channels)
-            bias = layer.gates.bias * halves + offset[:channels] @ (new + old)
-            added = (silent - offset[:channels]) @ old + bias
-            ring = added.repeat(layer.dilation, batch, 1).unbind(0)
-            outputs = layer.outputs.weight.t() / 2
-            self.layers.append((ring, new.contiguous(), old.contiguous(), bias, outputs.contiguous()))
-            offset = offset + layer.outputs.bias
-        self.mixed = (network.mixed.bias, network.mixed.weight.t().contiguous())
-        self.logits = (network.logits.bias, network.logits.weight.t().contiguous())
-        self.skip_offset = offset[channels:]
-        self.earlier = self.second[SILENCE].repeat(batch, 1)
-
-    def step(self, classes: Tensor) -> Tensor:
-        """Logits [B, 256] of the next samples, given the classes [B] of those before them."""
-        channels = self.gated.shape[1]
-        torch.index_select(self.latest, 0, classes, out=self.paths)
-        self.residual.add_(self.earlier)
-        torch.index_select(self.second, 0, classes, out=self.earlier)
-        for ring, new, old, bias, outputs in self.layers:
-            gates = ring[self.position % len(ring)]
-            gates.addmm_(self.residual, new).tanh_()
-            torch.addcmul(gates[:, :channels], gates[:, :channels], gates[:, channels:], out=self.gated)
-            torch.addmm(bias, self.residual, old, out=gates)
-            self.paths.addmm_(self.gated, outputs)
-        self.position += 1
-        mixed = torch.addmm(self.mixed[0], (self.skips + self.skip_offset).relu_(), self.mixed[1]).relu_()
-        return torch.addmm(self.logits[0], mixed, self.logits[1])
