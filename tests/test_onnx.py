@@ -83,6 +83,16 @@ def test_parts_equal_torch(parts, speech, frames, options):
     assert np.abs(made - expected).max() < CLOSE < 0.1 * np.abs(expected).max()
 
 
+def test_rows_of_several_lengths_are_what_they_are_alone(parts):
+    vocoder = OnnxVocoder(parts[1])
+    mel = random_mel(2, 9).numpy()
+    made = vocoder.generate(mel, seed=[7, 8], lengths=[4, 9])
+    assert made.shape == (2, 9 * 256) and not made[0, 4 * 256 :].any()
+    assert np.array_equal(made[:1, : 4 * 256], vocoder.generate(mel[:1, :, :4], seed=7))
+    with pytest.raises(DiffvocError, match="whole numbers from 1 to 9"):
+        vocoder.generate(mel, lengths=[4, 10])
+
+
 def test_int8_sounds_as_good(parts, tmp_path):
     pytest.importorskip("pesq")
     from tts_diffvoc_eval.metrics.perceptual import pesq_wb

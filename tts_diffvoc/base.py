@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS, MOST_THREADS, THREADS
 from tts_diffvoc.audio import LOUDEST, cut_peaks, scale_peaks
-from tts_diffvoc.diffusion.noise import FrameNoise, row_seeds
+from tts_diffvoc.diffusion.noise import FrameNoise, cut_rows, row_seeds
 from tts_diffvoc.diffusion.samplers import Callback
-from tts_diffvoc.errors import DiffvocError, shown
+from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.hub import HubMixin
 from tts_diffvoc.mel import MelConfig, log_mel
 from tts_diffvoc.mel_kinds import take_mel
@@ -292,16 +291,3 @@ class MelVocoder(AudioModel, HubMixin, ABC):
     def _seeds(self, seed: Seeds, rows: int) -> list[int]:
         given = self.defaults.get("seed") if seed is None else seed
         return row_seeds(given, rows, lambda one: parse_seed(str(one)))
-
-
-def cut_rows(mel: Tensor, lengths: Tensor | Sequence[int]) -> list[Tensor]:
-    """The rows of a mel [B, M, F], each [1, M, its length]; DiffvocError unless ``lengths`` has a number a row."""
-    mel = mel.unsqueeze(0) if mel.dim() == 2 else mel
-    numbers: Any = lengths.tolist() if isinstance(lengths, Tensor | np.ndarray) else lengths
-    fits = isinstance(numbers, Sequence) and len(numbers) == len(mel)
-    if not fits or not all(isinstance(one, int | np.integer) and 1 <= one <= mel.shape[2] for one in numbers):
-        raise DiffvocError(
-            f"lengths={shown(numbers)} was given for {len(mel)} mels of {mel.shape[2]} frames; give the frames of "
-            f"each, whole numbers from 1 to {mel.shape[2]}."
-        )
-    return [mel[row : row + 1, :, :length] for row, length in enumerate(numbers)]

@@ -1,4 +1,4 @@
-"""Noise that belongs to a seed and a place in time, whatever the batch or the window it is drawn in."""
+"""Rows of a batch, each for itself: their lengths, seeds, and noise that belongs to a seed and a place in time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, shown
 
 if TYPE_CHECKING:  # the noise is also drawn where there is no torch
     import torch
@@ -29,6 +29,19 @@ def row_seeds(seed: Any, rows: int, parse: Callable[[Any], int]) -> list[int]:
     if len(seeds) != rows:
         raise DiffvocError(f"{len(seeds)} seeds were given for {rows} mels; give one, or one for each.")
     return [parse(one) for one in seeds]
+
+
+def cut_rows(mel: Any, lengths: Any) -> list[Any]:
+    """The rows of a mel [B, M, F], each [1, M, its length]; DiffvocError unless ``lengths`` has a number a row."""
+    mel = mel[None] if mel.ndim == 2 else mel
+    numbers = lengths.tolist() if hasattr(lengths, "tolist") else lengths
+    fits = isinstance(numbers, Sequence) and len(numbers) == len(mel)
+    if not fits or not all(isinstance(one, int | np.integer) and 1 <= one <= mel.shape[2] for one in numbers):
+        raise DiffvocError(
+            f"lengths={shown(numbers)} was given for {len(mel)} mels of {mel.shape[2]} frames; give the frames of "
+            f"each, whole numbers from 1 to {mel.shape[2]}."
+        )
+    return [mel[row : row + 1, :, :length] for row, length in enumerate(numbers)]
 
 
 class FrameNoise:

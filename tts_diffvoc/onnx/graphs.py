@@ -125,10 +125,11 @@ def whole_spectral(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor, steps: 
 
 def condition(vocoder: Vocoder, mel: Tensor) -> Any:
     """What depends on the mel [B, M, F], and on the vocoder's default speaker."""
+    network: Any = vocoder.network
     speaker = vocoder.defaults.get("speaker")
-    number = None if speaker is None else vocoder.speaker_number(speaker)
-    labels = [] if number is None else [mel.new_full((mel.shape[0],), number, dtype=torch.long)]
-    return vocoder.network.condition(mel, *labels)
+    if speaker is None:
+        return network.condition(mel)
+    return network.condition(mel, mel.new_full((mel.shape[0],), vocoder.speaker_number(speaker), dtype=torch.long))
 
 
 def estimate(vocoder: Vocoder, x: Tensor, noise_level: Tensor, conditioning: Any) -> Tensor:

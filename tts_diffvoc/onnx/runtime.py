@@ -14,7 +14,7 @@ import numpy as np
 
 from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS
 from tts_diffvoc.audio import scale_peaks
-from tts_diffvoc.diffusion.noise import FrameNoise, row_seeds
+from tts_diffvoc.diffusion.noise import FrameNoise, cut_rows, row_seeds
 from tts_diffvoc.errors import DiffvocError, shown
 
 FORMAT = "tts-diffvoc-onnx/1"
@@ -62,18 +62,25 @@ class OnnxVocoder:
         seed: int | Sequence[int] | None = None,
         consistency: int | None = None,
         quality: str | None = None,
+        lengths: Sequence[int] | np.ndarray | None = None,
     ) -> np.ndarray:
         """Synthesise ``mel`` [B, M, F] to a waveform [B, F * hop] in [-1, 1], float32.
 
         Options are those of the vocoder that was exported, with its defaults; what a graph has fixed cannot be chosen.
-        A row whose peak is above 1 is scaled down to 1, with a warning. However long, a mel is made in one piece.
+        A row whose peak is above 1 is scaled down to 1, with a warning. However long, a mel is made in one piece. With
+        ``lengths``, frames of each row [B], a row is what it would be alone, and silent after its end.
 
-        Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad options.
+        Raises: DiffvocError for a mel of another shape, with NaN or without frames, and for bad lengths and options.
         """
-        mel = self._check(mel)
         one = self.settings["seed"] if seed is None else seed
-        noise = FrameNoise(row_seeds(one, len(mel), lambda given: _whole_number("seed", given, MOST_SEED)))
-        given = {"steps": steps, "consistency": consistency, "quality": quality}
+        given: dict[str, Any] = {"steps": steps, "consistency": consistency, "quality": quality}
+        if lengths is not None:
+            rows = cut_rows(np.asarray(mel), lengths)
+            made = [self.generate(r, seed=s, **given) for r, s in zip(rows, self._seeds(one, len(rows)))]
+            samples = np.shape(mel)[-1] * self.settings["mel"]["hop_length"]
+            return np.concatenate([np.pad(row, [(0, 0), (0, samples - row.shape[1])]) for row in made])
+        mel = self._check(mel)
+        noise = FrameNoise(self._seeds(one, len(mel)))
         options = {name: value for name, value in given.items() if value is not None}
         unknown = [name for name in options if name not in self.settings["options"]]
         if unknown:
@@ -86,6 +93,9 @@ class OnnxVocoder:
         else:
             waveform = self._restart(mel, noise, **self._settle(options))
         return scale_peaks(waveform, self.settings["name"])
+
+    def _seeds(self, seed: Any, rows: int) -> list[int]:
+        return row_seeds(seed, rows, lambda one: _whole_number("seed", one, MOST_SEED))
 
     def _walk(self, mel: np.ndarray, noise: FrameNoise, plan: list[list[float]]) -> np.ndarray:
         """From noise to data: each step keeps a share of x, takes one of the estimate and adds fresh noise."""
