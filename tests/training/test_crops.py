@@ -258,14 +258,15 @@ def test_gain_changes_waveform_and_mel_alike(tmp_path):
     clip, _ = read_clip(scan(write_corpus(tmp_path, 1), MEL).recordings[0], MEL)
     waveform = torch.stack([clip, 0.5 * clip, 0.01 * clip])
     mel = log_mel(waveform, MEL)
-    louder, its_mel = change_gain(waveform, mel, [1, 2, 3], 12.0, MEL)
+    batch = {"waveform": waveform, "mel": mel, "seed": torch.tensor([1, 2, 3])}
+    louder, its_mel, _ = change_gain(batch, 12.0, MEL).values()
     ratio = louder.abs().amax(1) / waveform.abs().amax(1)
     assert ratio.min() >= 10 ** (-12 / 20) and ratio.max() <= 10 ** (6 / 20) and len(set(ratio.tolist())) == 3
     assert louder.abs().max() <= 1
     loud = mel > -6
     assert (its_mel - log_mel(louder, MEL))[loud].abs().max() < 1e-3
-    alone, _ = change_gain(waveform[1:2], mel[1:2], [2], 12.0, MEL)
-    assert torch.equal(alone[0], louder[1])
+    alone = change_gain({name: rows[1:2] for name, rows in batch.items()}, 12.0, MEL)
+    assert torch.equal(alone["waveform"][0], louder[1])
 
 
 def test_what_coquis_loaders_list(tmp_path):

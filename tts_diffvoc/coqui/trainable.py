@@ -15,33 +15,27 @@ from torch.utils.data import DataLoader
 from TTS.vocoder.models.base_vocoder import BaseVocoder
 
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
-from tts_diffvoc.coqui import configs, data
+from tts_diffvoc.coqui import configs
 from tts_diffvoc.coqui.distributed import world
 from tts_diffvoc.coqui.trainer import DiffvocTrainer, save_whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder, build
-from tts_diffvoc.training.conditions import numbered
-from tts_diffvoc.training.crops import change_gain, read_clip
-from tts_diffvoc.training.initial import take_weights
+from tts_diffvoc.training.conditions import conditioned, numbered
+from tts_diffvoc.training.corpus import Recording
+from tts_diffvoc.training.crops import (
+    CropBatches,
+    CropDataset,
+    as_recordings,
+    change_gain,
+    check_batch,
+    crop_loader,
+    fixed_crops,
+    read_clip,
+)
+from tts_diffvoc.training.learner import VocoderTraining, take_weights
 from tts_diffvoc.training.loop import average_weights, rate_factor
 
-
-class TrainingLoss(nn.Module):
-    """The loss of a vocoder as a module's forward, which is what DistributedDataParallel can wrap."""
-
-    def __init__(self, vocoder: AnyVocoder) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(self, batch: dict[str, Any]) -> Tensor:
-        """The mean loss of a batch, one scalar.
-
-        Args:
-            batch: "waveform" [B, F * hop], "mel" [B, M, F], "seed", of each row's noise, and of a vocoder that is
-                conditioned on it "condition", the number [B] of each row's speaker.
-        """
-        labels = {"labels": batch["condition"]} if "condition" in batch else {}
-        return self.vocoder.loss(batch["waveform"], batch["mel"], seeds=batch["seed"], **labels)
+DEFAULT_FRAMES = 64  # of a crop
 
 
 class TrainableVocoder(BaseVocoder):
@@ -67,17 +61,43 @@ class TrainableVocoder(BaseVocoder):
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
         self.register_buffer("minutes_spent", torch.zeros((), dtype=torch.float64))
 
+    def condition_names(self) -> tuple[str, ...]:
+        """The speakers, or other classes, that training is conditioned on; none without a global condition."""
+        if not self.config.global_condition:
+            return ()
+        names = getattr(self.vocoder.config, "speaker_names", ())
+        if not names:
+            raise DiffvocError(
+                "global_condition is set and the vocoder has no named speakers yet; begin the run with a recipe "
+                "(train_from_recipe), which finds them in the corpus and writes them to the run's config.json."
+            )
+        return names
+
+    def recordings(self, samples: Any) -> list[Recording]:
+        """Recordings, paths, or pairs of a path and a saved mel, as recordings, with the conditions that are wanted."""
+        found = as_recordings(samples or [], self.vocoder.mel_config, self.config.data_path or None)
+        return conditioned(found, self.config.global_condition)
+
     def get_data_loader(  # type: ignore[override]
         self, config: configs.DiffvocConfig, *, is_eval: bool = False, samples: Any = None, verbose: bool = True
     ) -> DataLoader:
-        """Batches of aligned crops of recordings, paths, or pairs of a path and a saved mel."""
-        size, behind = config.batch_size * self.batch_parts, int(self.steps_done)
-        return data.crop_loader(config, self.vocoder.config, samples, is_eval=is_eval, batch_size=size, position=behind)
+        """Random crops of ``samples``, as of :meth:`recordings`, or one of each with noise that never changes."""
+        mel, seed = self.vocoder.mel_config, config.training_seed
+        frames = config.seq_len // mel.hop_length or DEFAULT_FRAMES
+        dataset = CropDataset(self.recordings(samples), mel, frames, self.condition_names())
+        if is_eval:
+            keys, size = fixed_crops(dataset.lengths, frames, seed), config.eval_batch_size
+            batches = [keys[i : i + size] for i in range(0, len(keys), size)]
+            return crop_loader(dataset, batches, config.num_eval_loader_workers)
+        size = config.batch_size * self.batch_parts
+        order = CropBatches(dataset.lengths, frames, size, seed, *world(), config.epoch_passes)
+        order.position = int(self.steps_done)
+        return crop_loader(dataset, order, config.num_loader_workers)
 
     def get_criterion(self) -> nn.Module:
         """The vocoder's own loss; DiffvocError for a vocoder that Coqui's Trainer does not train."""
         configs.check_trainable(self.vocoder.config)
-        return TrainingLoss(self.vocoder)
+        return VocoderTraining(self.vocoder)
 
     def on_init_start(self, trainer: Any) -> None:
         """Before a checkpoint is restored: weights to begin with, and their average."""
@@ -87,7 +107,7 @@ class TrainableVocoder(BaseVocoder):
                 "accelerate launch works without it."
             )
         trainer_io.save_fsspec = save_whole  # in this process Coqui's Trainer writes checkpoints whole
-        data.condition_names(self.config, self.vocoder.config)  # or the words of why not
+        self.condition_names()  # or the words of why not
         self.batch_parts = trainer.grad_accum_steps
         config = self.config
         if config.start_from and not trainer.args.restore_path:
@@ -127,17 +147,13 @@ class TrainableVocoder(BaseVocoder):
 
     def format_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """What the loader's processes read, or the words of what went wrong there."""
-        if "error" in batch:
-            raise DiffvocError(batch["error"])
-        return {**batch, "seed": batch["seed"].tolist()}
+        return {**check_batch(batch), "seed": batch["seed"].tolist()}
 
     def format_batch_on_device(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Make crops louder or softer, if that is configured and they are trained on."""
         if not self.training or not self.config.gain_db:
             return batch
-        mel_config = self.vocoder.mel_config
-        waveform, mel = change_gain(batch["waveform"], batch["mel"], batch["seed"], self.config.gain_db, mel_config)
-        return {**batch, "waveform": waveform, "mel": mel}
+        return change_gain(batch, self.config.gain_db, self.vocoder.mel_config)
 
     def optimize(self, batch: dict[str, Any], trainer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """One step: losses of each part of the batch, clipping, the optimizer, the average.
@@ -193,7 +209,7 @@ class TrainableVocoder(BaseVocoder):
     @torch.inference_mode()
     def eval_step(self, batch: dict[str, Any], criterion: nn.Module, optimizer_idx: int | None = None) -> Any:
         """The loss of the averaged weights, on noise that is the same at each validation."""
-        return {"steps": int(self.steps_done)}, {"loss": TrainingLoss(self.averaged())(batch)}
+        return {"steps": int(self.steps_done)}, {"loss": VocoderTraining(self.averaged())(batch)}
 
     def averaged(self) -> AnyVocoder:
         """The vocoder with averaged weights; the bare one outside training or before its first step."""
@@ -210,8 +226,8 @@ class TrainableVocoder(BaseVocoder):
         audios: dict[str, Any] = {}
         vocoder = self.averaged()
         samples = (trainer.eval_samples or [])[: self.config.test_clips]
-        recordings = data.recordings(self.config, vocoder.config, samples) if samples else []
-        names = data.condition_names(self.config, vocoder.config)
+        recordings = self.recordings(samples) if samples else []
+        names = self.condition_names()
         speakers: list[Any] = numbered(recordings, names) if names else [None] * len(recordings)
         for recording, speaker in zip(recordings, speakers):
             waveform, mel = read_clip(recording, vocoder.mel_config, self.config.test_seconds)
@@ -240,7 +256,7 @@ class TrainableVocoder(BaseVocoder):
             + (f", begun from {config.start_from}" if config.start_from else "")
             + ".\n"
         )
-        names = data.condition_names(config, vocoder.config)
+        names = self.condition_names()
         if names:
             card += f"\nConditioned on {len(names)} speakers or classes, by name or number: {', '.join(names)}.\n"
         save_checkpoint(vocoder, folder, card)

@@ -93,19 +93,18 @@ def read_clip(recording: Recording, mel: MelConfig, seconds: float | None = None
     return read_crop(recording, mel, 0, frames)
 
 
-def change_gain(
-    waveform: Tensor, mel: Tensor, seeds: Sequence[int], gain_db: float, config: MelConfig
-) -> tuple[Tensor, Tensor]:
+def change_gain(batch: dict[str, Any], gain_db: float, config: MelConfig) -> dict[str, Any]:
     """Make each row up to ``gain_db`` softer or half as many decibels louder, never above full scale.
 
     Args:
-        waveform: [B, T]; mel: [B, M, F] of it; seeds: of each row's gain.
+        batch: as :func:`collate` makes it; the rows' seeds are those of their gains, too.
     """
-    draws = [float(np.random.default_rng([seed, 1]).uniform(-gain_db, gain_db / 2)) for seed in seeds]
+    waveform, mel = batch["waveform"], batch["mel"]
+    draws = [float(np.random.default_rng([int(seed), 1]).uniform(-gain_db, gain_db / 2)) for seed in batch["seed"]]
     gain = 10 ** (torch.tensor(draws).to(waveform) / 20)
     gain = torch.minimum(gain, 1 / waveform.abs().amax(1).clamp_min(1e-3)).unsqueeze(1)
     gain = torch.where(waveform.abs().amax(1, keepdim=True) > 1, 1.0, gain)
-    return waveform * gain, compress(expand(mel, config) * gain.unsqueeze(2), config)
+    return {**batch, "waveform": waveform * gain, "mel": compress(expand(mel, config) * gain.unsqueeze(2), config)}
 
 
 class CropKey(NamedTuple):

@@ -31,6 +31,7 @@ from tts_diffvoc.training.crops import (
     fixed_crops,
     read_clip,
 )
+from tts_diffvoc.training.learner import VocoderTraining
 from tts_diffvoc.training.loop import Loop, LoopConfig
 from tts_diffvoc.training.prepared import GAIN_DB, Crops, load, write_target
 
@@ -142,23 +143,7 @@ def _card(plan: FineTuning, corpus: Corpus, clips: int, minutes: float, result: 
     )
 
 
-class Learner(nn.Module):
-    """A vocoder in a published layout whose loss is minimised; levels and noise of a row come from its own seed."""
-
-    def __init__(self, vocoder: AnyVocoder) -> None:
-        super().__init__()
-        self.vocoder: Any = vocoder
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The vocoder's own loss.
-
-        Args:
-            batch: "waveform" [B, F * hop], "mel" [B, M, F], and "seed", a list.
-        """
-        return {"loss": self.vocoder.loss(batch["waveform"], batch["mel"], seeds=batch["seed"])}
-
-
-class SpectralLearner(Learner):
+class SpectralTraining(VocoderTraining):
     """A spectral vocoder whose denoiser and magnitudes learn together; its pitch network stays as it is."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -172,10 +157,10 @@ def _train(plan: FineTuning, vocoder: AnyVocoder, learnt: list[Recording], held:
     """The vocoder with the averaged weights of a run that is begun in ``plan.output``/training, or gone on with."""
     torch.manual_seed(plan.seed)
     if isinstance(vocoder, SpectralVocoder):
-        model: Learner = SpectralLearner(vocoder)
+        model: VocoderTraining = SpectralTraining(vocoder)
         batches, held_out = spectral_crops(plan, vocoder, learnt, held)
     else:
-        model = Learner(vocoder)
+        model = VocoderTraining(vocoder)
         batches, held_out = crops(plan, vocoder, learnt, held)
     vocoder.autocast = PRECISIONS[plan.mixed_precision]
     config = LoopConfig(
@@ -214,7 +199,7 @@ def _frames(plan: FineTuning, mel: MelConfig) -> int:
 def crops(
     plan: FineTuning, vocoder: AnyVocoder, learnt: Sequence[Recording], held: Sequence[Recording]
 ) -> tuple[Callable[[int], Iterator[Batch]], Batch]:
-    """Batches for :class:`Learner`: from a step on, without end, and one of a crop of each held-back recording."""
+    """Batches for :class:`VocoderTraining`: from a step on, without end, and one with a crop of each held-back clip."""
     mel, frames = vocoder.mel_config, _frames(plan, vocoder.mel_config)
     dataset, checked = (CropDataset(recordings, mel, frames) for recordings in (learnt, held))
     order = CropBatches(dataset.lengths, frames, plan.batch_size, plan.seed, passes=20)
@@ -224,17 +209,15 @@ def crops(
         order.position = step
         loader = crop_loader(dataset, order, plan.workers)
         for batch in chain.from_iterable(repeat(loader)):
-            seeds = check_batch(batch)["seed"].tolist()
-            waveform, its_mel = change_gain(batch["waveform"], batch["mel"], seeds, GAIN_DB, mel)
-            yield {"waveform": waveform, "mel": its_mel, "seed": seeds}
+            yield change_gain(check_batch(batch), GAIN_DB, mel)
 
-    return batches, {**held_out, "seed": held_out["seed"].tolist()}
+    return batches, held_out
 
 
 def spectral_crops(
     plan: FineTuning, vocoder: SpectralVocoder, learnt: Sequence[Recording], held: Sequence[Recording]
 ) -> tuple[Callable[[int], Iterator[Batch]], Batch]:
-    """Batches for :class:`SpectralLearner`, at random, and one of held-back crops; their targets are made first.
+    """Batches for :class:`SpectralTraining`, at random, and one of held-back crops; their targets are made first.
 
     Raises: DiffvocError for a plan that a spectral vocoder cannot follow.
     """

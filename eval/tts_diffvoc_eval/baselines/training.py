@@ -19,6 +19,7 @@ from tts_diffvoc.files import write_beside
 from tts_diffvoc.mel import MelConfig, log_mel, stft
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import CropBatches, CropDataset, CropKey, change_gain, collate
+from tts_diffvoc.training.learner import VocoderTraining
 from tts_diffvoc.training.loop import Loop, LoopConfig, check_device
 from tts_diffvoc.voices import read_json
 from tts_diffvoc_eval.baselines import configs, folder, vocoder
@@ -151,7 +152,7 @@ class Training:
             clips = coqui.grad_clip
             clip_norm, betas = clips if isinstance(clips, float) else clips[0], tuple(coqui.optimizer_params["betas"])
         if self.baseline.kind == "vocoder":
-            model: nn.Module = vocoder.VocoderTraining(self.network)
+            model: nn.Module = VocoderTraining(self.network)
         elif self.baseline.kind == "wavernn":
             model = WaveRNNTraining(self.network)
         else:
@@ -188,12 +189,10 @@ class Training:
         while True:
             for keys in order:
                 batch = collate([self.clips[key] for key in keys])
-                waveform, mel = batch["waveform"], batch["mel"]
                 if self.config.gain_db:
-                    waveform, mel = change_gain(waveform, mel, [key.seed for key in keys], self.config.gain_db, MEL)
+                    batch = change_gain(batch, self.config.gain_db, MEL)
                 torch.manual_seed(keys[0].seed)  # so that a resumed run draws the same noise
-                mel = convert(mel, self.mel)
-                yield {"waveform": waveform, "mel": mel, "seed": batch["seed"], "progress": self.loop.progress}
+                yield {**batch, "mel": convert(batch["mel"], self.mel), "progress": self.loop.progress}
 
     def check(self, model: nn.Module) -> dict[str, float]:
         """Write and score the generator where a quarter of the budget has passed."""
@@ -219,7 +218,7 @@ class Training:
     def export(self, model: Any, path: Path) -> None:
         """Write the folder of a vocoder of this package, or of a baseline."""
         words, config = self._words(), self.config
-        if isinstance(model, vocoder.VocoderTraining):
+        if isinstance(model, VocoderTraining):
             vocoder.save(model.vocoder, path, self.baseline.label_of(config.size), words, config.data)
         else:
             folder.save(model.generator, path, config.name, config.size, self.mel, words, config.data)

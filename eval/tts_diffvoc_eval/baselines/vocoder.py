@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
 
 from tts_diffvoc.checkpoint import save_checkpoint
 from tts_diffvoc.factory import AnyVocoder, build, config_from_dict
@@ -25,17 +24,6 @@ data: {data}
 {parameters:,} parameters, averaged over training and kept as float16, on the mel contract of tts-diffvoc (22,050 Hz,
 hop 256, 80 bands).
 """
-
-
-class VocoderTraining(nn.Module):
-    """A vocoder's own loss; levels and noise of a row come from its own seed."""
-
-    def __init__(self, vocoder: Vocoder | FlowVocoder) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        return {"loss": self.vocoder.loss(batch["waveform"], batch["mel"], seeds=batch["seed"].tolist())}
 
 
 def untrained(size: SizeConfig, name: str, seed: int) -> Vocoder | FlowVocoder:

@@ -1,4 +1,4 @@
-"""Weights of one vocoder that another one begins its training with."""
+"""A vocoder in a published layout as a training loop sees it, and weights that it begins with."""
 
 from __future__ import annotations
 
@@ -6,11 +6,35 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.training.conditions import shown
+
+
+class VocoderTraining(nn.Module):
+    """A vocoder's own loss; levels and noise of a row come from its own seed."""
+
+    def __init__(self, vocoder: AnyVocoder) -> None:
+        super().__init__()
+        self.vocoder: Any = vocoder
+
+    def forward(self, batch: dict[str, Any]) -> Tensor:
+        """The mean loss of a batch, one scalar.
+
+        Args:
+            batch: "waveform" [B, F * hop], "mel" [B, M, F], "seed" [B] of each row's noise, and of a vocoder that is
+                conditioned on it "condition" [B], the number of each row's speaker.
+        """
+        labels = {"labels": batch["condition"]} if "condition" in batch else {}
+        seeds = [int(seed) for seed in batch["seed"]]
+        return self.vocoder.loss(batch["waveform"], batch["mel"], seeds=seeds, **labels)
+
+    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The same for :class:`tts_diffvoc.training.loop.Loop`."""
+        return {"loss": self(batch)}
 
 
 def take_weights(vocoder: AnyVocoder, source: AnyVocoder, spec: str) -> None:
