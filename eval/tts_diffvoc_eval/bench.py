@@ -234,7 +234,7 @@ class Bench:
             return
         told: dict[str, Any] = {"device": self.device, "threads": threads, "repeats": self.repeats}
         with arithmetic(kind):
-            made = measure(systems, self.mel, [asked], cap=1e9, shortest=1e9, **told)
+            made = list(measure(systems, self.mel, [asked], cap=1e9, shortest=1e9, **told))
         for name in systems:
             mine = [record for record in made if record["system"] == name]
             took = [record["took"] for record in mine if record["took"] is not None]

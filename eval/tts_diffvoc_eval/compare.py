@@ -185,8 +185,7 @@ def compare(options: argparse.Namespace) -> Path:
     begin(run, manifest_of(options, config, clips, systems), options.resume)
     records.write(run, "systems", {system.name: system.describe() for system in systems})
     say("\n".join([f"{len(systems)} systems, {len(clips)} clips, into {run}", *said]))
-    # Threads that wait for a core spin; the metrics' processes have theirs already.
-    torch.set_num_threads(max(1, options.threads - options.workers))
+    torch.set_num_threads(options.threads)
     benchmark = runner.Benchmark(run, systems, clips, config)
     benchmark.measure_quality()
     if not options.no_speed:

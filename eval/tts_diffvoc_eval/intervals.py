@@ -89,38 +89,26 @@ def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float] | None
 # Pairs
 
 
-def _differences(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Student's test of each pair of columns: ``mean`` of a - b, ``low``, ``high``, ``p`` (uncorrected), ``clips``.
-
-    Differences that are all the same, and not zero, have no spread to test by: the sign test's 2^(1-n) instead.
-    """
-    a, b = ([pair[place] for pair in pairs] for place in (0, 1))
-    values = (table[a].to_numpy(float) - table[b].to_numpy(float)).T
-    count = np.isfinite(values).sum(1)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # of pairs without clips in common
-        mean = np.nanmean(values, axis=1)
-        error = np.nanstd(values, axis=1, ddof=1) / np.sqrt(count)
-        constant = error <= 1e-12 * np.nanmax(np.abs(values), axis=1, initial=0)
-        sign_test = np.where(mean == 0, 1.0, 2.0 ** (1 - count))
-        p = np.where(constant, sign_test, 2 * stats.t.sf(abs(mean) / error, count - 1))
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * error
-    half = np.where(constant, np.where(p < 1 - CONFIDENCE, 0.0, abs(mean)), half)
-    few = count < 2
-    numbers = {"mean": mean, "low": mean - half, "high": mean + half, "p": p}
-    numbers = {name: np.where(few & (name != "mean"), np.nan, value) for name, value in numbers.items()}
-    return pd.DataFrame({"a": a, "b": b, **numbers, "clips": count})
-
-
 def paired(table: pd.DataFrame, a: str, b: str) -> Difference:
-    """How far ``a`` lies above ``b`` on the clips that both have: Student's interval of the paired difference.
+    """How far ``a`` lies above ``b`` on the clips that both have: Student's test and interval of paired differences.
 
-    A system and its copy differ by exactly 0, with p = 1.
+    A system and its copy differ by exactly 0, with p = 1. Other differences that are all the same have no spread to
+    test by: the sign test's 2^(1-n) instead.
     """
     for name in (a, b):
         if name not in table:
             raise DiffvocError(f"there is no system {name!r} to compare; the table has {', '.join(map(str, table))}.")
-    return Difference(*_differences(table, [(a, b)]).iloc[0][list(Difference._fields)])
+    values = (table[a] - table[b]).dropna().to_numpy(float)
+    count = len(values)
+    mean = float(values.mean()) if count else np.nan
+    if count < 2:
+        return Difference(mean, np.nan, np.nan, np.nan, count)
+    if values.std() > 1e-12 * np.abs(values).max():
+        test = stats.ttest_1samp(values, 0)
+        return Difference(mean, *map(float, test.confidence_interval(CONFIDENCE)), float(test.pvalue), count)
+    p = 2.0 ** (1 - count) if mean else 1.0
+    half = 0.0 if p < 1 - CONFIDENCE else abs(mean)
+    return Difference(mean, mean - half, mean + half, p, count)
 
 
 def compare_all(table: pd.DataFrame) -> pd.DataFrame:
@@ -130,7 +118,8 @@ def compare_all(table: pd.DataFrame) -> pd.DataFrame:
     multiple test procedure"), the interval is not. ``significant`` is p < 0.05: the chance that any pair of equal
     systems is called so is at most 5 %. A pair with fewer than two common clips has NaN and is never significant.
     """
-    found = _differences(table, list(combinations(table.columns, 2)))
+    pairs = [{"a": a, "b": b, **paired(table, a, b)._asdict()} for a, b in combinations(table.columns, 2)]
+    found = pd.DataFrame(pairs, columns=["a", "b", *Difference._fields])
     known = found["p"].notna()
     if known.any():
         found.loc[known, "p"] = multipletests(found.loc[known, "p"], method="holm")[1]
@@ -181,16 +170,10 @@ def combine(tables: Mapping[str, pd.DataFrame], better: Mapping[str, str]) -> pd
 
     Args: tables: metric -> clips x systems. better: metric -> "higher" or "lower".
     """
-    if not tables:
-        raise DiffvocError("no metric was given to combine; give at least one.")
-    systems = list(dict.fromkeys(name for table in tables.values() for name in table.columns))
-    clips = list(dict.fromkeys(name for table in tables.values() for name in table.index))
     scores = []
     for metric, table in tables.items():
-        values = _sign(better[metric]) * table.reindex(index=clips, columns=systems).to_numpy(float)
-        known = values[np.isfinite(values)]
-        scale = known.std() if len(known) else 0.0
-        scored = (values - known.mean()) / scale if scale > 0 else np.where(np.isfinite(values), 0.0, np.nan)
-        frame = pd.DataFrame(scored, clips, systems)
-        scores.append(frame.apply(lambda row: row.fillna(row.min()), axis=1))
-    return pd.concat(scores, keys=range(len(scores))).groupby(level=1, sort=False).mean()
+        values = _sign(better[metric]) * table
+        known = values.stack().dropna()
+        scores.append((values - known.mean()) / (known.std(ddof=0) or 1.0))
+    every = pd.concat(scores, keys=tables)
+    return every.T.fillna(every.min(axis=1)).T.groupby(level=1, sort=False).mean()

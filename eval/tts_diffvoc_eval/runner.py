@@ -226,7 +226,7 @@ class Benchmark:
                 record["audio"] = keep_audio(self.run, system, clip, seed, sound)
             yield "quality", record, partial(score, self.config.metrics, sound, original, clip.text)
         if spread:
-            job = partial(diversity.record, system.name, clip.name, made, clip.samples, RATE)
+            job = partial(diversity.record, made, RATE, system.family == "original")
             yield "diversity", {"system": system.name, "clip": clip.name}, job
 
     def _timed(self, system: System) -> speed.Synthesise:
@@ -252,22 +252,8 @@ class Benchmark:
         if all((name, *setting) in found for name in calls for setting in settings):
             return
         (self.run / "speed.jsonl").unlink(missing_ok=True)
-        progress = bar((), "speed", len(calls) * len(settings) * config.repeats)
-
-        def write(record: dict[str, Any]) -> None:
-            records.append(self.run, "speed", record)
-            progress.set_postfix_str(record["system"], refresh=False)
-            progress.update()
-
         mel = torch.cat([clip.mel for clip in self.clips], dim=-1)
-        speed.measure(
-            calls,
-            mel,
-            settings,
-            device=config.device,
-            repeats=config.repeats,
-            cap=config.cap,
-            threads=config.threads,
-            timeout=config.timeout,
-            write=write,
-        )
+        limits = {name: getattr(config, name) for name in ("device", "repeats", "cap", "threads", "timeout")}
+        measured = speed.measure(calls, mel, settings, **limits)
+        for record in bar(measured, "speed", len(calls) * len(settings) * config.repeats):
+            records.append(self.run, "speed", record)

@@ -44,23 +44,21 @@ class Setting(NamedTuple):
 
 def settings(batch_sizes: Sequence[int], lengths: Sequence[float]) -> list[Setting]:
     """Every batch size with every clip length, the least audio first."""
-    made = [Setting(batch, length) for batch in batch_sizes for length in lengths]
-    if not made or any(setting.batch < 1 or setting.seconds <= 0 for setting in made):
-        raise DiffvocError("speed needs at least one batch size from 1 up and one clip length above 0 seconds.")
-    return sorted(set(made), key=lambda setting: (setting.batch * setting.seconds, setting.batch))
+    made = {Setting(batch, length) for batch in batch_sizes for length in lengths}
+    return sorted(made, key=lambda setting: (setting.batch * setting.seconds, setting.batch))
 
 
 @contextlib.contextmanager
 def fixed_threads(count: int | None) -> Iterator[None]:
     """``count`` threads for PyTorch and for the BLAS that numpy and scipy call; afterwards as before. None: as is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        if count is None:
-            yield
-            return
-        from threadpoolctl import threadpool_limits
+    if count is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
 
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
         with threadpool_limits(count, user_api="blas"):
             yield
     finally:
@@ -94,7 +92,7 @@ def memory(device: str, peak: bool = False) -> int | None:
 
 @dataclass
 class TimedSystem:
-    """One system in one setting."""
+    """One system in one setting; ``seconds`` of the clip and ``repeats`` are what its time allows."""
 
     system: str
     synthesise: Synthesise
@@ -103,19 +101,20 @@ class TimedSystem:
     asked: Setting
     seconds: float
     repeats: int
-    timeout: float = 0.0
+    timeout: float
     memory: int | None = None
     error: str | None = None
 
-    def call(self, seconds: float, seed: int) -> float | None:
+    def call(self, seed: int) -> float | None:
         """Seconds that one call took; None where it failed, which is kept as ``error``."""
-        mel = fit_mel(self.mel, self.asked.batch, seconds)
+        mel = fit_mel(self.mel, self.asked.batch, self.seconds)
+        wait: Callable[[], None] = torch.cuda.synchronize if self.device.startswith("cuda") else lambda: None
         try:
             with time_limit(self.timeout), torch.inference_mode():
-                self._wait()
+                wait()
                 start = time.perf_counter()
                 waveform = self.synthesise(mel, seed)
-                self._wait()
+                wait()
                 took = time.perf_counter() - start
             if waveform.dim() != 2 or len(waveform) != self.asked.batch:
                 raise DiffvocError(
@@ -126,28 +125,24 @@ class TimedSystem:
             return None
         return took
 
-    def _wait(self) -> None:
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize(self.device)
-
     def warm_up(self, cap: float) -> None:
         """Calls that are not timed, for memory, and for the length and number of repetitions that ``cap`` allows."""
-        while True:
+        self.call(0)  # whatever a system sets up when it is first called
+        while self.error is None:
             before = memory(self.device)
-            took = self.call(self.seconds, 0)
+            took = self.call(0)
             after = memory(self.device, peak=True)
             if took is None:
                 return
             self.memory = None if before is None or after is None else after - before
             longer = min(self.asked.seconds, self.seconds * cap / 2 / took)
             if longer <= self.seconds or longer < min(self.asked.seconds, 1.5 * self.seconds):
-                break  # otherwise once more: a GPU takes little longer for more
+                self.repeats = max(1, min(self.repeats, int(cap / took) - 1))
+                return  # otherwise once more: a GPU takes little longer for more
             self.seconds = longer
-        self.repeats = max(1, min(self.repeats, int(cap / took) - 1))
 
     def record(self, repeat: int) -> dict[str, Any]:
         """Time repetition ``repeat``, or say why not."""
-        took = None if self.error else self.call(self.seconds, repeat)
         return {
             "system": self.system,
             "device": self.device,
@@ -156,7 +151,7 @@ class TimedSystem:
             "seconds": max(1, round(self.seconds / FRAME)) * FRAME,
             "repeat": repeat,
             "repeats": self.repeats,
-            "took": took,
+            "took": None if self.error else self.call(repeat),
             "memory": self.memory,
             "error": self.error,
         }
@@ -173,9 +168,8 @@ def measure(
     threads: int | None = None,
     timeout: float = 0.0,
     shortest: float = SHORTEST,
-    write: Callable[[dict[str, Any]], None] = lambda record: None,
-) -> list[dict[str, Any]]:
-    """Time every system in every setting; returns the records of ``speed.jsonl``, one a repetition.
+) -> Iterator[dict[str, Any]]:
+    """Time every system in every setting; the records of ``speed.jsonl``, one a repetition, as they are measured.
 
     Args:
         systems: by name, ``synthesise(mel [B, M, F] on device, seed) -> waveform [B, T]``.
@@ -186,28 +180,23 @@ def measure(
         threads: of PyTorch and BLAS while measuring; None leaves them.
         timeout: seconds that one call may take; 0 for no limit.
         shortest: seconds of the first calls' clip, at most the one asked for.
-        write: called with each record as soon as it is measured.
 
     A system that raises gets one record with ``error`` and ``took`` None in that setting, and is tried in the next.
     """
-    made: list[dict[str, Any]] = []
     mel = mel.to(device)
     with fixed_threads(threads):
         for asked in chosen:
-            runs = []
-            for name, synthesise in systems.items():
-                run = TimedSystem(name, synthesise, mel, device, asked, min(shortest, asked.seconds), repeats, timeout)
-                run.call(run.seconds, 0)  # whatever a system sets up when it is first called
-                if run.error is None:
-                    run.warm_up(cap)
-                runs.append(run)
+            runs = [
+                TimedSystem(name, synthesise, mel, device, asked, min(shortest, asked.seconds), repeats, timeout)
+                for name, synthesise in systems.items()
+            ]
+            for run in runs:
+                run.warm_up(cap)
             for repeat in range(repeats):  # each round begins one system further on: none is always the first
                 first = repeat % max(1, len(runs))
                 for run in runs[first:] + runs[:first]:
-                    made.append(run.record(repeat))
-                    write(made[-1])
+                    yield run.record(repeat)
                 runs = [run for run in runs if run.error is None and run.repeats > repeat + 1]
-    return made
 
 
 def summarise(records: pd.DataFrame) -> pd.DataFrame:

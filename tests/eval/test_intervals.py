@@ -110,10 +110,10 @@ def test_p_is_corrected_by_holm():
 def test_equal_systems_are_seldom_told_apart(draw):
     random = np.random.default_rng(7)
     wrong = 0
-    for _ in range(60):
+    for _ in range(30):
         table = pd.DataFrame(getattr(random, draw)(size=(8, 10)))
         wrong += any(place != (1, 10) for place in intervals.ranks(table).values())
-    assert wrong <= 8  # 5 % of 60 runs are 3; more than 8 has a chance under 1 %
+    assert wrong <= 5  # 5 % of 30 runs are 1.5; more than 5 has a chance under 1 %
 
 
 # Ranks
@@ -143,8 +143,6 @@ def test_metrics_are_combined():
     assert intervals.ranks(score) == {"a": (1, 1), "b": (2, 2), "c": (3, 3)}
     against = intervals.combine({"up": up, "down": up}, {"up": "higher", "down": "lower"})
     assert against.to_numpy() == pytest.approx(0, abs=1e-12)
-    with pytest.raises(DiffvocError, match="no metric"):
-        intervals.combine({}, {})
 
 
 def test_a_failure_counts_as_the_worst_of_its_clip():

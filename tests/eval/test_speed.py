@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 
-from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval import speed
 from tts_diffvoc_eval.speed import FRAME, Setting, measure, settings, summarise
 
@@ -47,7 +46,7 @@ def test_systems_take_turns_each_round_begun_by_the_next():
 
         return synthesise
 
-    records = measure({name: system(name) for name in "abc"}, MEL, ONE_SECOND, repeats=3)
+    records = list(measure({name: system(name) for name in "abc"}, MEL, ONE_SECOND, repeats=3))
     assert "".join(log[-9:]) == "abcbcacab"
     assert [record["repeat"] for record in records] == [0] * 3 + [1] * 3 + [2] * 3
 
@@ -69,9 +68,7 @@ def test_what_fails_is_a_record_and_the_rest_goes_on():
         return silence(mel, seed)
 
     systems = {"broken": broken, "flat": lambda mel, seed: torch.zeros(5), "good": silence}
-    made = []
-    records = measure(systems, MEL, [Setting(1, 0.5), Setting(2, 0.5)], repeats=2, write=made.append)
-    assert made == records
+    records = measure(systems, MEL, [Setting(1, 0.5), Setting(2, 0.5)], repeats=2)
     table = summarise(pd.DataFrame(records)).set_index(["system", "batch"])
     assert table.loc[("broken", 1), "repetitions"] == table.loc[("good", 2), "repetitions"] == 2
     assert table.loc[("broken", 2), "error"] == "RuntimeError: it takes one mel"
@@ -118,15 +115,12 @@ def test_threads_are_set_and_put_back():
         seen.append(torch.get_num_threads())
         return silence(mel, seed)
 
-    measure({"a": synthesise}, MEL, ONE_SECOND, repeats=1, threads=2)
+    list(measure({"a": synthesise}, MEL, ONE_SECOND, repeats=1, threads=2))
     assert set(seen) == {2} and torch.get_num_threads() == before
 
 
 def test_settings_come_with_the_least_audio_first():
-    assert settings([4, 1], [5.0, 1.0]) == [(1, 1.0), (4, 1.0), (1, 5.0), (4, 5.0)]
-    for batch, seconds in (([], [1.0]), ([0], [1.0]), ([1], [0.0])):
-        with pytest.raises(DiffvocError, match="at least one batch size"):
-            settings(batch, seconds)
+    assert settings([4, 1], [5.0, 1.0, 1.0]) == [(1, 1.0), (4, 1.0), (1, 5.0), (4, 5.0)]
 
 
 def test_a_mel_is_repeated_and_cut():
@@ -137,6 +131,6 @@ def test_a_mel_is_repeated_and_cut():
 
 def test_no_records_and_records_written_twice():
     assert summarise(pd.DataFrame()).empty
-    records = measure({"a": sleeper(0.01)}, MEL, ONE_SECOND, repeats=2)
+    records = list(measure({"a": sleeper(0.01)}, MEL, ONE_SECOND, repeats=2))
     again = [{**record, "took": 1.0} for record in records]
     assert summarise(pd.DataFrame(records + again))["latency"].tolist() == [1.0]

@@ -215,10 +215,10 @@ def primary_names(metrics: list[Column]) -> list[str]:
 
 def diversity_columns(names: list[str]) -> list[Column]:
     return [
-        Column(one.name, one.label, one.unit, "neither", "diversity", one.description, one.name == SPREAD,
-               decimals=one.decimals)
-        for one in SPREADS.values()
-        if one.name in names
+        Column(name, one.label, METRICS[one.metric].unit, "neither", "diversity", one.description, name == SPREAD,
+               decimals=METRICS[one.metric].decimals)
+        for name, one in SPREADS.items()
+        if name in names
     ]  # fmt: skip
 
 
