@@ -40,11 +40,6 @@ def parse_whole(option: str, least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def parse_iterations(option: str) -> Callable[[str], int]:
-    """A parser of a number of iterations, at least 0."""
-    return parse_whole(option, 0, MOST_STEPS)
-
-
 parse_steps = parse_whole("steps", 1, MOST_STEPS)
 parse_seed = parse_whole("seed", 0, MOST_SEED)
 

@@ -86,19 +86,7 @@ def info(name: str) -> None:
     config = read_config(folder, kind)
     card = folder / "README.md"
     print(read_text(card) if card.is_file() else f"{folder} has no model card.")
-    keys = (
-        "network",
-        "sizes",
-        "mel",
-        "block",
-        "sample_rate",
-        "length",
-        "labels",
-        "hop",
-        "speaker_names",
-        "defaults",
-        "qualities",
-    )
+    keys = "network sizes mel sample_rate length labels hop speaker_names defaults qualities".split()
     print(json.dumps({key: config[key] for key in keys if key in config}, indent=1))
 
 

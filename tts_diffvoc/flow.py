@@ -122,7 +122,7 @@ class FlowVocoder(MelVocoder):
     ) -> tuple[Tensor, None]:
         drawn = noise(0, window.start, window.mel.shape[-1], self.config.mel.hop_length).flatten(1)
         z = settings.sigma * drawn.unflatten(1, (-1, self.config.sizes.group)).transpose(1, 2)
-        return self._denoised(self.network.inverse(window.mel, z=z), settings.denoise), None
+        return self._denoised(self.network.inverse(window.mel, z), settings.denoise), None
 
     def _denoised(self, waveform: Tensor, strength: float) -> Tensor:
         if not strength or waveform.shape[-1] <= self.config.mel.n_fft:

@@ -12,6 +12,13 @@ from torch import Tensor
 from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.schema import FromJson, Rate, Width
 
+CHOICES: dict[str, tuple[object, object]] = {
+    "log_base": ("e", "10"),
+    "mel_scale": ("slaney", "htk"),
+    "mel_norm": ("slaney", "none"),
+    "power": (1, 2),  # magnitudes or powers
+}
+
 
 @dataclass(frozen=True)
 class MelConfig(FromJson):
@@ -42,10 +49,6 @@ class MelConfig(FromJson):
     shift: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("scale", "shift"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)):
-                object.__setattr__(self, name, tuple(float(one) for one in value))
         for name in ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels"):
             if getattr(self, name) < 1:
                 raise DiffvocError(f"mel setting {name} is {getattr(self, name)}; it must be a positive number.")
@@ -56,24 +59,19 @@ class MelConfig(FromJson):
                 f"mel bands from {self.fmin} to {self.fmax} Hz do not fit in a sample rate of "
                 f"{self.sample_rate} Hz; use 0 <= fmin < fmax <= {self.sample_rate / 2}."
             )
-        if self.log_base not in ("e", "10"):
-            raise DiffvocError(f"mel log_base is {self.log_base!r}; it must be 'e' or '10'.")
-        if self.mel_scale not in ("slaney", "htk"):
-            raise DiffvocError(f"mel_scale is {self.mel_scale!r}; it must be 'slaney' or 'htk'.")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                wanted = " or ".join(map(repr, choices))
+                raise DiffvocError(f"mel {name} is {getattr(self, name)!r}; it must be {wanted}.")
         if self.floor <= 0 or self.gain <= 0:
             raise DiffvocError("mel floor and gain must be above zero.")
-        self._check_levels()
-
-    def _check_levels(self) -> None:
-        if self.mel_norm not in ("slaney", "none"):
-            raise DiffvocError(f"mel_norm is {self.mel_norm!r}; it must be 'slaney' or 'none'.")
-        if self.power not in (1, 2):
-            raise DiffvocError(f"mel power is {self.power}; it must be 1 (magnitudes) or 2 (powers).")
         if self.ceiling is not None and self.ceiling <= self.floor:
             raise DiffvocError(f"mel ceiling is {self.ceiling}; it must be above the floor, {self.floor}.")
         for name in ("scale", "shift"):
             value = getattr(self, name)
-            values = value if isinstance(value, tuple) else (value,) * self.n_mels
+            alone = isinstance(value, (int, float))
+            values = (value,) * self.n_mels if alone else tuple(float(one) for one in value)
+            object.__setattr__(self, name, value if alone else values)
             if len(values) != self.n_mels:
                 raise DiffvocError(f"mel {name} has {len(values)} numbers; give one, or one for each of {self.n_mels}.")
             if not all(math.isfinite(one) for one in values) or (name == "scale" and 0 in values):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -42,24 +43,13 @@ def windows(mels: Tensor | Iterable[Tensor], chunk: int, before: int, after: int
         raise DiffvocError(f"chunk_frames={shown(chunk)} was given; give a whole number of at least 1.")
     held: Tensor | None = None
     start = begin = 0  # of what is held, and of the next chunk
-    for piece in [mels] if isinstance(mels, Tensor) else mels:
-        if held is not None and piece.shape[:2] != held.shape[:2]:
+    for piece in chain([mels] if isinstance(mels, Tensor) else mels, [None]):  # None: the utterance has ended
+        if held is not None and piece is not None and piece.shape[:2] != held.shape[:2]:
             raise DiffvocError(f"a piece of shape {tuple(piece.shape)} follows others of {tuple(held.shape[:2])}, F.")
-        held = piece if held is None else torch.cat([held, piece], 2)
-        while start + held.shape[2] > begin + chunk + after:
-            yield Window(held[..., : begin + chunk + after - start], start, _slice(begin - start, chunk), False)
-            begin += chunk
-            cut = max(0, (begin - before) // ALIGNED * ALIGNED - start)
+        held = piece if held is None else held if piece is None else torch.cat([held, piece], 2)
+        while held is not None and begin + (0 if piece is None else chunk + after) < start + held.shape[2]:
+            stop = min(begin + chunk, start + held.shape[2])
+            last = piece is None and stop == start + held.shape[2]
+            yield Window(held[..., : stop + after - start], start, slice(begin - start, stop - start), last)
+            begin, cut = stop, max(0, (stop - before) // ALIGNED * ALIGNED - start)
             held, start = held[..., cut:], start + cut
-    while held is not None and begin < start + held.shape[2]:
-        size = min(chunk, start + held.shape[2] - begin)
-        last = begin + size == start + held.shape[2]
-        window = held[..., : begin + size + after - start]
-        yield Window(window, start, _slice(begin - start, size), last)
-        begin += size
-        cut = max(0, (begin - before) // ALIGNED * ALIGNED - start)
-        held, start = held[..., cut:], start + cut
-
-
-def _slice(begin: int, size: int) -> slice:
-    return slice(begin, begin + size)

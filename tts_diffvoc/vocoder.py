@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -37,11 +36,6 @@ NETWORKS: dict[str, tuple[type, type]] = {
     "diffwave": (DiffWave, DiffWaveConfig),
     "wavegrad": (WaveGrad, WaveGradConfig),
 }
-
-
-def parse_speaker(text: str) -> str:
-    """A speaker's name or number as it stands: only the vocoder knows which of them it is."""
-    return text
 
 
 @dataclass(frozen=True)
@@ -148,7 +142,7 @@ class Vocoder(MelVocoder):
         "steps": parse_steps,
         "seed": parse_seed,
         "sampler": parse_choice("sampler", tuple(SAMPLERS)),
-        "speaker": parse_speaker,
+        "speaker": str,  # a name or a number: only the vocoder knows which
     }
 
     def __init__(self, config: VocoderConfig, name: str = "vocoder") -> None:
@@ -267,7 +261,7 @@ class Vocoder(MelVocoder):
         names, count = self.config.speaker_names, self.config.speakers
         if isinstance(speaker, str) and speaker in names:
             return names.index(speaker)
-        number = int(speaker) if isinstance(speaker, Integral) or str(speaker).isdecimal() else -1
+        number = int(speaker) if str(speaker).isdecimal() else -1
         if 0 <= number < count:
             return number
         shown = ", ".join(names[:10]) + (f" and {count - 10} more" if count > 10 else "")

@@ -125,7 +125,6 @@ def layer_parameters(channels: int, labels: bool) -> int:
     "config, channels, layers, labels",
     [
         (diffwave.SC09, 256, 36, 0),
-        (diffwave.SC09_LABELS, 256, 36, 10),
         (diffwave.SC09_DEEP_THIN, 128, 48, 10),
     ],
 )

@@ -39,17 +39,16 @@ def test_forward_then_inverse_returns_the_waveform():
     z, log_s, log_det = network(waveform, mel)
     assert z.shape == (2, 8, 14) and log_s.shape == (2,) and log_det.shape == ()
     assert log_s.abs().min() > 0.1 and not torch.allclose(z[:, 0], waveform[:, ::8])
-    torch.testing.assert_close(network.inverse(mel, z=z), waveform, atol=1e-4, rtol=0)
+    torch.testing.assert_close(network.inverse(mel, z), waveform, atol=1e-4, rtol=0)
 
 
 @torch.inference_mode()
 def test_inverse_then_forward_returns_the_noise():
     network = random_network()
     mel = torch.randn(1, 5, 6)
-    waveform = network.inverse(mel, sigma=0.7, generator=torch.Generator().manual_seed(3))
-    again = network.inverse(mel, sigma=0.7, generator=torch.Generator().manual_seed(3))
-    assert waveform.shape == (1, 6 * 16) and torch.equal(waveform, again)
     noise = 0.7 * torch.randn((1, 8, 12), generator=torch.Generator().manual_seed(3))
+    waveform = network.inverse(mel, noise)
+    assert waveform.shape == (1, 6 * 16)
     torch.testing.assert_close(network(waveform, mel)[0], noise, atol=1e-4, rtol=0)
 
 

@@ -64,12 +64,7 @@ def focused_levels(centre: float, spread: float, share: float = 0.75) -> DrawLev
 
 
 def noise_prediction_loss(
-    predict_noise: NoisePredictor,
-    x0: Tensor,
-    noise_level: Tensor,
-    generator: torch.Generator | None = None,
-    norm: str = "l2",
-    eps: Tensor | None = None,
+    predict_noise: NoisePredictor, x0: Tensor, noise_level: Tensor, eps: Tensor, norm: str = "l2"
 ) -> Tensor:
     """Mean error of the predicted noise, [B].
 
@@ -77,13 +72,11 @@ def noise_prediction_loss(
         predict_noise: (x, noise_level [B]) -> eps of the shape of x.
         x0: clean data [B, ...].
         noise_level: [B].
+        eps: the noise, of the shape of ``x0``.
         norm: "l2", squared (Ho et al. 2020, equation 14), or "l1", absolute (Chen et al. 2021, section 3).
-        eps: the noise, of the shape of ``x0``; None draws it from ``generator``.
     """
     if norm not in ("l1", "l2"):
         raise DiffvocError(f"norm {norm!r} is unknown; use 'l1' or 'l2'.")
-    if eps is None:
-        eps = noise_like(x0, generator)
     error = predict_noise(q_sample(x0, noise_level, eps), noise_level) - eps
     error = error.abs() if norm == "l1" else error.square()
     return error.flatten(1).mean(1)

@@ -60,9 +60,3 @@ def x0_from_eps(x: Tensor, noise_level: Tensor, eps: Tensor) -> Tensor:
 def denoiser_from(predict_noise: NoisePredictor) -> Denoiser:
     """The denoiser that a network is which predicts noise."""
     return lambda x, noise_level: x0_from_eps(x, noise_level, predict_noise(x, noise_level))
-
-
-def score_from_x0(x: Tensor, noise_level: Tensor, x0: Tensor) -> Tensor:
-    """The gradient of the log-density of x: (a x0 - x) / s^2 (Tweedie's formula; Song et al. 2021, equation 7)."""
-    a, s = scales(noise_level, x)
-    return (a * x0 - x) / s.square()

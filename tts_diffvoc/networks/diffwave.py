@@ -71,10 +71,9 @@ class DiffWaveConfig(FromJson):
 
 BASE = DiffWaveConfig()
 LARGE = DiffWaveConfig(residual_channels=128)
-# Spoken digits of one second at 16 kHz: unconditional (section 5.2), and with labels as it is and as the deep and thin
-# version (section 5.3), of whose dilation cycle nothing is said. All were trained with the schedule "diffwave-200".
+# Spoken digits of one second at 16 kHz: unconditional (section 5.2), and with labels as the deep and thin version
+# (section 5.3), of whose dilation cycle nothing is said. All were trained with the schedule "diffwave-200".
 SC09 = DiffWaveConfig(256, 36, 12, n_mels=0, upsample_factors=())
-SC09_LABELS = DiffWaveConfig(256, 36, 12, n_mels=0, upsample_factors=(), labels=10)
 SC09_DEEP_THIN = DiffWaveConfig(128, 48, 12, n_mels=0, upsample_factors=(), labels=10)
 
 

@@ -189,25 +189,17 @@ class WaveGlow(nn.Module):
             log_s = log_s + log_scale.sum((1, 2))
         return torch.cat([*left, x], dim=1), log_s, log_det
 
-    def inverse(
-        self, mel: Tensor, sigma: float = 0.6, generator: torch.Generator | None = None, z: Tensor | None = None
-    ) -> Tensor:
+    def inverse(self, mel: Tensor, z: Tensor) -> Tensor:
         """From noise to data (section 2.4).
 
         Args:
             mel: log-mel [B, M, F].
-            sigma: deviation of the noise; below that of training (1) it is less noisy, 0 gives the mode of z.
-            generator: draws the noise, on its own device.
-            z: the noise itself [B, G, P] instead, as :meth:`forward` returns it.
+            z: noise [B, G, P], as :meth:`forward` returns it; of a deviation below that of training (1) it makes less
+                noisy speech.
 
-        Returns: the waveform [B, F * hop], or of the length of ``z``.
+        Returns: the waveform [B, P * G].
         """
-        condition = self.condition(mel)
-        if z is None:
-            shape = (mel.shape[0], self.config.group, condition.shape[2])
-            device = generator.device if generator is not None else mel.device
-            z = sigma * torch.randn(shape, generator=generator, device=device).to(mel)
-        condition = condition[:, :, : z.shape[2]]
+        condition = self.condition(mel)[:, :, : z.shape[2]]
         early = self.config.group - self.config.widths[-1]
         left, x = z[:, :early], z[:, early:]
         flows = list(zip(self.convinv, self.WN))
@@ -282,8 +274,9 @@ def bias_spectrum(network: WaveGlow, n_fft: int = 1024, frames: int = 88) -> Ten
 
     It is what a mel of zeros and noise of zeros give, as in NVIDIA's denoiser.
     """
-    weight = network.upsample.weight
-    waveform = network.inverse(weight.new_zeros(1, network.config.n_mels, frames), sigma=0.0)
+    config, zeros = network.config, network.upsample.weight.new_zeros
+    positions = frames * config.hop_length // config.group
+    waveform = network.inverse(zeros(1, config.n_mels, frames), zeros(1, config.group, positions))
     return _stft(waveform, n_fft).abs()[0, :, 0]
 
 
