@@ -27,13 +27,13 @@ from tts_diffvoc import generators
 from tts_diffvoc.arguments import MOST_STEPS, whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
+from tts_diffvoc.jobs import bar
 from tts_diffvoc.zero_shot import sounding
 from tts_diffvoc_eval import provenance, records
 from tts_diffvoc_eval.generation import tables
 from tts_diffvoc_eval.generation.classifier import Classifier
 from tts_diffvoc_eval.generation.metrics import Estimate, accuracy
 from tts_diffvoc_eval.intervals import interval
-from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.systems import digest
 from tts_diffvoc_eval.unconditional import SEED, add_common, check_rate, set_up, waveform_digest
 
@@ -186,14 +186,14 @@ def run(options: argparse.Namespace) -> None:
     clean, labels = corpus.held.waveforms[chosen], corpus.held.labels[chosen]
     rows: list[dict[str, Any]] = []
     compared = methods(generator, options.steps)
-    with Progress("denoising", len(noises) * len(compared)) as bar:
+    with bar((), "denoising", len(noises) * len(compared)) as shown:
         for share, relative, description in noises:
             noisy, deviations = add_white_noise(clean, share, relative, options.seed)
             for method in compared:
                 found = measure(method.apply(noisy, deviations), noisy, clean, labels, classifier)
                 facts = {"name": method.name, "label": method.label, "noise": description, "clips": len(chosen)}
                 rows.append({**facts, "values": {key: one._asdict() for key, one in found.items()}})
-                bar.step(method.label)
+                shown.update()
     facts = {"corpus": corpus.name, "credit": corpus.credit, "clips": len(chosen), "noise": options.noise}
     weights = generators.resolve(generators.parse(options.model)[0]) / "model.safetensors"
     manifest = provenance.manifest(

@@ -25,6 +25,7 @@ from tts_diffvoc.base import check_device
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import centred
 from tts_diffvoc.generators import GENERATORS
+from tts_diffvoc.jobs import bar
 from tts_diffvoc_eval import provenance, records, registry
 from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation import datasets, metrics, tables
@@ -32,7 +33,6 @@ from tts_diffvoc_eval.generation.classifier import Classifier
 from tts_diffvoc_eval.generation.datasets import LABELS, DigitCorpus, Digits
 from tts_diffvoc_eval.generation.metrics import Classified, Reference
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
-from tts_diffvoc_eval.progress import Progress
 from tts_diffvoc_eval.records import reason
 from tts_diffvoc_eval.systems import digest
 
@@ -85,15 +85,13 @@ def waveform_digest(clips: Digits) -> str:
 # Measuring
 
 
-def generate_set(
-    system: GeneratorSystem, seed: int, batch: int, length: int, labels: np.ndarray, bar: Progress
-) -> np.ndarray:
+def generate_set(system: GeneratorSystem, seed: int, batch: int, length: int, labels: np.ndarray) -> np.ndarray:
     """Waveforms [count, length] float32, rounded to 16 bits: what is measured is what can be heard.
 
     Raises: DiffvocError for waveforms of another shape, or that are not finite.
     """
     clips = []
-    for number, first in enumerate(range(0, len(labels), batch)):
+    for number, first in enumerate(bar(range(0, len(labels), batch), system.label)):
         given = labels[first : first + batch].tolist()
         with torch.inference_mode():
             made = system.generate(len(given), seed * SEED_STRIDE + number, given if system.labelled else None)
@@ -103,7 +101,6 @@ def generate_set(
         if not torch.isfinite(waveforms).all():
             raise DiffvocError("it made NaN or infinite samples.")
         clips += [centred(one, length) for one in waveforms.clamp(-1, 1)]
-        bar.step(system.label)
     return (torch.stack(clips) * 32767).round().numpy() / 32767
 
 
@@ -133,17 +130,16 @@ def measure(
         append(HELD, 0, held.take(draw.permutation(len(held.p))[: options.count]), reference, size)
     todo = [(one, seed) for one in compared for seed in options.seeds if (one.name, seed) not in done]
     labels = np.arange(options.count) % len(LABELS)
-    with Progress("batches", len(todo) * -(-options.count // options.batch)) as bar:
-        for system, seed in todo:
-            started = time.perf_counter()
-            try:
-                waveforms = generate_set(system, seed, options.batch, corpus.length, labels, bar)
-            except Exception as error:  # any generator may fail in any way; the record says how
-                records.append(run, "quality", {"system": system.name, "seed": seed, "error": reason(error)})
-                continue
-            seconds = (time.perf_counter() - started) / options.count
-            sounds = Classified(*classifier.classify(waveforms), labels if system.labelled else None)
-            append(system.name, seed, sounds, reference, size, seconds)
+    for system, seed in todo:
+        started = time.perf_counter()
+        try:
+            waveforms = generate_set(system, seed, options.batch, corpus.length, labels)
+        except Exception as error:  # any generator may fail in any way; the record says how
+            records.append(run, "quality", {"system": system.name, "seed": seed, "error": reason(error)})
+            continue
+        seconds = (time.perf_counter() - started) / options.count
+        sounds = Classified(*classifier.classify(waveforms), labels if system.labelled else None)
+        append(system.name, seed, sounds, reference, size, seconds)
 
 
 # A run

@@ -20,7 +20,6 @@ from tts_diffvoc_eval.generation import datasets, metrics, tables
 from tts_diffvoc_eval.generation.classifier import Classifier, ClassifierConfig, mel_for
 from tts_diffvoc_eval.generation.datasets import LABELS
 from tts_diffvoc_eval.generation.wavegan import WaveGan, WaveGanConfig
-from tts_diffvoc_eval.progress import Progress
 
 OWN = """
 import torch
@@ -148,15 +147,15 @@ def test_records_and_manifest(finished, data):
 def test_what_is_measured_is_the_metric_of_16_bit_clips(finished, data, own):
     """FID of the record, from the clips, the corpus and the classifier alone."""
     tone, hiss = registry.find_generators([f"{own}:tone", f"{own}:hiss"], LABELS, "cpu")
-    labels, bar = np.arange(20) % 10, Progress("batches", 6)
-    clips = unconditional.generate_set(tone, 0, 8, 8192, labels, bar)
+    labels = np.arange(20) % 10
+    clips = unconditional.generate_set(tone, 0, 8, 8192, labels)
     assert clips.shape == (20, 8192) and np.allclose(32767 * clips, np.round(32767 * clips), atol=1e-3)
     assert not clips[:, :96].any() and not clips[:, -96:].any() and clips[:, 96:-96].any()  # padded on both sides
     classifier, train = classifiers.load(), datasets.load(data).train
     expected = metrics.fid(*(metrics.gaussian(classifier.classify(part)[1]) for part in (train.waveforms, clips)))
     record = next(one for one in records.lines(finished, "quality") if one["system"] == "own-tone")
     assert record["values"]["fid"]["value"] == pytest.approx(expected, rel=1e-6)
-    loud = unconditional.generate_set(hiss, 0, 8, 8192, labels, bar)
+    loud = unconditional.generate_set(hiss, 0, 8, 8192, labels)
     assert loud.max() == 1 and loud.min() == -1  # clipped, not wrapped
 
 
@@ -288,7 +287,7 @@ def test_generators_at_several_settings(data, tmp_path, capsys):
         [str(labelled)], LABELS, "cpu", {"steps": [2], "sampler": ["ddim"], "guidance": [1.5]}
     )
     made = load_generator(str(labelled)).generate(2, [8, 9], 2, "ddim", 4 * 100_000 + 1, 1.5)
-    clips = unconditional.generate_set(one, 4, 8, 8192, np.arange(10), Progress("batches", 2))
+    clips = unconditional.generate_set(one, 4, 8, 8192, np.arange(10))
     assert np.abs(clips[8:] - made.numpy()).max() <= 1 / 32767
 
 
