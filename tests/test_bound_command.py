@@ -129,9 +129,6 @@ def test_labels_come_from_names(tmp_path, capsys):
 
 
 def test_clips_are_padded_cut_and_resampled(model, tmp_path, capsys):
-    ramp = torch.arange(1, 7.0)
-    assert bound.centred(ramp, 9).tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 0]
-    assert bound.centred(ramp, 3).tolist() == [2, 3, 4] and bound.centred(ramp, 4).tolist() == [2, 3, 4, 5]
     data = tmp_path / "data"
     data.mkdir()
     wave = 0.1 * np.sin(0.2 * np.arange(4000))
@@ -161,9 +158,9 @@ def test_bad_words(model, data, words, message):
 
 
 def test_bad_folders(model, tmp_path):
-    with pytest.raises(DiffvocError, match="holds no recordings"):
+    with pytest.raises(DiffvocError, match="holds 0 usable recordings"):
         run("--model", model, "--data", tmp_path / "nowhere")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "text.wav").write_text("no sound")
-    with pytest.raises(DiffvocError, match="nothing that can be used"):
+    with pytest.raises(DiffvocError, match="holds 0 usable recordings"):
         run("--model", model, "--data", tmp_path / "data")

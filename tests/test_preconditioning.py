@@ -27,7 +27,7 @@ def test_the_mdct_puts_a_tone_into_its_bin():
 
 
 def test_the_stft_inverts_and_keeps_variance():
-    stft = STFT(1024, 256)
+    stft = STFT(256)
     waveform = torch.randn(2, 256 * 30, generator=torch.Generator().manual_seed(0))
     spectrum = stft(waveform)
     assert spectrum.shape == (2, 1026, 30)
@@ -38,18 +38,9 @@ def test_the_stft_inverts_and_keeps_variance():
 def test_frames_are_centred_on_their_hop():
     click = torch.zeros(1, 256 * 9)
     click[0, 4 * 256 + 128] = 1.0
-    energy = STFT(1024, 256)(click).square().sum(1)[0]
+    energy = STFT(256)(click).square().sum(1)[0]
     assert int(energy.argmax()) == 4
     torch.testing.assert_close(energy[3], energy[5])
-
-
-def test_bad_sizes_are_refused():
-    with pytest.raises(DiffvocError, match="even"):
-        MDCT(7)
-    with pytest.raises(DiffvocError, match="multiple"):
-        MDCT(8)(torch.zeros(1, 9))
-    with pytest.raises(DiffvocError, match="overlap"):
-        STFT(300, 256)
 
 
 def spectra(bins=5, frames=7):

@@ -125,7 +125,7 @@ class Generator(AudioModel):
         super().__init__(config, name)
         self.network = DiffWave(config.sizes, config.schedule)
         self.mdct = MDCT(config.hop) if config.hop else None
-        self.stft = STFT(4 * config.hop, config.hop) if config.hop else None
+        self.stft = STFT(config.hop) if config.hop else None
         if config.hop:
             # Deviations of the coefficients of encoded training data, see measure().
             self.register_buffer("deviation", torch.ones(config.hop))

@@ -17,14 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.diffusion.process import Denoiser
-from tts_diffvoc.errors import DiffvocError
 
 # Of a bin, whose power is about 1 for what is seen on average.
 LEAST_POWER = 0.01
 
 
 class MDCT(nn.Module):
-    """Modified discrete cosine transform with a sine window, blocks of N samples, periodic at the ends.
+    """Modified discrete cosine transform with a sine window, blocks of N samples, N even, periodic at the ends.
 
     X[k, j] = sqrt(2 / N) sum_n w[n] x[jN - N/2 + n] cos(pi / N (n + 1/2 + N/2)(k + 1/2)), n < 2N
     (Princen, Johnson and Bradley 1987). The periodic ends make it a square orthonormal map of T samples.
@@ -34,8 +33,6 @@ class MDCT(nn.Module):
 
     def __init__(self, block: int) -> None:
         super().__init__()
-        if block < 2 or block % 2:
-            raise DiffvocError(f"an MDCT of {block} samples a block was asked for; use an even number.")
         self.block = block
         n = torch.arange(2 * block, dtype=torch.float64) + 0.5
         k = torch.arange(block, dtype=torch.float64).unsqueeze(1) + 0.5
@@ -45,8 +42,6 @@ class MDCT(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """[B, T] to [B, N, T / N]; T must be a multiple of N."""
-        if waveform.shape[-1] % self.block:
-            raise DiffvocError(f"{waveform.shape[-1]} samples are not a multiple of the block of {self.block}.")
         half = self.block // 2
         padded = torch.cat([waveform[:, -half:], waveform, waveform[:, :half]], dim=-1)
         return F.conv1d(padded.unsqueeze(1), self.basis, stride=self.block)
@@ -64,25 +59,21 @@ class MDCT(nn.Module):
 class STFT(nn.Module):
     """Short-time Fourier transform of a waveform as real channels, and back by overlap-add.
 
-    One frame a hop, centred on the middle of its hop, so that T = F * hop samples have F frames. A periodic Hann
-    window on both sides; spectra of unit white noise have unit variance.
+    One frame of four hops a hop, centred on the middle of its hop, so that T = F * hop samples have F frames. A
+    periodic Hann window on both sides; spectra of unit white noise have unit variance.
     """
 
     window: Tensor
 
-    def __init__(self, n_fft: int, hop_length: int) -> None:
+    def __init__(self, hop: int) -> None:
         super().__init__()
-        if (n_fft - hop_length) % 2 or n_fft < 2 * hop_length:
-            raise DiffvocError(f"frames of {n_fft} samples do not overlap evenly with a hop of {hop_length}.")
-        self.n_fft = n_fft
-        self.hop_length = hop_length
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.hop, self.n_fft, self.side = hop, 4 * hop, 3 * hop // 2
+        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
         self.norm = math.sqrt(float(self.window.square().sum()) / 2)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """[B, F * hop] to [B, n_fft + 2, F], real parts before imaginary ones."""
-        side = (self.n_fft - self.hop_length) // 2
-        frames = F.pad(waveform, (side, side)).unfold(-1, self.n_fft, self.hop_length) * self.window
+        frames = F.pad(waveform, (self.side, self.side)).unfold(-1, self.n_fft, self.hop) * self.window
         spectrum = torch.fft.rfft(frames) / self.norm
         return torch.cat([spectrum.real, spectrum.imag], dim=-1).transpose(1, 2)
 
@@ -95,10 +86,9 @@ class STFT(nn.Module):
         return waveform / weight.clamp_min(1e-3)
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        side = (self.n_fft - self.hop_length) // 2
-        length = frames.shape[1] * self.hop_length + 2 * side
-        added = F.fold(frames.transpose(1, 2), (1, length), (1, self.n_fft), stride=(1, self.hop_length))
-        return added[:, 0, 0, side : length - side]
+        length = frames.shape[1] * self.hop + 2 * self.side
+        added = F.fold(frames.transpose(1, 2), (1, length), (1, self.n_fft), stride=(1, self.hop))
+        return added[:, 0, 0, self.side : length - self.side]
 
 
 def precondition(network: Denoiser, power: Tensor, mdct: MDCT, stft: STFT) -> Denoiser:

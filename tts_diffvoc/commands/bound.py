@@ -13,22 +13,22 @@ import random
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc.arguments import MOST_STEPS, file_path, seed, whole
+from tts_diffvoc.commands.generating import read_clip
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.jobs import bar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tts_diffvoc.diffusion.bound import Bound
     from tts_diffvoc.generator import Generator
 
 HELP = "measure how many bits recordings take under a generator"
 BATCH = 8
-NAMES = {"prior": "prior, L_T", "denoising": "denoising, L_1 to L_T-1", "decoder": "decoder, L_0"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,22 +54,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure the bound and print it, its standard error over clips, and its parts."""
-    from tts_diffvoc.commands.generating import load
+    import torch
 
-    generator = load(options)
+    from tts_diffvoc.checkpoint import load_generator
+    from tts_diffvoc.diffusion.bound import Bound, decoder_error, variational_bound
+
+    generator = load_generator(options.model, options.device)
+    config, device = generator.config, generator.device
     waveforms, labels = read(options, generator)
-    counted = waveforms[: options.clips]
-    bound = measure(
-        options, generator, counted, labels[: options.clips], decoder_variance(options, generator, waveforms)
-    )
-    named = sum(label is not None for label in labels[: options.clips])
+    x0, labels = generator.encode(waveforms), labels[: options.clips]
+    counted, others, fitted = x0[: options.clips], x0[options.clips :], None
+    if len(others):
+        denoiser, noise = generator.denoiser(), torch.Generator().manual_seed(options.seed)
+        errors = [decoder_error(denoiser, part.to(device), config.schedule, noise) for part in others.split(BATCH)]
+        fitted = float(torch.cat(errors).mean())
+    noise, bounds = torch.Generator().manual_seed(options.seed), []
+    for first in (shown := bar(range(0, len(counted), BATCH), "measuring")):
+        part, said = counted[first : first + BATCH].to(device), labels[first : first + BATCH]
+        found = variational_bound(
+            generator.denoiser(generator.indices(said, len(part)) if generator.labels else None),
+            part,
+            config.schedule,
+            bits=options.bits,
+            scale=config.scale,
+            variance=options.variance,
+            decoder_variance=fitted,
+            steps=options.terms,
+            generator=noise,
+        )
+        bounds.append(found)
+        bound = Bound(*map(torch.cat, zip(*bounds)))
+        shown.set_postfix(bits=f"{bound.bits:.3f}", refresh=False)
     print(
         f"{generator.name}: {len(counted)} clips of {generator.length} samples at {generator.sample_rate:,} Hz"
-        + (f", {named} with a label" if generator.labels else "")
+        + (f", {sum(label is not None for label in labels)} with a label" if generator.labels else "")
     )
     print(f"at most {bound.bits:.4f} ± {bound.standard_error:.4f} bits a dimension, of {options.bits}")
-    for part, bits in bound.parts.items():
-        print(f"  {NAMES[part]}: {bits:.4f}")
+    print(f"  prior, L_T: {bound.prior.mean():.4f}")
+    print(f"  denoising, L_1 to L_T-1: {bound.denoising.sum(1).mean():.4f}")
+    print(f"  decoder, L_0: {bound.decoder.mean():.4f}")
 
 
 def read(options: argparse.Namespace, generator: Generator) -> tuple[Tensor, list[str | None]]:
@@ -78,103 +101,33 @@ def read(options: argparse.Namespace, generator: Generator) -> tuple[Tensor, lis
 
     from tts_diffvoc.training.corpus import list_audio
 
-    folder = options.data
-    paths = list_audio(folder)
-    if not paths:
-        raise DiffvocError(f"{folder} holds no recordings; give a folder with some in it.")
+    fitted = options.decoder == "fitted"
+    wanted = options.clips * (2 if fitted else 1)
+    paths = list_audio(options.data)
     random.Random(options.seed).shuffle(paths)
-    wanted = options.clips * (2 if options.decoder == "fitted" else 1)
-    clips, labels = [], []
-    for path, clip in usable(paths, generator):
-        clips.append(clip)
-        labels.append(None if options.without_labels else label_of(path, generator.labels))
-        if len(clips) == wanted:
-            break
-    if not clips:
-        raise DiffvocError(f"{folder} holds nothing that can be used; the lines above say why.")
-    if options.decoder == "fitted" and len(clips) < wanted:
-        raise DiffvocError(
-            f"{folder} holds {len(clips)} usable clips; --decoder fitted needs {wanted} for --clips {options.clips}, "
-            "half of them not counted."
-        )
-    return torch.stack(clips), labels
+    found = list(islice(usable(paths, generator), wanted))
+    if len(found) < (wanted if fitted else 1):
+        fit = f"--decoder fitted needs {wanted} for --clips {options.clips}, half of them not counted"
+        need = fit if fitted else "give a folder with some"
+        raise DiffvocError(f"{options.data} holds {len(found)} usable recordings; {need}.")
+    labels = [None if options.without_labels else label_of(path, generator.labels) for path, _ in found]
+    return torch.stack([clip for _, clip in found]), labels
 
 
 def usable(paths: Sequence[Path], generator: Generator) -> Iterator[tuple[Path, Tensor]]:
     """Each recording that can be read and its clip [T]; a line on stderr for each other."""
-    from tts_diffvoc.audio import read_audio, resample
+    from tts_diffvoc.generator import centred
 
     for path in paths:
         try:
-            samples, rate = read_audio(path, highpass=False)
+            clip = read_clip(path, generator, told=False)
         except DiffvocError as error:
             print(f"left out: {error}", file=sys.stderr)
-            continue
-        if not len(samples):
-            print(f"left out: {path} holds no samples.", file=sys.stderr)
-            continue
-        yield path, centred(resample(samples, rate, generator.sample_rate), generator.length)
-
-
-def centred(waveform: Tensor, length: int) -> Tensor:
-    """``waveform`` [T] with silence at both sides, or its middle, as ``length`` samples."""
-    import torch.nn.functional as F
-
-    missing = length - len(waveform)
-    before = int(missing / 2)  # towards zero, for what is too long too
-    return F.pad(waveform, (before, missing - before))
+        else:
+            yield path, centred(clip, generator.length)
 
 
 def label_of(path: Path, labels: Sequence[str]) -> str | None:
     """The label at the start of a file's name, up to "_" or "-", or its folder's name; None where neither is one."""
     words = (re.split("[_-]", path.stem)[0], path.parent.name)
     return next((word for word in words if word in labels), None)
-
-
-def decoder_variance(options: argparse.Namespace, generator: Generator, waveforms: Tensor) -> float | None:
-    """The last step's variance from the clips that are not counted; None for the schedule's first beta."""
-    import torch
-
-    from tts_diffvoc.diffusion.bound import fitted_variance
-
-    if options.decoder == "beta":
-        return None
-    noise = torch.Generator().manual_seed(options.seed)
-    x0 = generator.encode(waveforms[options.clips :]).to(generator.device)
-    denoiser, schedule = generator.denoiser(), generator.config.schedule
-    parts = [fitted_variance(denoiser, part, schedule, noise) * len(part) for part in x0.split(BATCH)]
-    return sum(parts) / len(x0)
-
-
-def measure(
-    options: argparse.Namespace,
-    generator: Generator,
-    waveforms: Tensor,
-    labels: Sequence[str | None],
-    decoder_variance: float | None,
-) -> Bound:
-    """The bound of all clips, batch by batch."""
-    import torch
-
-    from tts_diffvoc.diffusion.bound import Bound, variational_bound
-
-    noise, bounds = torch.Generator().manual_seed(options.seed), []
-    for first in (shown := bar(range(0, len(waveforms), BATCH), "measuring")):
-        x0 = generator.encode(waveforms[first : first + BATCH]).to(generator.device)
-        said = list(labels[first : first + BATCH])
-        indices = generator.indices(said, len(x0)) if generator.labels else None
-        bounds.append(
-            variational_bound(
-                generator.denoiser(indices),
-                x0,
-                generator.config.schedule,
-                bits=options.bits,
-                scale=generator.config.scale,
-                variance=options.variance,
-                decoder_variance=decoder_variance,
-                steps=options.terms,
-                generator=noise,
-            )
-        )
-        shown.set_postfix(bits=f"{Bound.cat(bounds).bits:.3f}", refresh=False)
-    return Bound.cat(bounds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from tts_diffvoc.arguments import MOST_STEPS, file_path, number, whole
-from tts_diffvoc.commands.generating import add_common, load, read_clip, seed_of
+from tts_diffvoc.commands.generating import add_common, read_clip, seed_of
 from tts_diffvoc.files import check_writable
 
 HELP = "take noise off a recording with a generator"
@@ -35,11 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Denoise the recording and say from where."""
     from tts_diffvoc.audio import format_of, write_audio
+    from tts_diffvoc.checkpoint import load_generator
     from tts_diffvoc.zero_shot import entry_level, noise_deviation
 
     check_writable(options.output)
     format_of(options.output)
-    generator = load(options)
+    generator = load_generator(options.model, options.device)
     waveform = read_clip(options.input, generator)
     level = entry_level(generator, options.t, options.noise, waveform)
     clean = generator.denoise(

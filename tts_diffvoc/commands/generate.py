@@ -6,7 +6,7 @@ import argparse
 import re
 
 from tts_diffvoc.arguments import MOST_STEPS, file_path, number, whole
-from tts_diffvoc.commands.generating import add_common, as_text, load, seed_of
+from tts_diffvoc.commands.generating import add_common, seed_of
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import make_folder
 
@@ -29,12 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Generate the clips and say what was written."""
     from tts_diffvoc.audio import write_audio
-    from tts_diffvoc.checkpoint import parse_options
+    from tts_diffvoc.checkpoint import load_generator, parse_options
 
-    generator = load(options)
+    generator = load_generator(options.model, options.device)
     rate = generator.sample_rate
     length = generator.length if options.seconds is None else max(1, round(options.seconds * rate))
-    settings = parse_options(generator, as_text(options, "steps", "guidance", "sampler"))
+    given = {name: getattr(options, name) for name in ("steps", "guidance", "sampler")}
+    settings = parse_options(generator, {name: str(value) for name, value in given.items() if value is not None})
     if settings.get("guidance") and not options.label:
         raise DiffvocError("--guidance leads towards a label; give --label as well.")
     labels = [options.label[i % len(options.label)] for i in range(options.count)] if options.label else None

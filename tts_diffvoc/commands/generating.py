@@ -1,4 +1,4 @@
-"""What the commands that use a generator share: their model, its recordings, its folder and its seed."""
+"""What the commands that use a generator share: their options, its recordings and its seed."""
 
 from __future__ import annotations
 
@@ -24,31 +24,19 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 
 
-def load(options: argparse.Namespace) -> Generator:
-    """The generator on its device; DiffvocError when either is not there."""
-    from tts_diffvoc.checkpoint import load_generator
-
-    return load_generator(options.model, options.device)
-
-
-def as_text(options: argparse.Namespace, *names: str) -> dict[str, str]:
-    """Those of the options that were given, as text."""
-    return {name: str(getattr(options, name)) for name in names if getattr(options, name) is not None}
-
-
 def seed_of(options: argparse.Namespace, generator: Generator) -> int:
     """The seed that was given, the model's own, or a new one, which the command tells."""
     own = generator.defaults.get("seed") if options.seed is None else options.seed
     return random.randrange(2**31) if own is None else own
 
 
-def read_clip(path: Path, generator: Generator) -> Tensor:
-    """The recording [T] at the generator's rate; a sentence says so where it had another."""
+def read_clip(path: Path, generator: Generator, told: bool = True) -> Tensor:
+    """The recording [T] at the generator's rate; a sentence says so where it had another, if that is to be told."""
     from tts_diffvoc.audio import read_audio, resample
 
     samples, rate = read_audio(path, highpass=False)
     if not len(samples):
         raise DiffvocError(f"{path} holds no samples; give a recording of some length.")
-    if rate != generator.sample_rate:
+    if told and rate != generator.sample_rate:
         print(f"{path} has {rate} samples a second and was resampled to the {generator.sample_rate} of the model.")
     return resample(samples, rate, generator.sample_rate)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from tts_diffvoc.arguments import MOST_STEPS, file_path, whole
-from tts_diffvoc.commands.generating import add_common, load, read_clip, seed_of
+from tts_diffvoc.commands.generating import add_common, read_clip, seed_of
 from tts_diffvoc.files import make_folder
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 HELP = "make clips between two recordings with a generator"
 
@@ -36,9 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Interpolate and say what was written."""
     from tts_diffvoc.audio import write_audio
+    from tts_diffvoc.checkpoint import load_generator
+    from tts_diffvoc.generator import centred
 
-    generator = load(options)
-    first, second = together(read_clip(options.first, generator), read_clip(options.second, generator))
+    generator = load_generator(options.model, options.device)
+    ends = [read_clip(path, generator) for path in (options.first, options.second)]
+    length = max(map(len, ends))
+    if min(map(len, ends)) < length:
+        print(f"the shorter recording was padded with silence to the {length} samples of the longer.")
+    first, second = (centred(clip, length) for clip in ends)
     seed = seed_of(options, generator)
     clips = generator.interpolate(
         first,
@@ -57,18 +59,3 @@ def run(options: argparse.Namespace) -> None:
         f"{options.output}: {len(clips)} clips from {options.first} to {options.second}, mixed at step {options.t} "
         f"of {generator.config.schedule.num_steps} by {generator.name}, seed {seed}"
     )
-
-
-def together(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Both clips [T], the shorter with silence on both sides; a sentence says so."""
-    import torch.nn.functional as F
-
-    length = max(len(first), len(second))
-    if len(first) != len(second):
-        print(f"the shorter recording was padded with silence to the {length} samples of the longer.")
-
-    def pad(clip: Tensor) -> Tensor:
-        left = (length - len(clip)) // 2
-        return F.pad(clip, (left, length - len(clip) - left))
-
-    return pad(first), pad(second)
