@@ -7,7 +7,7 @@ from TTS.config import BaseAudioConfig
 from TTS.utils.audio import AudioProcessor
 
 from tts_diffvoc import DiffvocError
-from tts_diffvoc.coqui import mel_conversion
+from tts_diffvoc.coqui import synthesis
 from tts_diffvoc.mel import MelConfig, log_mel
 
 # Plain settings whose mel is the vocoder's but for the levels.
@@ -42,7 +42,7 @@ def acoustic(**settings):
 
 def convert(processor, waveform, config, approximate=False):
     mel = torch.from_numpy(processor.melspectrogram(waveform)).T
-    return mel_conversion.converter(processor, config, approximate, "diffwave")(mel)
+    return synthesis.converter(processor, config, approximate, "diffwave")(mel)
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
@@ -87,14 +87,14 @@ def test_mean_and_deviation_convert_exactly(waveform):
 )
 def test_another_spectrogram_is_refused_naming_both_sides(settings, told):
     with pytest.raises(DiffvocError) as refused:
-        mel_conversion.converter(acoustic(**settings), MelConfig(), False, "diffwave")
+        synthesis.converter(acoustic(**settings), MelConfig(), False, "diffwave")
     assert f"({told}, acoustic model first)" in str(refused.value)
     assert "diffwave?mel=approximate" in str(refused.value)
 
 
 def test_htk_bands_are_another_filter_bank():
     with pytest.raises(DiffvocError, match="mel_scale slaney against htk"):
-        mel_conversion.converter(acoustic(), MelConfig(mel_scale="htk"), False, "diffwave")
+        synthesis.converter(acoustic(), MelConfig(mel_scale="htk"), False, "diffwave")
 
 
 @pytest.mark.parametrize(
@@ -124,6 +124,6 @@ def test_asking_for_approximation_changes_nothing_when_mels_are_the_same(wavefor
 
 
 def test_what_is_not_a_mel_is_refused():
-    run = mel_conversion.converter(acoustic(), MelConfig(), False, "diffwave")
+    run = synthesis.converter(acoustic(), MelConfig(), False, "diffwave")
     with pytest.raises(DiffvocError, match=r"shape \[5, 513\] and not mel frames \[F, 80\]"):
         run(torch.zeros(5, 513))

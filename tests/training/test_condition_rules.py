@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.training.conditions import condition_of, conditioned, expression, names_of, numbered
+from tts_diffvoc.training.conditions import conditioned, expression, names_of, numbered
 from tts_diffvoc.training.corpus import Recording
 
 SPEAKER = r"(?:^|/)\d_([^/]+)_\d+$"
@@ -31,7 +31,6 @@ def recording(name: str, condition: str | None = None) -> Recording:
     ],
 )
 def test_conditions_of_names(name, rule, condition):
-    assert condition_of(name, rule) == condition
     assert conditioned([recording(name)], rule)[0].condition == condition
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from coqpit import Coqpit
-from torch import Tensor, nn
+from torch import Tensor
 from TTS.tts.configs.shared_configs import BaseTTSConfig
 from TTS.tts.models.base_tts import BaseTTS
 
@@ -136,16 +136,9 @@ class DiffvocAcoustic(BaseTTS):
         path, options = voices.parse(str(checkpoint_path or other.get("checkpoint_dir", "")))
         for name, value in options.items():
             setattr(self, *option(name, value))
-        load_voice(self.network, Path(path))
+        load_weights(self.network, read_weights(Path(path)), Path(path))
         if eval:
             self.eval()
-
-    # What only Coqui's Trainer calls; recipes/voices/acoustic trains these voices.
-    def train_step(self, batch: dict[str, Any], criterion: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
-        """These voices are trained by their recipe. Raises DiffvocError."""
-        raise DiffvocError("the bundled voices are not trained by Coqui's Trainer; see recipes/voices/acoustic.")
-
-    eval_step = train_step
 
 
 def option(name: str, value: str) -> tuple[str, float]:
@@ -157,11 +150,3 @@ def option(name: str, value: str) -> tuple[str, float]:
         return attributes[name], float(value)
     except ValueError:
         raise DiffvocError(f"{name} is {value!r}; give a number.") from None
-
-
-def load_voice(model: nn.Module, path: Path) -> None:
-    """Put the weights of a checkpoint folder, or of the model.safetensors in it, into ``model``.
-
-    Raises: DiffvocError when they are not the model's.
-    """
-    load_weights(model, read_weights(path), path)

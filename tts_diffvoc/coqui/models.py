@@ -87,13 +87,5 @@ class DiffvocVocoder(TrainableVocoder):
         self.train(not eval)
 
 
-class DiffvocDiffwave(DiffvocVocoder):
-    """DiffWave (Kong et al. 2021)."""
-
-
-class DiffvocWavegrad(DiffvocVocoder):
-    """WaveGrad (Chen et al. 2021)."""
-
-
-class DiffvocWaveglow(DiffvocVocoder):
-    """WaveGlow (Prenger et al. 2019)."""
+# Coqui looks a model up by the name in its configuration.
+DiffvocDiffwave = DiffvocWavegrad = DiffvocWaveglow = DiffvocVocoder

@@ -86,16 +86,7 @@ def _download_pair(original: Callable[..., Any], self: Any, model_name: str, voc
     else:
         return original(self, model_name, vocoder_name)
     support.check()
-    return *_download_acoustic(self.manager, model_name), vocoder, config
-
-
-def _download_acoustic(manager: Any, name: str) -> tuple[Path, Path]:
-    """Checkpoint and configuration of the acoustic model ``name``, downloaded if it is one of Coqui's."""
-    kinds = ("tts_models", "voice_conversion_models")
-    known = [model for kind in kinds for model in zoo.listed(manager.models_dict, kind)]
-    if name not in known and voices.bundled_acoustic(name) is None and "fairseq" not in name:
-        raise voices.unknown(name, known, "acoustic model")
-    return zoo.fetch(manager, name)[:2]
+    return *zoo.fetch(self.manager, model_name)[:2], vocoder, config
 
 
 # TTS.utils.synthesizer: from text to samples

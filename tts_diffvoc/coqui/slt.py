@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from TTS.tts.configs.fast_pitch_config import FastPitchConfig
 from TTS.tts.models.forward_tts import ForwardTTS
 
-from tts_diffvoc.coqui.acoustic import EnglishTokenizer, load_voice
+from tts_diffvoc.checkpoint import load_weights, read_weights
+from tts_diffvoc.coqui.acoustic import EnglishTokenizer
 from tts_diffvoc.english.phonemes import phonemes
 from tts_diffvoc.english.symbols import SYMBOL_IDS
 
@@ -157,6 +158,7 @@ class DiffvocForwardTTS(ForwardTTS):
     ) -> None:
         """Read safetensors (float16 or float32); raises DiffvocError when the file is not this model's."""
         logging.getLogger("TTS.diffvoc").warning("The voice slt goes with the next release; ada and joe stay.")
-        load_voice(self, Path(checkpoint_path or other.get("checkpoint_dir", "")))
+        path = Path(checkpoint_path or other.get("checkpoint_dir", ""))
+        load_weights(self, read_weights(path), path)
         if eval:
             self.eval()

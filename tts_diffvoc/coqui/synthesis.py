@@ -1,18 +1,30 @@
-"""Loading one of our vocoders into Coqui's Synthesizer, beside the acoustic model that is there already."""
+"""One of our vocoders in Coqui's Synthesizer, and the mel of the acoustic model there as the vocoder takes it.
+
+Coqui de-normalises with the one's AudioProcessor and normalises with the other's, and looks at nothing else.
+Level settings (normalisation, decibel gain, base of the logarithm, floor) are undone here exactly, down to
+magnitudes. Another sample rate, window, hop, filter bank or pre-emphasis is another spectrogram: it is
+refused, or approximated when the user asks for it. F counts frames, M mel bands, K bins of a spectrum.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
 from TTS.utils.audio import AudioProcessor
 from TTS.vocoder.models import setup_model
 
 from tts_diffvoc import voices
 from tts_diffvoc.checkpoint import read_config
-from tts_diffvoc.coqui import configs, mel_conversion
+from tts_diffvoc.coqui import configs
 from tts_diffvoc.coqui.models import split_spec
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import config_from_dict
+from tts_diffvoc.mel import MelConfig, compress
+from tts_diffvoc.mel_kinds import approximated, differences
 
 
 def load_vocoder(synthesizer: Any, spec: str, use_cuda: bool) -> None:
@@ -24,7 +36,7 @@ def load_vocoder(synthesizer: Any, spec: str, use_cuda: bool) -> None:
     folder = voices.resolve(voices.parse(plain)[0])
     config = configs.from_core(config_from_dict(read_config(folder)))
     processor = acoustic_processor(synthesizer)
-    convert = mel_conversion.converter(processor, configs.mel_config(config), approximate, folder.name)
+    convert = converter(processor, configs.mel_config(config), approximate, folder.name)
     model = setup_model(config)
     model.load_checkpoint(config, plain, eval=True)
     model.convert_mel = convert
@@ -45,3 +57,58 @@ def acoustic_processor(synthesizer: Any) -> Any:
             f"choose an acoustic model such as {voices.full_name(voices.DEFAULT_ACOUSTIC)}, or leave the vocoder out."
         )
     return processor
+
+
+def spectrogram(processor: Any) -> MelConfig:
+    """What a level conversion cannot change about the mels of a Coqui AudioProcessor, which are Slaney's magnitudes."""
+    return MelConfig(
+        sample_rate=processor.sample_rate,
+        n_fft=processor.fft_size,
+        win_length=processor.win_length,
+        hop_length=processor.hop_length,
+        n_mels=processor.num_mels,
+        fmin=float(processor.mel_fmin or 0.0),
+        fmax=float(processor.mel_fmax or processor.sample_rate / 2),
+    )
+
+
+def magnitudes(mel: np.ndarray, processor: Any) -> np.ndarray:
+    """Undo the level settings of ``processor``: its mel [M, F] to mel magnitudes [M, F], float64."""
+    level = np.asarray(processor.denormalize(np.asarray(mel, dtype=np.float64)), dtype=np.float64)
+    if not processor.do_amp_to_db_mel:
+        return np.maximum(level, 0.0)
+    return np.power(float(processor.base), level / processor.spec_gain)
+
+
+def converter(processor: Any, config: MelConfig, approximate: bool, name: str) -> Callable[[Tensor], Tensor]:
+    """The function that turns the acoustic model's output [F, M] into the vocoder's mel [1, M', F'].
+
+    Args:
+        processor: the acoustic model's AudioProcessor.
+        config: the vocoder's contract.
+        approximate: convert another kind of spectrogram approximately, instead of refusing it.
+        name: the vocoder's, for messages.
+
+    Raises: DiffvocError naming both sides when their spectrograms differ and ``approximate`` is false.
+    """
+    source, preemphasis = spectrogram(processor), float(processor.preemphasis)
+    different = differences(source, config) + ([f"preemphasis {preemphasis:g} against 0"] if preemphasis else [])
+    if different and not approximate:
+        raise DiffvocError(
+            f"the acoustic model's mel is not the one that the vocoder {name} takes ({'; '.join(different)}, "
+            f'acoustic model first); choose another model, or accept a loss with "{name}?mel=approximate".'
+        )
+
+    def convert(output: Tensor) -> Tensor:
+        mel = output.detach().cpu().numpy()
+        if mel.ndim != 2 or mel.shape[1] != processor.num_mels:
+            raise DiffvocError(
+                f"the acoustic model gave an output of shape {list(mel.shape)} and not mel frames "
+                f"[F, {processor.num_mels}]; choose a model that predicts mel spectrograms."
+            )
+        amplitude = magnitudes(mel.T, processor)
+        if different:
+            return approximated(amplitude, source, config, preemphasis).unsqueeze(0)
+        return compress(torch.from_numpy(amplitude), config).float().unsqueeze(0)
+
+    return convert

@@ -202,10 +202,6 @@ class TrainableVocoder(BaseVocoder):
                 "or train in float32."
             )
 
-    def train_step(self, batch: dict[str, Any], criterion: nn.Module, optimizer_idx: int | None = None) -> Any:
-        """The loss of a batch, for loops other than :meth:`optimize`."""
-        return {"steps": int(self.steps_done)}, {"loss": criterion(batch)}
-
     @torch.inference_mode()
     def eval_step(self, batch: dict[str, Any], criterion: nn.Module, optimizer_idx: int | None = None) -> Any:
         """The loss of the averaged weights, on noise that is the same at each validation."""

@@ -100,10 +100,13 @@ def download(name: str) -> tuple[Path, Path, dict[str, Any]] | None:
 def fetch(manager: Any, name: str) -> tuple[Any, Any, Any]:
     """What Coqui's ``download_model`` returns, without the traceback that it logs when the network fails.
 
-    Raises: DiffvocError when the model cannot be had.
+    Raises: DiffvocError for a name that is no acoustic model's, and when the model cannot be had.
     """
     from requests import RequestException
 
+    known = [model for kind in ("tts_models", "voice_conversion_models") for model in listed(manager.models_dict, kind)]
+    if name not in known and voices.bundled_acoustic(name) is None and "fairseq" not in name:
+        raise voices.unknown(name, known, "acoustic model")
     log = logging.getLogger("TTS.utils.manage")
     log.addFilter(_no_error)
     try:

@@ -39,17 +39,15 @@ def expression(rule: str) -> re.Pattern[str]:
     return found
 
 
-def condition_of(name: str, rule: str) -> str | None:
-    """The condition of a recording by its ``name``, as :func:`expression` tells; None where it tells none."""
-    found = expression(rule).search(name)
-    return (found[1] or None) if found else None
-
-
 def conditioned(recordings: Sequence[Recording], rule: str) -> list[Recording]:
-    """``recordings`` with their conditions; those that have one keep it, and without a rule nothing changes."""
+    """``recordings`` with the conditions that :func:`expression` finds in their names, None where it finds none.
+
+    Those that have one keep it, and without a rule nothing changes.
+    """
     if not rule:
         return list(recordings)
-    return [r if r.condition else replace(r, condition=condition_of(r.name, rule)) for r in recordings]
+    found = [expression(rule).search(r.name) for r in recordings]
+    return [r if r.condition else replace(r, condition=(m and m[1]) or None) for r, m in zip(recordings, found)]
 
 
 def names_of(recordings: Sequence[Recording]) -> tuple[str, ...]:

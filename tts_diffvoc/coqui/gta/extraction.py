@@ -17,11 +17,12 @@ from TTS.utils.audio.numpy_transforms import rms_volume_norm
 from tts_diffvoc import __version__, voices
 from tts_diffvoc.audio import read_audio, read_header, resample, resampled_length
 from tts_diffvoc.checkpoint import read_config
-from tts_diffvoc.coqui import mel_conversion, support
+from tts_diffvoc.coqui import support
 from tts_diffvoc.coqui.gta.corpus import Clip, Utterance
 from tts_diffvoc.coqui.gta.loading import first_line, load_adapter, locate
 from tts_diffvoc.coqui.gta.prosody import read_durations
 from tts_diffvoc.coqui.models import split_spec
+from tts_diffvoc.coqui.synthesis import converter
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import config_from_dict
 from tts_diffvoc.files import make_folder, replacing, write_beside
@@ -66,7 +67,7 @@ class Extractor:
         kind = type(self.acoustic).__name__
         if durations is not None and not self.adapter.takes_durations:
             raise DiffvocError(f"the model {kind} finds durations by itself; leave --durations out.")
-        self.convert = mel_conversion.converter(self.processor, self.mel, approximate, folder.name)
+        self.convert = converter(self.processor, self.mel, approximate, folder.name)
         self.facts = {"format": FORMAT, "model": model, "vocoder": vocoder}
         # What two extractions must share for their mels to lie in one folder.
         self.identity = {

@@ -9,9 +9,11 @@ from TTS.config import load_config
 from TTS.tts.models.base_tacotron import BaseTacotron
 from TTS.tts.models.glow_tts import GlowTTS
 from TTS.utils.generic_utils import find_module
+from TTS.utils.manage import ModelManager
 
 from tts_diffvoc import voices
 from tts_diffvoc.checkpoint import read_safetensors
+from tts_diffvoc.coqui import zoo
 from tts_diffvoc.coqui.acoustic import DiffvocAcoustic
 from tts_diffvoc.coqui.gta.adapters import Adapter, adapter_of
 from tts_diffvoc.coqui.slt import DiffvocForwardTTS
@@ -27,13 +29,16 @@ def locate(spec: str) -> tuple[Path, Path]:
 
     Raises: DiffvocError when there is no such model.
     """
+    if voices.bundled_acoustic(spec) is not None or spec.startswith("tts_models/"):
+        weights, config, _ = zoo.fetch(ModelManager(), spec)
+        if weights is None or config is None or not Path(weights).is_file():
+            raise DiffvocError(f"{spec} predicts no mel spectrogram; choose a Tacotron, FastPitch or GlowTTS model.")
+        return Path(weights), Path(config)
     path = Path(spec).expanduser()
-    if voices.bundled_acoustic(spec) is None and spec.startswith("tts_models/"):
-        return _download(spec)
-    folder = voices.bundled_acoustic(spec) or (path if path.is_dir() else path.parent)
-    if voices.bundled_acoustic(spec) is None and not path.exists():
+    if not path.exists():
         known = [voices.full_name(name) for name in voices.ACOUSTIC]
         raise voices.unknown(spec, known, "acoustic model, folder or file")
+    folder = path if path.is_dir() else path.parent
     weights = path if path.is_file() and path.suffix != ".json" else _weights(folder)
     if not (folder / "config.json").is_file():
         raise DiffvocError(f"{folder} holds no config.json; put the acoustic model's configuration beside its weights.")
@@ -47,21 +52,6 @@ def _weights(folder: Path) -> Path:
         if path.is_file():
             return path
     raise DiffvocError(f"{folder} holds none of {', '.join(WEIGHTS)}; give the path of the acoustic model's weights.")
-
-
-def _download(name: str) -> tuple[Path, Path]:
-    from TTS.utils.manage import ModelManager
-
-    from tts_diffvoc.coqui import zoo
-
-    manager = ModelManager()
-    known = zoo.listed(manager.models_dict, "tts_models")
-    if name not in known:
-        raise voices.unknown(name, known, "acoustic model")
-    weights, config, _ = zoo.fetch(manager, name)
-    if weights is None or config is None or not Path(weights).is_file():
-        raise DiffvocError(f"{name} predicts no mel spectrogram; choose a Tacotron, FastPitch or GlowTTS model.")
-    return Path(weights), Path(config)
 
 
 def load_adapter(weights: Path, config_path: Path, device: str = "cpu") -> Adapter:
