@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,6 @@ TRAINING, INFERENCE = published_schedule("diffwave-50"), published_schedule("dif
 CROP = Setting(16, 62 * 256 / 22050)  # what the public package trains on
 MODES = {"compiled": "default", "graphs": "reduce-overhead"}  # of torch.compile; the second captures CUDA graphs
 BUNDLED = ("diffwave", "wavegrad")
-
-
-class Params(dict[str, Any]):
-    """What the public package reads its settings from."""
-
-    __getattr__ = dict.__getitem__
 
 
 def sample_public(
@@ -103,7 +98,7 @@ def make_public(sizes: DiffWaveConfig, device: str) -> nn.Module | None:
         from diffwave.model import DiffWave
     except ImportError:
         return None
-    params = Params(
+    params = SimpleNamespace(
         residual_channels=sizes.residual_channels,
         residual_layers=sizes.residual_layers,
         dilation_cycle_length=sizes.dilation_cycle,
@@ -180,22 +175,13 @@ def arithmetic(kind: str) -> Iterator[None]:
     """TF32 in products and convolutions for every kind but "float32"; afterwards as before."""
     flags: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [flag.allow_tf32 for flag in flags]
-    for flag in flags:
-        flag.allow_tf32 = kind != "float32"
     try:
+        for flag in flags:
+            flag.allow_tf32 = kind != "float32"
         yield
     finally:
         for flag, value in zip(flags, before):
             flag.allow_tf32 = value
-
-
-def speech(seconds: float = 2.0) -> Tensor:
-    """The log-mel [1, 80, F] of a gliding buzz in a little noise: as much work as speech."""
-    at = torch.arange(round(seconds * 22050)) / 22050
-    phase = 2 * torch.pi * (120 * at + 20 * at.square())
-    tone = torch.stack([torch.sin(k * phase) / k for k in range(1, 30)]).sum(0) * (1 + torch.sin(19 * at))
-    noise = torch.randn(len(at), generator=torch.Generator().manual_seed(0))
-    return log_mel((0.1 * tone + 0.002 * noise).unsqueeze(0), MelConfig())
 
 
 class Bench:
@@ -205,52 +191,47 @@ class Bench:
         self.options, self.device = options, options.device
         self.gpu = self.device.startswith("cuda")
         self.until = time.monotonic() + 60 * options.minutes
-        self.mel = speech()
+        noise = torch.randn(1, 2 * 22050, generator=torch.Generator().manual_seed(0))
+        self.mel = log_mel(0.1 * noise, MelConfig())  # as much work as speech
         self.rows: list[dict[str, Any]] = []
         self.left_out: list[str] = []
         self.differences: dict[str, float] = {}
-        self.names = BUNDLED[:1] if options.quick else BUNDLED
         self.repeats = 2 if options.quick else 10 if self.gpu else 5
         self.kinds = ("float32", "tf32", "bf16") if self.gpu else ("float32", "bf16") if options.quick else ("float32",)
 
     def run(self) -> None:
         """Everything."""
         sizes = SMALL if self.options.quick else SIZES if self.gpu else {"BASE": BASE}
-        batches = (1, 16) if self.gpu else (1,)
-        self.bundled(batches[:1])
-        for batch in batches:
+        for batch in (1, 16) if self.gpu else (1,):
+            self.bundled(batch)
             for name, config in sizes.items():
                 self.sampling(name, config, batch)
-            if batch > 1:
-                self.bundled(batches[1:])
         for name, config in sizes.items():
             self.learning(name, config)
 
-    def time(self, task: str, kind: str, systems: dict[str, Synthesise], asked: Setting, threads: int | None) -> None:
-        """Measure ``systems`` in turns and keep a row of each; nothing once the minutes are over."""
-        about = f"{task}, {kind}, batch {asked.batch}" + (f", {threads} threads" if threads else "")
-        if time.monotonic() > self.until:
-            self.left_out.append(f"{about}: the minutes were over")
-            return
-        told: dict[str, Any] = {"device": self.device, "threads": threads, "repeats": self.repeats}
-        with arithmetic(kind):
-            made = list(measure(systems, self.mel, [asked], cap=1e9, shortest=1e9, **told))
-        for name in systems:
-            mine = [record for record in made if record["system"] == name]
-            took = [record["took"] for record in mine if record["took"] is not None]
-            row = {"task": task, "system": name, "arithmetic": kind, "batch": asked.batch, "threads": threads}
-            row |= {key: mine[-1][key] for key in ("seconds", "memory", "error")}
-            row |= {"repetitions": len(took), "took": statistics.median(took) if took else None}
-            self.rows.append(row)
-            print(f"{about}, {name}: {row['error'] or row['took']}", flush=True)
-
-    def each_thread(self) -> Sequence[int | None]:
-        return (None,) if self.gpu else self.options.threads
+    def time(self, task: str, kind: str, systems: dict[str, Synthesise], asked: Setting, every: bool = True) -> None:
+        """Measure ``systems`` in turns, with ``every`` number of threads or only the first, and keep a row of each;
+        nothing once the minutes are over."""
+        for threads in self.options.threads if every else self.options.threads[:1]:
+            about = f"{task}, {kind}, batch {asked.batch}" + (f", {threads} threads" if threads else "")
+            if time.monotonic() > self.until:
+                self.left_out.append(f"{about}: the minutes were over")
+                continue
+            told: dict[str, Any] = {"device": self.device, "threads": threads, "repeats": self.repeats}
+            with arithmetic(kind):
+                made = list(measure(systems, self.mel, [asked], cap=1e9, shortest=1e9, **told))
+            for name in systems:
+                mine = [record for record in made if record["system"] == name]
+                took = [record["took"] for record in mine if record["took"] is not None]
+                row = {"task": task, "system": name, "arithmetic": kind, "batch": asked.batch, "threads": threads}
+                row |= {key: mine[-1][key] for key in ("seconds", "memory", "error")}
+                row |= {"repetitions": len(took), "took": statistics.median(took) if took else None}
+                self.rows.append(row)
+                print(f"{about}, {name}: {row['error'] or row['took']}", flush=True)
 
     def sampling(self, name: str, sizes: DiffWaveConfig, batch: int) -> None:
         """DiffWave in six steps beside the public package, once they agree."""
         theirs = make_public(sizes, self.device)
-        asked = Setting(batch, self.options.seconds)
         if theirs is None:
             self.left_out.append("the public network: pip install --no-deps diffwave==0.1.7")
         elif not self.agree(name, ours(make_ours(sizes, self.device)), public(theirs)):
@@ -261,8 +242,7 @@ class Bench:
             if kind != "float32":  # each takes the better part of a minute to compile
                 mode = "graphs" if self.gpu and batch == 1 else "compiled"
                 systems[f"ours, {mode}"] = ours(make_ours(sizes, self.device, mode), kind)
-            for threads in self.each_thread():
-                self.time(f"{name}, six steps", kind, systems, asked, threads)
+            self.time(f"{name}, six steps", kind, systems, Setting(batch, self.options.seconds))
 
     def agree(self, name: str, mine: Synthesise, theirs: Synthesise) -> bool:
         """Whether two waveforms within [-1, 1] from the same noise are the same; their greatest difference is kept."""
@@ -276,63 +256,56 @@ class Bench:
             self.left_out.append(f"{name}: {difference:.2g} away from the public network, and wrong sums have no speed")
         return agrees
 
-    def bundled(self, batches: Sequence[int]) -> None:
+    def bundled(self, batch: int) -> None:
         """The bundled vocoders from mel to waveform, at each quality; on a GPU compiled and in bf16 too."""
         try:
             from tts_diffvoc.checkpoint import load_vocoder
-
-            loaded: dict[str, Any] = {name: load_vocoder(name, self.device) for name in self.names}
         except ImportError as error:
             self.left_out.append(f"the bundled vocoders: no package {error.name}")
             return
-        seconds = 0.1 if self.options.quick else 5.0
-        for name, vocoder in loaded.items():
+        asked = Setting(batch, 0.1 if self.options.quick else 5.0)
+        for name in BUNDLED[:1] if self.options.quick else BUNDLED:
+            vocoder: Any = load_vocoder(name, self.device)
             systems = {f"{name}, {quality}": whole(vocoder, quality) for quality in vocoder.qualities}
-            mixed, compiled = (copy.deepcopy(vocoder) for _ in range(2))
-            mixed.autocast = compiled.autocast = torch.bfloat16
-            compile_network(compiled.denoiser, "compiled", self.device)
-            faster = {f"{name}, default": whole(mixed), f"{name}, default, compiled": whole(compiled)}
-            for batch in batches:
-                for threads in self.each_thread():
-                    self.time("bundled", "float32", systems, Setting(batch, seconds), threads)
-                if self.kinds[-1] == "bf16":
-                    self.time("bundled", "bf16", faster, Setting(batch, seconds), self.each_thread()[0])
+            self.time("bundled", "float32", systems, asked)
+            if "bf16" in self.kinds:
+                mixed, compiled = (copy.deepcopy(vocoder) for _ in range(2))
+                mixed.autocast = compiled.autocast = torch.bfloat16
+                compile_network(compiled.denoiser, "compiled", self.device)
+                faster = {f"{name}, default": whole(mixed), f"{name}, default, compiled": whole(compiled)}
+                self.time("bundled", "bf16", faster, asked, every=False)
 
     def learning(self, name: str, sizes: DiffWaveConfig) -> None:
         """Steps of training on crops of the public package's size, beside its own."""
         asked = CROP if self.gpu else Setting(1, 0.2)
         for kind in self.kinds:
-            vocoder, theirs = make_ours(sizes, self.device).train(), make_public(sizes, self.device)
-            vocoder.norm, vocoder.autocast = "l1", torch.bfloat16 if kind == "bf16" else None
-            systems = {"ours": training(vocoder, vocoder.loss, "own")}
-            if self.gpu and kind != "float32":
-                compiled = make_ours(sizes, self.device, "compiled").train()
-                compiled.norm, compiled.autocast = vocoder.norm, vocoder.autocast
-                systems["ours, compiled"] = training(compiled, compiled.loss, "own")
+            theirs, systems = make_public(sizes, self.device), {}
             if theirs is not None:
-                loss = public_loss(theirs, self.device)
-                systems = {"public diffwave": training(theirs.train(), loss, kind), **systems}
-            self.time(f"{name}, a step of training", kind, systems, asked, self.each_thread()[0])
+                systems["public diffwave"] = training(theirs.train(), public_loss(theirs, self.device), kind)
+            for mode in ("eager", "compiled") if self.gpu and kind != "float32" else ("eager",):
+                vocoder = make_ours(sizes, self.device, mode).train()
+                vocoder.norm, vocoder.autocast = "l1", torch.bfloat16 if kind == "bf16" else None
+                systems["ours" if mode == "eager" else "ours, compiled"] = training(vocoder, vocoder.loss, "own")
+            self.time(f"{name}, a step of training", kind, systems, asked, every=False)
 
 
 def table(bench: Bench) -> str:
     """The rows as Markdown, with the ratio to the public network in the same turns."""
-    lines = ["| what | arithmetic | batch | threads | system | ms | times real time | against public | MB |"]
-    lines += ["|---|---|---|---|---|---|---|---|---|"]
+    heads = ("what", "arithmetic", "batch", "threads", "system", "ms", "times real time", "against public", "MB")
+    lines = [heads, ("---",) * len(heads)]
     keys = ("task", "arithmetic", "batch", "threads")
     base = {tuple(row[k] for k in keys): row["took"] for row in bench.rows if row["system"] == "public diffwave"}
     for row in bench.rows:
-        head = " | ".join(str("" if row[k] is None else row[k]) for k in keys)
-        if row["took"] is None:
-            lines.append(f"| {head} | {row['system']} | {row['error']} | | | |")
-            continue
-        against = base.get(tuple(row[k] for k in keys))
-        ratio = "" if against is None else f"{against / row['took']:.2f}"
-        memory = "" if row["memory"] is None else f"{row['memory'] / 2**20:.0f}"
-        pace = row["batch"] * row["seconds"] / row["took"]
-        numbers = f"{1000 * row['took']:.1f} | {pace:.1f} | {ratio} | {memory}"
-        lines.append(f"| {head} | {row['system']} | {numbers} |")
-    return "\n".join(lines)
+        same, took = tuple(row[k] for k in keys), row["took"]
+        numbers = [row["error"], "", "", ""]
+        if took is not None:
+            ratio = base[same] / took if base.get(same) else None
+            memory = row["memory"] and row["memory"] / 2**20
+            pace = row["batch"] * row["seconds"] / took
+            numbers = [f"{1000 * took:.1f}", f"{pace:.1f}", "" if ratio is None else f"{ratio:.2f}"]
+            numbers.append("" if memory is None else f"{memory:.0f}")
+        lines.append((*same, row["system"], *numbers))
+    return "\n".join(f"| {' | '.join('' if cell is None else str(cell) for cell in line)} |" for line in lines)
 
 
 def write(bench: Bench, command: str) -> None:
@@ -363,18 +336,20 @@ from the public network, six steps in float32: {"; ".join(apart) or "not measure
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     there = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", default=there, help="cuda, cuda:N or cpu (default here: %(default)s)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU (default: 1 and 2)")
-    parser.add_argument("--seconds", type=float, default=None, help="of DiffWave's clip (default: 5, on a CPU 1)")
-    parser.add_argument("--minutes", type=float, default=7.0, help="after which nothing is begun (default: 7)")
-    parser.add_argument("--quick", action="store_true", help="a small network and two calls: a rehearsal")
-    parser.add_argument("--output", type=Path, default=None, help="folder (default: results/gpu or results/cpu)")
+    add = parser.add_argument
+    add("--device", default=there, help="cuda, cuda:N or cpu (default here: %(default)s)")
+    add("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU (default: 1 and 2)")
+    add("--seconds", type=float, default=None, help="of DiffWave's clip (default: 5, on a CPU 1)")
+    add("--minutes", type=float, default=7.0, help="after which nothing is begun (default: 7)")
+    add("--quick", action="store_true", help="a small network and two calls: a rehearsal")
+    add("--output", type=Path, default=None, help="folder (default: results/gpu or results/cpu)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print the table and write it; Failure in the end where a network did not agree."""
     check_device(options.device)
     gpu = options.device.startswith("cuda")
+    options.threads = [None] if gpu else options.threads
     options.seconds = options.seconds or (0.25 if options.quick else 5.0 if gpu else 1.0)
     options.output = options.output or Path("results") / ("gpu" if gpu else "cpu")
     bench = Bench(options)

@@ -1,5 +1,7 @@
 """Our networks against the public packages' own, with random weights: same weights, same noise, same output."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from tts_diffvoc.diffusion.process import denoiser_from
 from tts_diffvoc.diffusion.samplers import ddpm
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
 from tts_diffvoc.networks import diffwave, wavegrad
-from tts_diffvoc_eval.bench import Params, sample_public
+from tts_diffvoc_eval.bench import sample_public
 
 public_diffwave = pytest.importorskip("diffwave.model")
 public_wavegrad = pytest.importorskip("wavegrad.model")
@@ -32,7 +34,7 @@ def assert_agree(mine, theirs, tolerance=1e-5):
 def diffwave_pair(config, name="diffwave-50"):
     schedule = published_schedule(name)
     public = public_diffwave.DiffWave(
-        Params(
+        SimpleNamespace(
             residual_channels=config.residual_channels,
             residual_layers=config.residual_layers,
             dilation_cycle_length=config.dilation_cycle,
@@ -46,7 +48,7 @@ def diffwave_pair(config, name="diffwave-50"):
 
 
 def wavegrad_pair():
-    public = randomise(public_wavegrad.WaveGrad(Params(n_mels=128)), 0.03)
+    public = randomise(public_wavegrad.WaveGrad(SimpleNamespace(n_mels=128)), 0.03)
     ours = wavegrad.WaveGrad(wavegrad.BASE).eval()
     ours.load_state_dict(public.state_dict(), strict=True)
     return public, ours
