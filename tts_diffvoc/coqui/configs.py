@@ -91,8 +91,9 @@ class DiffvocConfig(BaseVocoderConfig):
     # Data
     seq_len: int = 0
     batch_size: int = 16
-    eval_batch_size: int = 8
-    eval_split_size: int = 8
+    eval_batch_size: int = 16
+    eval_split_size: int = 16
+    num_loader_workers: int = 2
     epoch_passes: int = 1
     gain_db: float = 0.0
     data_check: bool = True
@@ -107,8 +108,11 @@ class DiffvocConfig(BaseVocoderConfig):
     lr_end: float = 1.0
     ema_decay: float = 0.9999
     precision: str = "bf16"
-    # Dashboard
+    # Checkpoints and dashboard
+    save_step: int = 2000
+    save_n_checkpoints: int = 3
     target_loss: str = "loss"
+    test_delay_epochs: int = 5
     test_clips: int = 1
     test_seconds: float = 4.0
 

@@ -2,8 +2,8 @@
 
     python recipes/ljspeech/wavegrad/train_wavegrad.py --coqpit.data_path LJSpeech-1.1/wavs --coqpit.output_path runs
 
-Every line below can be changed on the command line in the same way, for example --coqpit.batch_size 8. A run ends
-after so many --max_steps or --max_minutes, or on Ctrl+C, and goes on with --continue_path runs/RUN.
+Every line below, and any other setting, can be changed on the command line, for example --coqpit.batch_size 8. A run
+ends after so many --max_steps or --max_minutes, or on Ctrl+C, and goes on with --continue_path runs/RUN.
 """
 
 from tts_diffvoc.coqui.configs import DiffvocWavegradConfig, audio_config
@@ -18,20 +18,9 @@ config = DiffvocWavegradConfig(
     vocoder={},
     seq_len=64 * 256,
     batch_size=16,
-    eval_batch_size=16,
-    eval_split_size=16,
-    num_loader_workers=2,
     lr=2e-4,
-    grad_clip=1.0,
     ema_decay=0.9999,
     mixed_precision=False,  # with precision "bf16" or "fp16" on a GPU that has them
-    epochs=10000,
-    print_step=25,
-    plot_step=100,
-    save_step=2000,
-    save_n_checkpoints=3,
-    test_delay_epochs=5,
-    training_seed=54321,
 )
 
 if __name__ == "__main__":
