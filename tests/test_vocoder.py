@@ -127,3 +127,8 @@ def test_seeds_are_one_a_row(vocoder, speech):
     assert vocoder.loss(speech, mel, seeds=[1]) == vocoder.loss(speech, mel, seeds=[1])
     with pytest.raises(DiffvocError, match="2 seeds were given for a batch of 1"):
         vocoder.loss(speech, mel, seeds=[1, 2])
+
+
+def test_a_waveform_of_another_length_than_its_mel_is_refused(vocoder):
+    with pytest.raises(DiffvocError, match="500 samples were given for a mel of 512; they must be equal"):
+        vocoder.loss(torch.zeros(1, 500), torch.zeros(1, 80, 2), seeds=[1])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -66,19 +65,6 @@ def check_device(device: str | torch.device) -> torch.device:
 # OpenMP's threads do not live on in a fork, where the next sum would wait for them without end.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def in_float32(method: Method) -> Method:
-    """A method of an :class:`AudioModel` that mixed precision around it does not reach."""
-
-    @functools.wraps(method)
-    def wrapper(self: AudioModel, *args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(self.device.type, enabled=False):
-            return method(self, *args, **kwargs)
-
-    return wrapper  # type: ignore[return-value]
 
 
 class AudioModel(nn.Module):
@@ -253,7 +239,8 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         carried = None
         fading = torch.zeros(len(seeds), 0, device=self.device)
         for window in windows((mel.to(self.device) for mel in mels), chunk, context, context):
-            waveform, carried = self._synthesise(window, noise, settings, carried, callback)
+            with torch.autocast(self.device.type, enabled=False):  # mixed precision around it does not reach it
+                waveform, carried = self._synthesise(window, noise, settings, carried, callback)
             piece = waveform[:, window.keep.start * hop : window.keep.stop * hop].clone()
             size = min(fading.shape[1], piece.shape[1])
             share = torch.linspace(0, 1, size, device=piece.device)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tts_diffvoc.base import MelVocoder, in_float32, parse_seed
+from tts_diffvoc.base import MelVocoder, parse_seed
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
@@ -116,7 +116,6 @@ class FlowVocoder(MelVocoder):
         samples = sizes.reach + (2 * mel.n_fft if settings.denoise else 0)
         return math.ceil((samples + sizes.upsample_window) / mel.hop_length)
 
-    @in_float32
     def _synthesise(
         self, window: Window, noise: FrameNoise, settings: FlowSettings, carried: None, callback: Any
     ) -> tuple[Tensor, None]:

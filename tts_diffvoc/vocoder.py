@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tts_diffvoc.base import MelVocoder, in_float32, parse_choice, parse_seed, parse_steps
+from tts_diffvoc.base import MelVocoder, parse_choice, parse_seed, parse_steps
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import (
     LABEL_DROPOUT,
@@ -177,8 +177,11 @@ class Vocoder(MelVocoder):
         told |= {} if labels is None else {"labels": labels}
         with self._mixed():
             conditioning = network.condition(mel, **told)
+        positions = mel.shape[-1] * self.config.mel.hop_length
 
         def predict(x: Tensor, noise_level: Tensor) -> Tensor:
+            if x.shape[-1] != positions:
+                raise DiffvocError(f"{x.shape[-1]} samples were given for a mel of {positions}; they must be equal.")
             with self._mixed():
                 return network(x, noise_level.to(x.dtype), conditioning).to(x.dtype)
 
@@ -240,7 +243,6 @@ class Vocoder(MelVocoder):
         sizes = self.config.sizes
         return math.ceil(settings.evaluations * sizes.reach / self.config.mel.hop_length) + sizes.mel_reach
 
-    @in_float32
     def _synthesise(
         self, window: Window, noise: FrameNoise, settings: DiffusionSettings, carried: None, callback: Callback | None
     ) -> tuple[Tensor, None]:

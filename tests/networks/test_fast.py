@@ -62,7 +62,5 @@ def test_the_fast_path_is_taken_on_a_cpu_and_only_there():
 def test_the_fast_path_refuses_what_the_network_refuses():
     quick = fast_inference(random_diffwave(DiffWaveConfig(8, 2, 2)))
     conditioning = quick.condition(torch.zeros(1, 80, 2))
-    with pytest.raises(DiffvocError, match="must be equal"):
-        quick(torch.zeros(1, 500), torch.tensor([0.9]), conditioning)
     with pytest.raises(DiffvocError, match="outside"):
         quick(torch.zeros(1, 512), torch.tensor([0.1]), conditioning)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -77,14 +77,8 @@ SC09 = DiffWaveConfig(256, 36, 12, n_mels=0, upsample_factors=())
 SC09_DEEP_THIN = DiffWaveConfig(128, 48, 12, n_mels=0, upsample_factors=(), labels=10)
 
 
-class DiffWaveConditioning(NamedTuple):
-    """What does not depend on the step: for each residual layer a bias [B or 1, 2C, positions or 1], or None.
-
-    ``length`` is the number of positions that it is for; None fits any, as nothing but labels conditions.
-    """
-
-    layers: tuple[Tensor | None, ...]
-    length: int | None
+# What does not depend on the step: for each residual layer a bias [B or 1, 2C, positions or 1], or None.
+Conditioning = tuple[Tensor | None, ...]
 
 
 class DiffusionEmbedding(nn.Module):
@@ -212,29 +206,21 @@ class DiffWave(nn.Module):
         """The row of the label embedding that stands for no label (Ho and Salimans 2022, section 3.2)."""
         return self.config.labels
 
-    def condition(
-        self, mel: Tensor | None = None, labels: Tensor | None = None, length: int | None = None
-    ) -> DiffWaveConditioning:
+    def condition(self, mel: Tensor | None = None, labels: Tensor | None = None) -> Conditioning:
         """What the layers add for a mel and labels; once an utterance, not once a step.
 
         Args:
             mel: [B, M, F], upsampled and projected for each layer; None without mel.
             labels: [B], whole numbers from 0; ``no_label`` is none, and None is none for every row. The embedding
                 is projected for each layer and added at all positions (section 3.2).
-            length: positions of x, which are then checked; a mel brings its own.
 
         Raises: DiffvocError for a condition that the network has not, or lacks, and for labels it does not know.
         """
         self.schedule.noise_levels_on(self.input_projection.weight.device)  # before a step waits for it, or is compiled
         upsampled = self._upsample(mel)
-        if upsampled is not None and length not in (None, upsampled.shape[-1]):
-            raise DiffvocError(f"a mel of {upsampled.shape[-1]} positions was given for {length}; they must be equal.")
         embedded = self._embed(labels)
         layers = cast("list[ResidualLayer]", list(self.residual_layers))
-        return DiffWaveConditioning(
-            tuple(layer.condition(upsampled, embedded) for layer in layers),
-            length if upsampled is None else upsampled.shape[-1],
-        )
+        return tuple(layer.condition(upsampled, embedded) for layer in layers)
 
     def _upsample(self, mel: Tensor | None) -> Tensor | None:
         if (mel is None) != (self.config.n_mels == 0):
@@ -261,7 +247,7 @@ class DiffWave(nn.Module):
             )
         return self.label_embedding(labels.to(weight.device)).unsqueeze(-1)
 
-    def forward(self, x: Tensor, noise_level: Tensor, conditioning: DiffWaveConditioning) -> Tensor:
+    def forward(self, x: Tensor, noise_level: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict the noise in ``x``.
 
         Args:
@@ -270,16 +256,12 @@ class DiffWave(nn.Module):
             conditioning: from :meth:`condition`.
 
         Returns: the noise, of the shape of ``x``.
-        Raises: DiffvocError for a noise level outside the training range, or lengths that do not match.
+        Raises: DiffvocError for a noise level outside the training range.
         """
-        if conditioning.length not in (None, x.shape[-1]):
-            raise DiffvocError(
-                f"x has {x.shape[-1]} positions and its condition {conditioning.length}; they must be equal."
-            )
         embedding = self.diffusion_embedding(fractional_step(self.schedule, noise_level))
         h = F.relu(self.input_projection(x.reshape(x.shape[0], self.config.in_channels, -1)))
         skips: Tensor | None = None
-        for layer, condition in zip(self.residual_layers, conditioning.layers):
+        for layer, condition in zip(self.residual_layers, conditioning):
             h, skip = layer(h, embedding, condition)
             skips = skip if skips is None else skips + skip
         assert skips is not None

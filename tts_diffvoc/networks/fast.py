@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.diffusion.schedules import fractional_step
-from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.networks.diffwave import DiffWave, ResidualLayer
 from tts_diffvoc.networks.wavegrad import WaveGrad
 
@@ -104,9 +103,6 @@ class FastDiffWave:
 
     def __call__(self, x: Tensor, noise_level: Tensor, conditioning: Tensor) -> Tensor:
         """The noise [B, T] in ``x`` [B, T], as :meth:`DiffWave.forward` says it, with the same errors."""
-        positions = conditioning.shape[1]
-        if x.shape[-1] != positions:
-            raise DiffvocError(f"x has {x.shape[-1]} positions and its mel conditions {positions}; they must be equal.")
         steps = self.network.diffusion_embedding(fractional_step(self.schedule, noise_level))
         return torch.stack([self._one(x[i], steps[i], conditioning[i]) for i in range(x.shape[0])])
 

@@ -96,10 +96,6 @@ class WaveGradConditioning(NamedTuple):
     positions: int
     start: int = 0
 
-    @property
-    def length(self) -> int:
-        return self.hidden.shape[-1] * self.positions
-
 
 def _conv(inputs: int, outputs: int, size: int, dilation: int = 1) -> nn.Conv1d:
     conv = nn.Conv1d(inputs, outputs, size, dilation=dilation, padding=dilation * (size // 2))
@@ -240,12 +236,7 @@ class WaveGrad(nn.Module):
             conditioning: from :meth:`condition`.
 
         Returns: the noise, of the shape of ``x``.
-        Raises: DiffvocError when lengths do not match.
         """
-        if x.shape[-1] != conditioning.length:
-            raise DiffvocError(
-                f"x has {x.shape[-1]} positions and its mel conditions {conditioning.length}; they must be equal."
-            )
         h = x.reshape(x.shape[0], self.config.in_channels, -1)
         repeats = self.config.repeats
         modulations = []

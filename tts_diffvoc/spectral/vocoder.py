@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.arguments import MOST_STEPS
-from tts_diffvoc.base import MelVocoder, in_float32, parse_seed, parse_whole
+from tts_diffvoc.base import MelVocoder, parse_seed, parse_whole
 from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import log_spectral_error
@@ -257,7 +257,6 @@ class SpectralVocoder(MelVocoder):
     def _context(self, settings: SpectralSettings) -> int:
         return CONTEXT
 
-    @in_float32
     def _synthesise(
         self,
         window: Window,
