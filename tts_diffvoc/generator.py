@@ -199,9 +199,9 @@ class Generator(AudioModel):
 
     def _prediction(self, labels: Tensor | None, guidance: float = 0) -> Denoiser:
         """What the network itself answers to (x, noise_level): the noise, or a correction of spectra."""
-        if guidance and labels is None:
-            raise DiffvocError(f"guidance={guidance} leads away from no label towards one; give {self.name} a label.")
-        if guidance and labels is not None:
+        if guidance:
+            if labels is None:
+                raise DiffvocError(f"guidance={guidance} leads from no label towards one; give {self.name} a label.")
             labels = torch.cat([labels, torch.full_like(labels, self.network.no_label)])
         with self._mixed():
             conditioning = self.network.condition(labels=labels)

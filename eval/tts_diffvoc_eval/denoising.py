@@ -186,14 +186,12 @@ def run(options: argparse.Namespace) -> None:
     clean, labels = corpus.held.waveforms[chosen], corpus.held.labels[chosen]
     rows: list[dict[str, Any]] = []
     compared = methods(generator, options.steps)
-    with bar((), "denoising", len(noises) * len(compared)) as shown:
-        for share, relative, description in noises:
-            noisy, deviations = add_white_noise(clean, share, relative, options.seed)
-            for method in compared:
-                found = measure(method.apply(noisy, deviations), noisy, clean, labels, classifier)
-                facts = {"name": method.name, "label": method.label, "noise": description, "clips": len(chosen)}
-                rows.append({**facts, "values": {key: one._asdict() for key, one in found.items()}})
-                shown.update()
+    for share, relative, description in noises:
+        noisy, deviations = add_white_noise(clean, share, relative, options.seed)
+        for method in bar(compared, description):
+            found = measure(method.apply(noisy, deviations), noisy, clean, labels, classifier)
+            facts = {"name": method.name, "label": method.label, "noise": description, "clips": len(chosen)}
+            rows.append({**facts, "values": {key: one._asdict() for key, one in found.items()}})
     facts = {"corpus": corpus.name, "credit": corpus.credit, "clips": len(chosen), "noise": options.noise}
     weights = generators.resolve(generators.parse(options.model)[0]) / "model.safetensors"
     manifest = provenance.manifest(

@@ -76,11 +76,11 @@ def build(options: argparse.Namespace) -> Path:
     """Make everything and write the page. Returns its file."""
     content = read_tables(options)
     corpus, classifier = set_up(options)
-    (system,) = registry.find_generators([options.model], LABELS, options.device)
+    (system,) = registry.find_generators([options.model], options.device)
     if not system.labelled:
         raise DiffvocError(f"{options.model} has no labels; give it as --unlabelled, and one with labels as --model.")
     specs = [*([options.unlabelled] if options.unlabelled else []), *options.baselines]
-    others = registry.find_generators(specs, LABELS, options.device)
+    others = registry.find_generators(specs, options.device)
     for one in others:
         if one.labelled:
             raise DiffvocError(f"{one.label} has labels; give a generator without as --unlabelled.")

@@ -74,12 +74,11 @@ def find_all(
 
 
 def find_generators(
-    specs: Iterable[str], labels: Sequence[str], device: str, choices: dict[str, Sequence[Any]] | None = None
+    specs: Iterable[str], device: str, choices: dict[str, Sequence[Any]] | None = None
 ) -> list[GeneratorSystem]:
     """Every generator of ``--model``.
 
     Args:
-        labels: of the corpus; a generator with labels must have the same.
         choices: "steps", "sampler" and "guidance" to try with generators of this package, in all combinations; without
             any, each one's own.
 
@@ -93,7 +92,7 @@ def find_generators(
         elif generators.is_baseline(path):
             found.append(generators.from_baseline(path, device))
         else:
-            found += generators.from_generator(spec, labels, device, choices or {})
+            found += generators.from_generator(spec, device, choices or {})
     return different(found)
 
 

@@ -105,13 +105,15 @@ def generate_set(system: GeneratorSystem, seed: int, batch: int, length: int, la
 
 
 def measure(
-    run: Path, options: argparse.Namespace, corpus: DigitCorpus, classifier: Classifier, compared: list[GeneratorSystem]
+    options: argparse.Namespace,
+    classifier: Classifier,
+    train: Classified,
+    held: Classified,
+    compared: list[GeneratorSystem],
 ) -> None:
     """Append the records that the run lacks."""
+    run = options.output
     done = {(one["system"], one["seed"]) for one in records.lines(run, "quality") if not one.get("error")}
-    train, held = (
-        Classified(*classifier.classify(part.waveforms), part.labels.numpy()) for part in (corpus.train, corpus.held)
-    )
     reference, draw = Reference(train, options.bins), np.random.default_rng(0)
 
     def append(
@@ -133,7 +135,7 @@ def measure(
     for system, seed in todo:
         started = time.perf_counter()
         try:
-            waveforms = generate_set(system, seed, options.batch, corpus.length, labels)
+            waveforms = generate_set(system, seed, options.batch, classifier.config.length, labels)
         except Exception as error:  # any generator may fail in any way; the record says how
             records.append(run, "quality", {"system": system.name, "seed": seed, "error": reason(error)})
             continue
@@ -146,10 +148,13 @@ def measure(
 
 
 def manifest_of(
-    options: argparse.Namespace, corpus: DigitCorpus, classifier: Classifier, compared: list[GeneratorSystem]
+    options: argparse.Namespace,
+    corpus: DigitCorpus,
+    classifier: Classifier,
+    held: Classified,
+    compared: list[GeneratorSystem],
 ) -> dict[str, Any]:
-    p, _ = classifier.classify(corpus.held.waveforms)
-    share = metrics.accuracy(p, corpus.held.labels.numpy())
+    share = metrics.accuracy(held.p, corpus.held.labels.numpy())
     shown = ("count", "steps", "samplers", "guidance", "bins", "resamples", "batch")
     facts = {
         **{name: getattr(options, name) for name in shown},
@@ -224,17 +229,20 @@ def run(options: argparse.Namespace) -> None:
     if options.bins > len(corpus.train):
         raise DiffvocError(f"{options.bins} bins were asked for of {len(corpus.train)} sounds; ask for fewer.")
     choices = {"steps": options.steps, "sampler": options.samplers, "guidance": options.guidance}
-    compared = registry.find_generators(options.model or sorted(GENERATORS), LABELS, options.device, choices)
+    compared = registry.find_generators(options.model or sorted(GENERATORS), options.device, choices)
     for one in compared:
         check_rate(one.label, one.sample_rate, corpus)
     folder = options.output
-    manifest = continued(folder, manifest_of(options, corpus, classifier, compared), options.resume)
+    train, held = (
+        Classified(*classifier.classify(part.waveforms), part.labels.numpy()) for part in (corpus.train, corpus.held)
+    )
+    manifest = continued(folder, manifest_of(options, corpus, classifier, held, compared), options.resume)
     folder.mkdir(parents=True, exist_ok=True)
     records.write(folder, "manifest", manifest)
     data = {"family": "data", "labelled": True, "training": "not applicable", "parameters": None}
     described = {TRAINING: {"label": "training set", **data}, HELD: {"label": "held-back set", **data}}
     described |= records.read(folder, "systems") | {one.name: one.describe() for one in compared}
     records.write(folder, "systems", described)
-    measure(folder, options, corpus, classifier, compared)
+    measure(options, classifier, train, held, compared)
     print(tables.write(folder))
     print(f"\nWritten to {folder}")

@@ -299,7 +299,7 @@ def test_the_same_line_makes_the_same_page(run, data, models, text):
 
 
 def test_another_seed_draws_other_recordings(data, models, classifier):
-    (system,) = registry.find_generators([str(models / "spoken")], LABELS, "cpu")
+    (system,) = registry.find_generators([str(models / "spoken")], "cpu")
     corpus = datasets.load(data)
     first, second = (SampleMaker(corpus, classifier, system, seed) for seed in (0, 1))
     assert [row[-1].source for row in first.grid(1)] != [row[-1].source for row in second.grid(1)]

@@ -146,7 +146,7 @@ def test_records_and_manifest(finished, data):
 
 def test_what_is_measured_is_the_metric_of_16_bit_clips(finished, data, own):
     """FID of the record, from the clips, the corpus and the classifier alone."""
-    tone, hiss = registry.find_generators([f"{own}:tone", f"{own}:hiss"], LABELS, "cpu")
+    tone, hiss = registry.find_generators([f"{own}:tone", f"{own}:hiss"], "cpu")
     labels = np.arange(20) % 10
     clips = unconditional.generate_set(tone, 0, 8, 8192, labels)
     assert clips.shape == (20, 8192) and np.allclose(32767 * clips, np.round(32767 * clips), atol=1e-3)
@@ -283,9 +283,7 @@ def test_generators_at_several_settings(data, tmp_path, capsys):
     assert rows[1]["label"] == "plain, 2 steps, DDIM" and rows[1]["training"] == "3 CPU minutes"
     assert rows[3]["label"] == "spoken-seed=9, 1 step, DDIM, guidance 1.5" and rows[3]["guidance"] == 1.5
     assert ["accuracy" in row["values"] for row in rows] == [False] * 2 + [True] * 4
-    (one,) = registry.find_generators(
-        [str(labelled)], LABELS, "cpu", {"steps": [2], "sampler": ["ddim"], "guidance": [1.5]}
-    )
+    (one,) = registry.find_generators([str(labelled)], "cpu", {"steps": [2], "sampler": ["ddim"], "guidance": [1.5]})
     made = load_generator(str(labelled)).generate(2, [8, 9], 2, "ddim", 4 * 100_000 + 1, 1.5)
     clips = unconditional.generate_set(one, 4, 8, 8192, np.arange(10))
     assert np.abs(clips[8:] - made.numpy()).max() <= 1 / 32767
@@ -293,7 +291,7 @@ def test_generators_at_several_settings(data, tmp_path, capsys):
 
 def test_generators_by_default_and_refused(tmp_path):
     folder = str(tiny_generator(tmp_path / "spoken", LABELS))
-    (one,) = registry.find_generators([folder], LABELS, "cpu")
+    (one,) = registry.find_generators([folder], "cpu")
     assert (one.name, one.steps, one.sampler, one.guidance) == ("spoken-2-ddpm-g0", 2, "ddpm", 0.0)
     assert one.digest and one.labelled and one.parameters > 100
     for choices, said in (
@@ -302,11 +300,11 @@ def test_generators_by_default_and_refused(tmp_path):
         ({"guidance": [-1.0]}, "guidance=-1.0 is not a number"),
     ):
         with pytest.raises(DiffvocError, match=said):
-            registry.find_generators([folder], LABELS, "cpu", choices)
-    with pytest.raises(DiffvocError, match="the corpus has one, two"):
-        registry.find_generators([folder], ("one", "two"), "cpu")
+            registry.find_generators([folder], "cpu", choices)
+    with pytest.raises(DiffvocError, match="the labels one, two, which are not 0 to 9"):
+        registry.find_generators([str(tiny_generator(tmp_path / "words", ("one", "two")))], "cpu")
     with pytest.raises(DiffvocError, match="two systems are named spoken-2-ddpm-g0"):
-        registry.find_generators([folder] * 2, LABELS, "cpu")
+        registry.find_generators([folder] * 2, "cpu")
 
 
 def test_cells():

@@ -31,19 +31,19 @@ class Sample:
 
     Attributes:
         name: of its files, without suffix.
-        waveform: [T] float32, exactly what its 16-bit file holds.
         title: what it is, in few words.
-        p: class probabilities [C].
         asked: the label that it should have; None where there is none.
+        waveform: [T] float32, exactly what its 16-bit file holds.
+        p: class probabilities [C].
         source: of a recording, its file in the corpus.
         note: a line below it.
     """
 
     name: str
-    waveform: Tensor
     title: str
+    asked: int | None
+    waveform: Tensor
     p: np.ndarray
-    asked: int | None = None
     source: str | None = None
     note: str | None = None
 
@@ -78,20 +78,17 @@ class SampleMaker:
         self.corpus, self.classifier, self.system, self.seed = corpus, classifier, system, seed
         self.model: Any = system.module
 
-    def _samples(
-        self, names: Iterable[str], sounds: Any, titles: Iterable[str], asked: Iterable[int | None]
-    ) -> list[Sample]:
-        """``sounds`` [N, T'] fitted to the corpus's length and classified."""
+    def _samples(self, sounds: Any, described: Iterable[tuple[str, str, int | None]]) -> list[Sample]:
+        """``sounds`` [N, T'] fitted to the corpus's length and classified; of each its name, title and label asked."""
         waveforms = torch.as_tensor(sounds).float().cpu()
         fitted = quantised(torch.stack([centred(row, self.corpus.length) for row in waveforms]))
         p, _ = self.classifier.classify(fitted)
-        return [Sample(*parts) for parts in zip(names, fitted, titles, p, asked)]
+        return [Sample(*one, *parts) for one, *parts in zip(described, fitted, p)]
 
     def _recording(self, index: int, prefix: str) -> Sample:
         held = self.corpus.held
-        sound, asked = held.waveforms[index : index + 1], [int(held.labels[index])]
-        (sample,) = self._samples([f"{prefix}-{index:04}"], sound, ["recorded"], asked)
-        return replace(sample, source=held.names[index])
+        described = [(f"{prefix}-{index:04}", "recorded", int(held.labels[index]))]
+        return replace(self._samples(held.waveforms[index : index + 1], described)[0], source=held.names[index])
 
     def _draw(self, part: int) -> np.random.Generator:
         """For one part of the page, whatever the others draw."""
@@ -109,17 +106,15 @@ class SampleMaker:
         """A row for each label: a sample of each of the first ``columns`` seeds, and a recording."""
         labels, draw, made = range(len(LABELS)), self._draw(1), []
         for seed in range(self.seed, self.seed + columns):
-            names = [f"said-{label}-seed-{seed}" for label in labels]
             sounds = self.system.generate(len(labels), seed, list(labels))
-            made.append(self._samples(names, sounds, [f"seed {seed}"] * len(labels), labels))
+            made.append(self._samples(sounds, [(f"said-{i}-seed-{seed}", f"seed {seed}", i) for i in labels]))
         recorded = [self._recording(int(draw.choice(self._held(label))), "recorded") for label in labels]
         return [list(row) for row in zip(*made, recorded)]
 
     def row(self, system: GeneratorSystem, count: int) -> list[Sample]:
         """The first ``count`` samples of a generator without labels."""
-        names = [f"{system.name}-{number}" for number in range(count)]
-        titles = [f"clip {number + 1}" for number in range(count)]
-        return self._samples(names, system.generate(count, self.seed, None), titles, [None] * count)
+        described = [(f"{system.name}-{number}", f"clip {number + 1}", None) for number in range(count)]
+        return self._samples(system.generate(count, self.seed, None), described)
 
     def interpolation(self, t: int, points: int) -> dict[str, Any]:
         """Between two speakers of one digit, mixed at step ``t``; the seed draws all three: ``samples``, the two
@@ -137,9 +132,8 @@ class SampleMaker:
         two = [speakers[i] for i in draw.permutation(len(speakers))[:2]]
         first, last = (self._recording(self._held(label, one)[0], "end") for one in two)
         made = self.model.interpolate(first.waveform, last.waveform, t, points, seed=self.seed, label=label)
-        names = [f"between-{number:02}" for number in range(points)]
-        titles = [f"{round(100 * number / (points - 1))}\xa0%" for number in range(points)]
-        samples = [first, *self._samples(names, made, titles, [label] * points), last]
+        between = [(f"between-{i:02}", f"{round(100 * i / (points - 1))}\xa0%", label) for i in range(points)]
+        samples = [first, *self._samples(made, between), last]
         steps = schedule_from(self.model, level).num_steps
         return {"label": label, "t": t, "level": level, "steps": steps, "samples": samples}
 
@@ -162,8 +156,7 @@ class SampleMaker:
         }
         rows = [[one] for one in clean]
         for version, (title, sounds) in versions.items():
-            names = [one.name.replace("clean", version) for one in clean]
-            made = self._samples(names, sounds, [title] * len(clean), [one.asked for one in clean])
+            made = self._samples(sounds, [(one.name.replace("clean", version), title, one.asked) for one in clean])
             ratios = si_sdr(torch.stack([one.waveform for one in made]), target).tolist()
             for row, sample, ratio in zip(rows, made, ratios):
                 decibels = f"{ratio:.1f}".replace("-", "−")

@@ -18,6 +18,7 @@ from tts_diffvoc.checkpoint import parse_options
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.generator import Generator
 from tts_diffvoc_eval import folders
+from tts_diffvoc_eval.generation.datasets import LABELS
 from tts_diffvoc_eval.generation.unconditional_model import FORMAT, UnconditionalModel
 from tts_diffvoc_eval.generation.wavegan import WaveGan
 from tts_diffvoc_eval.generation.wavenet import WaveNet
@@ -91,20 +92,16 @@ def from_baseline(folder: Path, device: str) -> GeneratorSystem:
     )
 
 
-def from_generator(
-    spec: str, labels: Sequence[str], device: str, choices: dict[str, Sequence[Any]]
-) -> list[GeneratorSystem]:
+def from_generator(spec: str, device: str, choices: dict[str, Sequence[Any]]) -> list[GeneratorSystem]:
     """A generator of this package in every combination of ``choices``; guidance only where it has labels.
 
-    Raises: DiffvocError for an unknown name, a bad option, or a generator with other labels than the corpus.
+    Raises: DiffvocError for an unknown name, a bad option, or a generator with other labels than the digits.
     """
     name = generators.parse(spec)[0]
     folder = generators.resolve(name)
     model = tts_diffvoc.load_generator(spec, device)
-    if model.labels and tuple(model.labels) != tuple(labels):
-        raise DiffvocError(
-            f"{spec} has the labels {', '.join(model.labels)}; the corpus has {', '.join(labels)}. Choose another."
-        )
+    if model.labels not in ((), LABELS):
+        raise DiffvocError(f"{spec} has the labels {', '.join(model.labels)}, which are not 0 to 9; choose another.")
     base = safe(folder_name(folder) if Path(name).expanduser().exists() else name)
     base = "-".join([base, *filter(None, spec.partition("?")[2].split("&"))])
     usual = {"steps": model.config.schedule.num_steps, "sampler": "ddpm", "guidance": 0.0, **model.defaults}
