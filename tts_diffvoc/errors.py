@@ -13,9 +13,3 @@ def shown(value: object, most: int = 60) -> str:
     """``value`` as a message shows it: in quotes if it is text, without line ends, cut where it is long."""
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
-def check_sizes(config: object, *sizes: int) -> None:
-    """Raises: DiffvocError unless every one of the sizes of a ``config`` is positive."""
-    if min(sizes) < 1:
-        raise DiffvocError(f"{config} has a size below one; every size of a network must be positive.")

@@ -20,6 +20,7 @@ except ImportError:  # it comes with pydantic, without which networks work and n
     Interval = dict  # type: ignore[assignment,misc]
 
 T = TypeVar("T", bound="FromJson")
+Count = Annotated[int, Interval(ge=0, le=16_384)]  # of what a network may lack
 Width = Annotated[int, Interval(ge=1, le=16_384)]  # channels, bands, samples of a window
 Depth = Annotated[int, Interval(ge=1, le=256)]  # layers, blocks
 Octaves = Annotated[int, Interval(ge=1, le=20)]  # of doubled dilations

@@ -149,9 +149,3 @@ def test_the_papers_networks_for_spoken_digits(config, channels, layers, labels)
 def test_conditions_that_do_not_fit_are_refused(changes, condition, says):
     with pytest.raises(DiffvocError, match=says):
         network(**changes).condition(**condition)
-
-
-@pytest.mark.parametrize("changes", [{"labels": -1}, {"label_channels": 0}, {"n_mels": -1}, {"upsample_factors": ()}])
-def test_bad_sizes_are_refused(changes):
-    with pytest.raises(DiffvocError):
-        DiffWaveConfig(**changes)

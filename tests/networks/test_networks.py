@@ -72,15 +72,18 @@ def test_a_level_outside_training_is_refused(level):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "config, change",
     [
-        lambda: DiffWaveConfig(residual_layers=0),
-        lambda: DiffWaveConfig(upsample_factors=()),
-        lambda: DiffWaveConfig(upsample_factors=(16, 0)),
-        lambda: WaveGradConfig(factors=(5, 5)),
-        lambda: WaveGradConfig(dilations=((1, 2),) * 5),
+        (DiffWaveConfig, {"residual_layers": 0}),
+        (DiffWaveConfig, {"upsample_factors": (16, 0)}),
+        (DiffWaveConfig, {"labels": -1}),
+        (DiffWaveConfig, {"label_channels": 0}),
+        (DiffWaveConfig, {"n_mels": -1}),
+        (WaveGradConfig, {"factors": (5, 5)}),
+        (WaveGradConfig, {"dilations": ((1, 2),) * 5}),
+        (WaveGradConfig, {"interpolation": "cubic"}),
     ],
 )
-def test_bad_sizes_are_refused(wrong):
-    with pytest.raises(DiffvocError):
-        wrong()
+def test_bad_sizes_are_refused(config, change):
+    with pytest.raises(DiffvocError, match=next(iter(change))):
+        config.from_dict(change)

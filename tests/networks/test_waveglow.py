@@ -100,7 +100,7 @@ def test_a_waveform_may_be_shorter_than_its_mel_but_not_longer():
 )
 def test_impossible_sizes_are_refused(change):
     with pytest.raises(DiffvocError):
-        WaveGlowConfig(**{**vars(SMALL), **change})
+        WaveGlowConfig.from_dict({**vars(SMALL), **change})
 
 
 def test_the_names_are_nvidias():

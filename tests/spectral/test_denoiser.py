@@ -70,10 +70,10 @@ def test_rows_are_independent(kind):
     "sizes, change",
     [
         (DiffWaveSizes, {"residual_layers": 0}),
-        (WaveGradSizes, {"factors": ()}),
+        (WaveGradSizes, {"factors": [99]}),
         (WaveGradSizes, {"channels": 0}),
     ],
 )
 def test_bad_sizes_are_refused(sizes, change):
     with pytest.raises(DiffvocError):
-        sizes(**change)
+        sizes.from_dict(change)

@@ -72,4 +72,4 @@ def test_the_network_learns_pitch_and_voicing():
 @pytest.mark.parametrize("change", [{"channels": 0}, {"bins": 1}, {"lowest": 0.0}, {"lowest": 700.0}])
 def test_bad_sizes_are_refused(change):
     with pytest.raises(DiffvocError):
-        PitchConfig(**change)
+        PitchConfig.from_dict(change)

@@ -92,7 +92,6 @@ def import_checkpoint(
     import torch
 
     from tts_diffvoc.checkpoint import at_most, save_checkpoint
-    from tts_diffvoc.factory import config_from_dict
     from tts_diffvoc.files import replacing_folder
     from tts_diffvoc.importers import reading
 
@@ -113,7 +112,6 @@ def import_checkpoint(
     convert = getattr(import_module(f"{__name__}.{KINDS[found].module}"), KINDS[found].function)
     with at_most(checkpoint.weights, path):
         vocoder, notes = convert(checkpoint, settings)
-    config_from_dict(vocoder.config.to_dict())  # what is written can be read
     with replacing_folder(output) as beside:
         save_checkpoint(vocoder, beside, card(found, checkpoint, settings, notes, output.resolve().name), torch.float32)
     return found

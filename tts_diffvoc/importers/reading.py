@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tts_diffvoc.checkpoint import check_finite, load_weights, read_safetensors
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.factory import AnyConfig, AnyVocoder, build
+from tts_diffvoc.factory import AnyConfig, AnyVocoder, build, config_from_dict
 from tts_diffvoc.files import check_readable
 from tts_diffvoc.importers import KINDS
 
@@ -201,7 +201,7 @@ def vocoder_of(config: AnyConfig, checkpoint: Checkpoint) -> AnyVocoder:
 
     Raises: DiffvocError for weights that are missing, unknown, of another shape, or not finite.
     """
-    vocoder = build(config)
+    vocoder = build(config_from_dict(config.to_dict()))  # what will be written can be read
     weights = {f"network.{name}": value.float() for name, value in checkpoint.weights.items()}
     load_weights(vocoder, check_finite(weights, f"{checkpoint.path} holds"), checkpoint.path, "settings")
     return vocoder

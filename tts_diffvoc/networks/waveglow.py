@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError, check_sizes
+from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.schema import Depth, FromJson, Octaves, Width
 
 
@@ -40,7 +40,6 @@ class WaveGlowConfig(FromJson):
     upsample_window: Width = 1024
 
     def __post_init__(self) -> None:
-        check_sizes(self, *vars(self).values())
         if self.kernel_size % 2 == 0 or self.upsample_window < self.hop_length or self.hop_length % self.group:
             raise DiffvocError(
                 f"{self} cannot be built; the kernel size must be odd, the upsampling window at least the hop, and the "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.schema import Depth, FromJson, Width
+
+Dilations = tuple[Width, Width, Width, Width]  # of an upsampling block's convolutions
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,21 @@ class WaveGradConfig(FromJson):
 
     factors: tuple[Width, ...] = (5, 5, 3, 2, 2)
     channels: tuple[Width, ...] = (512, 512, 256, 128, 128)
-    dilations: tuple[tuple[Width, ...], ...] = ((1, 2, 1, 2), (1, 2, 1, 2), (1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8))
+    dilations: tuple[Dilations, ...] = (
+        (1, 2, 1, 2),
+        (1, 2, 1, 2),
+        (1, 2, 4, 8),
+        (1, 2, 4, 8),
+        (1, 2, 4, 8),
+    )
     first_channels: Width = 768
     down_channels: tuple[Width, ...] = (32, 128, 128, 256, 512)
     n_mels: Width = 128
     in_channels: Width = 1
     repeats: Depth = 1
     level_scale: float = 1.0
-    level_encoding: str = "sinusoids"
-    interpolation: str = "nearest"
+    level_encoding: Literal["sinusoids", "added"] = "sinusoids"
+    interpolation: Literal["nearest", "linear"] = "nearest"
 
     def __post_init__(self) -> None:
         for name in ("factors", "channels", "down_channels"):
@@ -55,12 +63,6 @@ class WaveGradConfig(FromJson):
                 "factors, channels, dilations and down_channels of a WaveGrad network must be equally many, "
                 f"one for each block; given {sorted(lengths)}."
             )
-        if any(len(d) != 4 for d in self.dilations):
-            raise DiffvocError("each upsampling block of WaveGrad takes four dilations.")
-        if self.level_encoding not in ("sinusoids", "added"):
-            raise DiffvocError(f"level_encoding is {self.level_encoding!r}; it must be 'sinusoids' or 'added'.")
-        if self.interpolation not in ("nearest", "linear"):
-            raise DiffvocError(f"interpolation is {self.interpolation!r}; it must be 'nearest' or 'linear'.")
 
     @property
     def positions_per_frame(self) -> int:

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import check_sizes
 from tts_diffvoc.mel import MelConfig, expand, log_mel, mel_filters
 from tts_diffvoc.networks.rows import ConvNeXtBlock, convolve, linear, zero
 from tts_diffvoc.schema import Depth, FromJson, Width
@@ -25,9 +24,6 @@ class MagnitudeConfig(FromJson):
 
     channels: Width = 256
     blocks: Depth = 6
-
-    def __post_init__(self) -> None:
-        check_sizes(self, self.channels, self.blocks)
 
 
 def mel_gain(spectrum: Tensor, wanted: Tensor, filters: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError, check_sizes
+from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.networks.rows import LevelEmbedding, convolve, gated_unit, linear, zero
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConditioning, WaveGradConfig
 from tts_diffvoc.schema import Depth, FromJson, Octaves, Width
@@ -29,9 +29,6 @@ class DiffWaveSizes(FromJson):
     dilation_cycle: Octaves = 2
     embedding_channels: Width = 128
 
-    def __post_init__(self) -> None:
-        check_sizes(self, self.residual_channels, self.residual_layers, self.dilation_cycle, self.embedding_channels)
-
     @property
     def channels(self) -> int:
         return self.residual_channels
@@ -46,7 +43,6 @@ class WaveGradSizes(FromJson):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
-        check_sizes(self, self.channels, len(self.factors), *self.factors)
         if math.prod(self.factors) > MOST_POOLED:
             raise DiffvocError(f"factors {self.factors} pool more than {MOST_POOLED} frames; give smaller ones.")
 

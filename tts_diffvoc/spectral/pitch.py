@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.errors import DiffvocError, check_sizes
+from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, expand, log_mel
 from tts_diffvoc.networks.rows import ConvNeXtBlock, convolve, linear
 from tts_diffvoc.schema import Depth, FromJson, Width
@@ -28,9 +28,11 @@ class PitchConfig(FromJson):
     highest: float = 600.0
 
     def __post_init__(self) -> None:
-        check_sizes(self, self.channels, self.blocks, self.bins - 1)
-        if not 0 < self.lowest < self.highest < math.inf:
-            raise DiffvocError(f"pitch from {self.lowest} to {self.highest} Hz is no range; use for example 50 to 600.")
+        if not 0 < self.lowest < self.highest < math.inf or self.bins < 2:
+            raise DiffvocError(
+                f"{self.bins} bins of pitch from {self.lowest} to {self.highest} Hz are no range; use for example 192 "
+                "from 50 to 600."
+            )
 
 
 class F0(NamedTuple):
