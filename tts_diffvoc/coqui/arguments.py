@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from tts_diffvoc import voices
 from tts_diffvoc.coqui import support, zoo
 from tts_diffvoc.english import foreign
 from tts_diffvoc.errors import DiffvocError, Failure, shown
+from tts_diffvoc.files import check_writable
 
 LONGEST_TEXT = 200_000  # characters, about four hours of speech
 
@@ -126,14 +126,10 @@ def check_out_path(path: Path) -> None:
     """Raise DiffvocError when ``path`` cannot become a file; Coqui makes missing folders later."""
     if path.is_dir():
         raise DiffvocError(f"the output path {path} is a folder; give the name of a file in it.")
-    if path.exists() and not path.is_file():
+    if os.path.lexists(path) and not path.is_file():
         return  # a device or a pipe
     folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
-    if path.is_file() and not os.access(path, os.W_OK):
-        raise DiffvocError(f"the output file {path} is write-protected; give another one.")
     try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise DiffvocError(
-            f"the output path {path} cannot be written ({error.strerror} in {folder}); give another one."
-        ) from None
+        check_writable(folder / path.name)
+    except DiffvocError:
+        raise DiffvocError(f"the output path {path} cannot be written, in {folder}; give another one.") from None

@@ -158,8 +158,7 @@ def _save_wav(original: Callable[..., None], self: Any, wav: Any, path: Any, pip
     if not _uses_ours(self) or not isinstance(path, (str, os.PathLike)):
         return original(self, wav, path, pipe_out)
     path = Path(path).resolve()  # a link stays one
-    arguments.check_out_path(path)
-    if path.exists() and not path.is_file():
+    if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe
         return original(self, wav, path, pipe_out)
     make_folder(path.parent)
     with replacing(path) as beside:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +19,7 @@ from tts_diffvoc.coqui.distributed import world
 from tts_diffvoc.coqui.trainer import DiffvocTrainer, save_whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder, build
-from tts_diffvoc.training.conditions import conditioned, numbered
+from tts_diffvoc.training.conditions import conditioned
 from tts_diffvoc.training.corpus import Recording
 from tts_diffvoc.training.crops import (
     CropBatches,
@@ -182,16 +181,14 @@ class TrainableVocoder(BaseVocoder):
         return {"steps": int(self.steps_done)}, {"loss": loss, "grad_norm": norm}
 
     def _backward(self, batch: dict[str, Any], criterion: nn.Module, scaler: torch.amp.GradScaler) -> Tensor:
-        """Back-propagate the mean loss of a batch in parts, and return it; processes share gradients at the last."""
+        """Back-propagate the mean loss of a batch in parts, and return it."""
         total, mean = len(batch["seed"]), torch.zeros((), device=self.vocoder.device)
         size = -(-total // self.batch_parts)
         for start in range(0, total, size):
             part = {name: column[start : start + size] for name, column in batch.items()}
-            last = start + size >= total
-            with nullcontext() if last or not hasattr(criterion, "no_sync") else criterion.no_sync():
-                loss = criterion(part) * (len(part["seed"]) / total)
-                self._check_finite(loss, "the loss")
-                scaler.scale(loss).backward()
+            loss = criterion(part) * (len(part["seed"]) / total)
+            self._check_finite(loss, "the loss")
+            scaler.scale(loss).backward()
             mean += loss.detach()
         return mean
 
@@ -222,12 +219,9 @@ class TrainableVocoder(BaseVocoder):
         audios: dict[str, Any] = {}
         vocoder = self.averaged()
         samples = (trainer.eval_samples or [])[: self.config.test_clips]
-        recordings = self.recordings(samples) if samples else []
-        names = self.condition_names()
-        speakers: list[Any] = numbered(recordings, names) if names else [None] * len(recordings)
-        for recording, speaker in zip(recordings, speakers):
+        for recording in self.recordings(samples) if samples else []:
             waveform, mel = read_clip(recording, vocoder.mel_config, self.config.test_seconds)
-            options = {} if speaker is None else {"speaker": speaker}
+            options: dict[str, Any] = {"speaker": recording.condition} if recording.condition else {}
             try:
                 made = vocoder.generate(mel.unsqueeze(0), seed=0, **options)[0]
             except DiffvocError:  # what the first steps of a WaveGrad may make is not finite
