@@ -93,6 +93,8 @@ def table(run: Path, kind: str) -> pd.DataFrame:
     import pandas as pd
 
     found = list(lines(run, kind))
+    if not found:
+        return pd.DataFrame(columns=["system", "clip", "seed", "error"])
     values = pd.DataFrame([record.pop("values", None) or {} for record in found]).apply(pd.to_numeric)
     return pd.concat([pd.DataFrame(found), values], axis=1)
 

@@ -202,6 +202,29 @@ def test_a_metric_that_does_not_apply_to_a_clip_is_no_failure(small):
     assert all((row.cell("wer").count, row.cell("wer").partial) == (1, False) for row in leaderboard.rows)
 
 
+def test_tables_by_data_set(small):
+    def edit(record):
+        record["data_set"] = "read" if record["clip"] == make_run.CLIPS[0] else "told"
+        if record["data_set"] == "told":
+            record["values"]["wer"] = None
+
+    rewrite(small, edit)
+    report.redraw(small)
+    tables = (small / "README.md").read_text().split("## By data set")[1]
+    for name, clip in (("read", 0), ("told", 1)):
+        table = tables.split(f"**{name}, 1 clip**")[1].split("**")[0]
+        assert ("Word error" in table) == (name == "read") and "PESQ-WB" in table and "MCD" not in table
+        lines = [json.loads(line) for line in (small / "quality.jsonl").read_text().splitlines()]
+        values = [one["values"]["dnsmos"] for one in lines if (one["system"], one["clip"]) ==
+                  ("diffwave-6", make_run.CLIPS[clip])]  # fmt: skip
+        row = next(line for line in table.splitlines() if "DiffWave, 6 steps" in line)
+        assert len(values) == 2 and f"{sum(values) / 2:.2f}" in row
+        cells = {one["system"]: one["cells"] for one in
+                 json.loads((small / "leaderboard.json").read_text())["data_sets"][name]}  # fmt: skip
+        assert cells["diffwave-6"]["dnsmos"]["value"] == pytest.approx(sum(values) / 2)
+        assert f'<th scope="col" class="name">{name}, 1 clip</th>' in (small / "index.html").read_text()
+
+
 def test_a_metric_of_a_user_has_a_column(small):
     rewrite(small, lambda record: record["values"].update(my_score=1.5))
     assert load(small).by_name["my_score"].better == "neither"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -24,45 +25,37 @@ def sentences(
     A metric that has no value for any system on a clip, such as word error without a transcript, does not apply there;
     that is no failure of a system.
     """
-    said = _sounds(labels, quality)
-    for column in metrics if len(quality) else []:
-        said += _values(labels, column, quality[quality["error"].isna()])
-    for (name, reason), found in _grouped(speeds):
+    said = [
+        f"{labels[name]} failed on {len(found)} of {(quality['system'] == name).sum()} sounds, {_sounds(found)}: {why}."
+        for name, why, found in _grouped(quality)
+    ]
+    made = quality[quality["error"].isna()]
+    for column in metrics:
+        lacking = made[made[column.name].isna()]
+        given = [reasons if isinstance(reasons, dict) else {} for reasons in lacking["reasons"]]
+        why = [reasons.get(column.name) or "no reason is recorded" for reasons in given]
+        lacking = lacking.assign(error=why)
+        if len(lacking) == len(made):
+            said += [f"{column.label} has no value for any system: {_line(one)}." for one in why[:1]]
+            continue
+        applies = lacking["clip"].isin(made.loc[made[column.name].notna(), "clip"])
+        for name, reason, found in _grouped(lacking[applies]):
+            said.append(f"{labels[name]} has no {column.label} on {_sounds(found)}: {reason}.")
+    for name, reason, found in _grouped(speeds):
         which = "; ".join(setting(row) for _, row in found.iterrows())
         said.append(f"{labels[name]} was not timed, or not to the end, with {which}: {reason}.")
-    for (name, reason), found in _grouped(diversity):
+    for name, reason, found in _grouped(diversity):
         said.append(f"{labels[name]} has no diversity on {', '.join(sorted(found['clip']))}: {reason}.")
-    lacking = set(labels) - set(quality["system"] if len(quality) else [])
-    return said + [f"{labels[name]} has no quality record in this run." for name in labels if name in lacking]
-
-
-def _sounds(labels: dict[str, str], quality: pd.DataFrame) -> list[str]:
-    return [
-        f"{labels[name]} failed on {len(found)} of {(quality['system'] == name).sum()} sounds, "
-        f"{_which(found)}: {reason}."
-        for (name, reason), found in _grouped(quality)
+    return said + [
+        f"{labels[name]} has no quality record in this run." for name in labels if name not in set(quality["system"])
     ]
 
 
-def _values(labels: dict[str, str], column: Column, sounds: pd.DataFrame) -> list[str]:
-    """Missing values of a metric in sounds that did not fail."""
-    reasons = [given.get(column.name) if isinstance(given, dict) else None for given in sounds.get("reasons", [])]
-    sounds = sounds.assign(error=[reason or "no reason is recorded" for reason in reasons])
-    if sounds[column.name].isna().all():
-        return [f"{column.label} has no value for any system: {_line(why)}." for why in sounds["error"].unique()[:1]]
-    applies = sounds.groupby("clip")[column.name].transform("count") > 0
-    return [
-        f"{labels[name]} has no {column.label} on {_which(found)}: {reason}."
-        for (name, reason), found in _grouped(sounds[sounds[column.name].isna() & applies])
-    ]
-
-
-def _grouped(table: pd.DataFrame) -> Any:
-    """Rows by system and ``error``, in order; rows without an error are left out."""
-    if table.empty:
-        return []
+def _grouped(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """System, reason and rows for each of both, in order; rows without an error are left out."""
     failed = table[table["error"].notna()]
-    return failed.assign(why=failed["error"].map(_line)).groupby(["system", "why"], sort=False)
+    for (name, why), found in failed.groupby(["system", failed["error"].map(_line)], sort=False):
+        yield str(name), str(why), found
 
 
 def _line(reason: Any) -> str:
@@ -70,10 +63,9 @@ def _line(reason: Any) -> str:
     return " ".join(str(reason).split()).rstrip(".")
 
 
-def _which(sounds: pd.DataFrame) -> str:
+def _sounds(found: pd.DataFrame) -> str:
     """Clips and seeds in words."""
-    seeds = sounds.groupby("clip")["seed"].apply(lambda found: ", ".join(str(int(seed)) for seed in sorted(found)))
-    named = [f"{clip} (seed {found})" for clip, found in seeds.items()]
+    named = [f"{clip} (seed {', '.join(map(str, sorted(seeds)))})" for clip, seeds in found.groupby("clip")["seed"]]
     more = len(named) - MOST
     return ", ".join(named[:MOST]) + (f" and {more} more clips" if more > 0 else "")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -116,6 +116,7 @@ class Leaderboard:
         answer, failures: one sentence each.
         sounds: {clip: {system: {seed: record}}}.
         ranked_clips: how many clips the ranks stand on.
+        data_sets: {name: rows} with the cells of one data set alone, where a run has several.
     """
 
     manifest: dict[str, Any]
@@ -127,7 +128,8 @@ class Leaderboard:
     answer: list[str]
     failures: list[str]
     sounds: dict[str, dict[str, dict[int, dict[str, Any]]]]
-    ranked_clips: int = 0
+    ranked_clips: int
+    data_sets: dict[str, list[Row]]
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -154,30 +156,35 @@ def load(run: Path) -> Leaderboard:
     """
     if not (run / "systems.json").is_file():
         raise DiffvocError(f"{run} is not a run of the benchmark: give a folder that compare.py wrote.")
-    try:
-        entries, manifest = records.read(run, "systems"), records.read(run, "manifest")
-    except json.JSONDecodeError as error:
-        raise DiffvocError(f"{run} cannot be read: its systems.json or manifest.json is not JSON ({error}).") from None
-    tables = {kind: records.table(run, kind) for kind in records.KINDS}
-    if all(table.empty for table in tables.values()):
+    entries, manifest = records.read(run, "systems"), records.read(run, "manifest")
+    quality, calls, diversity = (records.table(run, kind) for kind in records.KINDS)
+    if quality.empty and calls.empty and diversity.empty:
         raise DiffvocError(f"{run} has no records yet; run compare.py with --resume and this folder.")
-    quality, speeds = tables["quality"], speed.summarise(tables["speed"])
+    speeds = speed.summarise(calls)
     metrics = quality_columns(records.value_names(run, "quality"), manifest.get("metrics") or {})
     spreads = diversity_columns(records.value_names(run, "diversity"))
     headline = headline_speeds(speeds, manifest.get("device"))
-    cells = join(
-        mean_cells(quality, metrics), mean_cells(tables["diversity"], spreads), speed_cells(headline), sizes(entries)
-    )
+    cells = mean_cells(quality, metrics)
+    for more in (mean_cells(diversity, spreads), speed_cells(headline)):
+        for name, of_system in more.items():
+            cells[name] |= of_system
+    for name, entry in entries.items():
+        cells[name]["parameters"] = Cell((entry or {}).get("parameters") or None)
     filled = {name for of_system in cells.values() for name, cell in of_system.items() if cell.value is not None}
     columns = [column for column in [*metrics, *SPEED_COLUMNS, *spreads] if column.name in filled]
     primary = primary_names([column for column in columns if column.kind == "quality"])
     columns = [replace(column, headline=column.headline or column.name in primary) for column in columns]
-    ranges, scores, clips = rank(quality, [column for column in columns if column.name in primary])
-    names = dict.fromkeys([*entries, *(name for table in tables.values() if len(table) for name in table["system"])])
+    main = [column for column in columns if column.name in primary]
+    ranges, scores, clips = rank(quality, main)
+    names = dict.fromkeys([*entries, *quality["system"], *calls["system"], *diversity["system"]])
     rows = [
-        make_row(name, entries.get(name) or {}, ranges.get(name), cells.get(name, {}), quality)
+        make_row(name, entries.get(name) or {}, ranges.get(name), cells[name], quality)
         for name in sorted(names, key=lambda name: (name != "original", -scores.get(name, -math.inf), name))
     ]
+    data_sets = {}
+    for name, of_set in quality.groupby("data_set", sort=False) if "data_set" in quality else ():
+        found = mean_cells(of_set, main)
+        data_sets[str(name)] = [replace(row, cells=found[row.name]) for row in rows if row.name in found]
     labels = {row.name: row.label for row in rows}
     return Leaderboard(
         manifest=manifest,
@@ -186,10 +193,11 @@ def load(run: Path) -> Leaderboard:
         primary=primary,
         condition=condition(headline, manifest.get("threads")),
         speeds=speeds,
-        answer=answer.sentences(rows, metrics, quality, by_repeat(tables["speed"], headline)),
-        failures=failures.sentences(labels, metrics, quality, speeds, tables["diversity"]),
+        answer=answer.sentences(rows, metrics, quality, by_repeat(calls, headline)),
+        failures=failures.sentences(labels, metrics, quality, speeds, diversity),
         sounds=sounds(quality),
         ranked_clips=clips,
+        data_sets=data_sets if len(data_sets) > 1 else {},
     )
 
 
@@ -238,19 +246,10 @@ SPEED_COLUMNS = (
 # Cells
 
 
-def join(*parts: dict[str, dict[str, Cell]]) -> dict[str, dict[str, Cell]]:
-    """Cells by system and column."""
-    cells: dict[str, dict[str, Cell]] = {}
-    for part in parts:
-        for name, of_system in part.items():
-            cells.setdefault(name, {}).update(of_system)
-    return cells
-
-
 def mean_cells(table: pd.DataFrame, columns: list[Column]) -> dict[str, dict[str, Cell]]:
-    """Means over clips, seeds averaged first."""
-    cells: dict[str, dict[str, Cell]] = {}
-    for column in columns if len(table) else []:
+    """Cells by system and column: means over clips, seeds averaged first."""
+    cells: dict[str, dict[str, Cell]] = defaultdict(dict)
+    for column in columns:
         by_clip = intervals.by_clip(table, column.name)
         by_clip = by_clip[by_clip.notna().any(axis=1)]
         systems = by_clip.drop(columns="original", errors="ignore")
@@ -260,7 +259,7 @@ def mean_cells(table: pd.DataFrame, columns: list[Column]) -> dict[str, dict[str
             low, high = intervals.interval(known.to_list()) or (None, None)
             mean = float(known.mean()) if len(known) else None
             cell = Cell(mean, low, high, len(known), len(known) < len(values), best=name == best)
-            cells.setdefault(str(name), {})[column.name] = cell
+            cells[str(name)][column.name] = cell
     return cells
 
 
@@ -293,17 +292,13 @@ def condition(headline: pd.DataFrame, threads: int | None) -> str:
 
 
 def speed_cells(headline: pd.DataFrame) -> dict[str, dict[str, Cell]]:
-    cells: dict[str, dict[str, Cell]] = {}
-    for row in headline.assign(speed=1 / headline["rtf"]).to_dict("records") if len(headline) else []:
-        names = ("speed", "rtf", "latency", "repetitions", "memory")
-        cells[row["system"]] = {
+    names = ("speed", "rtf", "latency", "repetitions", "memory")
+    return {
+        row["system"]: {
             name: Cell(None if pd.isna(row[name]) else float(row[name]), shorter=row["shortened"]) for name in names
         }
-    return cells
-
-
-def sizes(entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Cell]]:
-    return {name: {"parameters": Cell((entry or {}).get("parameters") or None)} for name, entry in entries.items()}
+        for row in headline.assign(speed=1 / headline["rtf"]).to_dict("records")
+    }
 
 
 # Rows
@@ -315,8 +310,8 @@ def rank(quality: pd.DataFrame, metrics: list[Column]) -> tuple[dict[str, tuple[
     What is combined, and what a failed clip counts, says ``intervals.combine``. Systems without any record have no
     place; neither has the original.
     """
-    table = quality[quality["system"] != "original"] if len(quality) else quality
-    if table.empty or not metrics:
+    table = quality[quality["system"] != "original"]
+    if not metrics:
         return {}, {}, 0
     given = pd.crosstab(table["clip"], table["system"])
     clips = given.index[(given > 0).all(axis=1)]
@@ -333,16 +328,14 @@ def make_row(
     name: str, entry: dict[str, Any], rank: tuple[int, int] | None, cells: dict[str, Cell], quality: pd.DataFrame
 ) -> Row:
     facts = {key: entry[key] for key in SHOWN_OF_SYSTEM if entry.get(key) not in (None, "")}
-    own = quality[quality["system"] == name] if len(quality) else quality
-    failed = int(own["error"].notna().sum()) if len(own) else 0
+    own = quality[quality["system"] == name]
     about = {"name": name, "label": name, "title": name, **facts}
-    return Row(**about, entry=entry, rank=rank, cells=cells, sounds=len(own), failed=failed)
+    return Row(**about, entry=entry, rank=rank, cells=cells, sounds=len(own), failed=int(own["error"].count()))
 
 
 def sounds(quality: pd.DataFrame) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
     """Records by clip, system and seed."""
-    found: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
-    for record in quality.to_dict("records"):
-        clean = {key: None if value != value else value for key, value in record.items()}
-        found.setdefault(str(record["clip"]), {}).setdefault(record["system"], {})[int(record["seed"])] = clean
-    return {clip: found[clip] for clip in sorted(found)}
+    found: dict[str, dict[str, dict[int, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
+    for record in quality.astype(object).where(quality.notna(), None).to_dict("records"):
+        found[str(record["clip"])][record["system"]][int(record["seed"])] = record
+    return dict(sorted(found.items()))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tts_diffvoc_eval.reporting.answer import NOTE
@@ -63,30 +63,6 @@ def failed(row: Row) -> str:
 def heading(column: Column) -> str:
     unit = f" ({column.unit})" if column.unit else ""
     return f"{column.label}{unit}" + {"higher": " ↑", "lower": " ↓"}.get(column.better, "")
-
-
-# Tables for people
-
-
-def body(leaderboard: Leaderboard, columns: list[Column], overview: bool = False) -> tuple[pd.DataFrame, np.ndarray]:
-    """The cells in words, and where they are bold."""
-    rows = leaderboard.rows
-    table = {"rank": [row.rank_text() for row in rows], "system": [row.label for row in rows]}
-    if overview:
-        table["training"] = [row.training for row in rows]
-    for column in columns:
-        table[heading(column)] = [" ".join(filter(None, parts(row.cell(column.name), column))) for row in rows]
-    if overview:
-        table["failures"] = [failed(row) for row in rows]
-    best = {heading(column): [row.cell(column.name).best for row in rows] for column in columns}
-    frame = pd.DataFrame(table)
-    return frame, pd.DataFrame(best, frame.index).reindex(columns=frame.columns, fill_value=False).to_numpy(bool)
-
-
-def sections(leaderboard: Leaderboard) -> list[tuple[str, list[Column]]]:
-    """Title and columns of each table, the overview first."""
-    made = [("Overview", [column for column in leaderboard.columns if column.headline])]
-    return made + [(title, columns) for kind, title in KINDS.items() if (columns := leaderboard.of(kind))]
 
 
 # What a reader must know
@@ -155,18 +131,45 @@ def _escape(text: str) -> str:
     return re.sub(r"([\\|*_\[\]])", r"\\\1", text).replace("<", "&lt;")
 
 
-def _markdown_table(table: pd.DataFrame, bold: np.ndarray | None = None, words: int = 2) -> str:
-    """A table whose first ``words`` columns are aligned to the left, the others to the right."""
-    escaped = table.map(_escape).rename(columns=_escape)
-    if bold is not None:
-        escaped = escaped.mask(bold, "**" + escaped + "**")
-    align = ["left"] * words + ["right"] * (table.shape[1] - words)
-    return escaped.to_markdown(index=False, colalign=align, disable_numparse=True)
+FACTS: dict[str, Callable[[Row], str]] = {
+    "rank": Row.rank_text,
+    "system": lambda row: row.label,
+    "training": lambda row: row.training,
+    "failures": failed,
+}
+
+
+def table(
+    rows: list[Row],
+    columns: list[Column],
+    before: Sequence[str] = ("rank", "system"),
+    after: Sequence[str] = (),
+) -> str:
+    """A line a system in Markdown: ``columns`` between some of ``FACTS``; bold is better than every other system."""
+    made = {fact: [_escape(FACTS[fact](row)) for row in rows] for fact in before}
+    for column in columns:
+        cells = [row.cell(column.name) for row in rows]
+        words = [" ".join(filter(None, parts(cell, column))) for cell in cells]
+        made[_escape(heading(column))] = [f"**{word}**" if cell.best else word for cell, word in zip(cells, words)]
+    made |= {fact: [_escape(FACTS[fact](row)) for row in rows] for fact in after}
+    align = ["left"] * len(before) + ["right"] * (len(made) - len(before))
+    return pd.DataFrame(made).to_markdown(index=False, colalign=align, disable_numparse=True)
 
 
 def overview(leaderboard: Leaderboard) -> str:
     """The short table in Markdown, for a README."""
-    return _markdown_table(*body(leaderboard, sections(leaderboard)[0][1], overview=True), words=3)
+    columns = [column for column in leaderboard.columns if column.headline]
+    return table(leaderboard.rows, columns, ("rank", "system", "training"), ("failures",))
+
+
+def by_data_set(leaderboard: Leaderboard) -> list[tuple[str, list[Row], list[Column]]]:
+    """Title, rows and columns of a table a data set: the metrics that the rank stands on, where they apply."""
+    made = []
+    for name, rows in leaderboard.data_sets.items():
+        columns = [c for c in leaderboard.main_metrics() if any(row.value(c.name) is not None for row in rows)]
+        clips = max(row.cell(column.name).count or 0 for row in rows for column in columns)
+        made.append((f"{name}, {clips} clip{'s' * (clips > 1)}", rows, columns))
+    return made
 
 
 def markdown(leaderboard: Leaderboard) -> str:
@@ -176,8 +179,13 @@ def markdown(leaderboard: Leaderboard) -> str:
     pieces.append("\n".join(f"- {_escape(note)}" for note in notes(leaderboard)))
     failures = "\n".join(f"- {_escape(failure)}" for failure in leaderboard.failures)
     pieces.append(f"## Failures\n\n{failures}" if failures else "Nothing failed.")
-    for title, columns in sections(leaderboard)[1:]:
-        pieces.append(f"## {title}\n\n{_markdown_table(*body(leaderboard, columns))}")
+    for kind, title in KINDS.items():
+        if columns := leaderboard.of(kind):
+            pieces.append(f"## {title}\n\n{table(leaderboard.rows, columns)}")
+    if leaderboard.data_sets:
+        pieces.append("## By data set")
+    for title, rows, columns in by_data_set(leaderboard):
+        pieces.append(f"**{_escape(title)}**\n\n{table(rows, columns, ('system',))}")
     pieces.append("To hear and see the systems, open index.html; it says what each column means, too.")
     return "\n\n".join(pieces) + "\n"
 
@@ -212,6 +220,8 @@ def as_json(leaderboard: Leaderboard) -> str:
         "columns": {column.name: {name: getattr(column, name) for name in kept} for column in leaderboard.columns},
         "systems": systems, "settings": json.loads(leaderboard.speeds.to_json(orient="records", double_precision=15)),
         "answer": leaderboard.answer, "failures": leaderboard.failures, "notes": notes(leaderboard),
+        "data_sets": {name: [{"system": row.name, "cells": {k: asdict(cell) for k, cell in row.cells.items()}}
+                             for row in rows] for name, rows in leaderboard.data_sets.items()},
         "manifest": leaderboard.manifest,
     }  # fmt: skip
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
