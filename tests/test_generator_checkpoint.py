@@ -45,7 +45,7 @@ def test_options_behind_the_name_become_defaults(tmp_path):
     assert generator.defaults == {"steps": 2, "seed": 5, "sampler": "ddim", "guidance": 1.5}
     expected = generator.generate(1, "one", steps=2, seed=5, sampler="ddim", guidance=1.5)
     assert torch.equal(generator.generate(1, "one"), expected)
-    for options, says in (("steps=101", "at most 100"), ("colour=blue", "colour"), ("guidance=much", "at least 0")):
+    for options, says in (("steps=101", "at most 100"), ("colour=blue", "colour"), ("guidance=much", "from 0 to")):
         with pytest.raises(DiffvocError, match=says):
             load_generator(f"{tmp_path}?{options}")
 

@@ -172,7 +172,7 @@ def test_bad_streams_are_refused(any_vocoder):
         (mel, {"chunk_frames": 0}, "chunk_frames=0 was given; give a whole number of at least 1"),
         (mel, {"chunk_frames": 2.5}, "chunk_frames=2.5"),
         (mel, {"seed": [1, 2]}, "2 seeds were given for 1 mels"),
-        (mel, {"seed": "one"}, "seed=one"),
+        (mel, {"seed": "one"}, "seed='one'"),
         (mel, {"colour": 1}, "unknown option 'colour'"),
         ([mel, mel[:, :79]], {}, "shape"),
         (torch.zeros(1, 80, 0), {}, "no frames"),

@@ -224,8 +224,8 @@ def test_seeds(parts):
         (np.full((1, 80, 2), -80), {}, "from -80 to -80; that of audio lies between -14.5 and"),
         (np.zeros((1, 80, 2), complex), {}, "complex128"),
         (np.zeros((2, 80, 2)), {"seed": [1]}, "1 seeds were given for 2 mels"),
-        (np.zeros((1, 80, 2)), {"seed": -1}, "seed=-1"),
-        (np.zeros((1, 80, 2)), {"steps": 1.5}, "steps=1.5"),
+        (np.zeros((1, 80, 2)), {"seed": -1}, "seed='-1'"),
+        (np.zeros((1, 80, 2)), {"steps": 1.5}, "steps='1.5'"),
         (np.zeros((1, 80, 2)), {"quality": "superb"}, "quality=superb is unknown; choose one of fast, default, best"),
     ],
 )

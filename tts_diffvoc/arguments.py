@@ -10,10 +10,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from tts_diffvoc.errors import DiffvocError, Failure, shown
 
+T = TypeVar("T")
 MOST_SEED = 2**63 - 1
 MOST_STEPS = 10_000  # network evaluations, or iterations of anything
 MOST_THREADS = 1024
@@ -47,20 +48,40 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def number(least: float, most: float) -> Callable[[str], float]:
-    """The type of a number from ``least`` to ``most``, or above 0 where ``least`` is 0."""
+def number(least: float, most: float, zero: bool = False) -> Callable[[str], float]:
+    """The type of a number from ``least`` to ``most``, or above 0 where ``least`` is 0, unless ``zero`` is one, too."""
+    above = least == 0 and not zero
 
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (value > 0 if least == 0 else least <= value) or not value <= most:
-            low = "above 0 and up to" if least == 0 else f"from {least:g} to"
+        if not (value > 0 if above else least <= value) or not value <= most:
+            low = "above 0 and up to" if above else f"from {least:g} to"
             raise argparse.ArgumentTypeError(f"{shown(text)} is no number {low} {most:g}")
         return value
 
     return parse
+
+
+def choice(*names: str) -> Callable[[str], str]:
+    """The type of one of ``names``."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"{shown(text)} is none of {', '.join(names)}")
+        return text
+
+    return parse
+
+
+def checked(name: str, value: object, kind: Callable[[str], T]) -> T:
+    """``value`` as the type ``kind`` of arguments makes it; DiffvocError, with its ``name``, for what it refuses."""
+    try:
+        return kind(str(value))
+    except argparse.ArgumentTypeError as error:
+        raise DiffvocError(f"{name}={error}.") from None
 
 
 seed = whole(0, MOST_SEED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -13,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS, MOST_THREADS, THREADS
+from tts_diffvoc.arguments import MOST_THREADS, THREADS, checked, whole
 from tts_diffvoc.audio import LOUDEST, cut_peaks, scale_peaks
 from tts_diffvoc.diffusion.noise import FrameNoise, cut_rows, row_seeds
 from tts_diffvoc.diffusion.samplers import Callback
@@ -25,33 +24,6 @@ from tts_diffvoc.streaming import Window, windows
 
 LONGEST = 60.0  # seconds that are made at once
 Seeds = int | Sequence[int] | None  # one for all rows, one a row, or new ones
-
-
-def parse_whole(option: str, least: int, most: int) -> Callable[[str], int]:
-    """A parser of a whole number from ``least`` to ``most``."""
-
-    def parse(text: str) -> int:
-        number = int(text) if re.fullmatch(r"-?[0-9]{1,30}", text) else None
-        if number is None or not least <= number <= most:
-            raise DiffvocError(f"{option}={text[:40]} was given; give a whole number from {least} to {most}.")
-        return number
-
-    return parse
-
-
-parse_steps = parse_whole("steps", 1, MOST_STEPS)
-parse_seed = parse_whole("seed", 0, MOST_SEED)
-
-
-def parse_choice(option: str, choices: tuple[str, ...]) -> Callable[[str], str]:
-    """A parser that takes one of ``choices``."""
-
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise DiffvocError(f"{option}={text} is unknown; choose one of {', '.join(choices)}.")
-        return text
-
-    return parse
 
 
 def check_device(device: str | torch.device) -> torch.device:
@@ -82,16 +54,14 @@ class AudioModel(nn.Module):
     def __init__(self, config: Any, name: str) -> None:
         super().__init__()
         if os.environ.get(THREADS):
-            torch.set_num_threads(parse_whole(THREADS, 1, MOST_THREADS)(os.environ[THREADS]))
+            torch.set_num_threads(checked(THREADS, os.environ[THREADS], whole(1, MOST_THREADS)))
         self.name = name
         self.config = config
         unknown = sorted(set(config.defaults) - set(self.GENERATE_OPTIONS))
         if unknown:
             known = ", ".join(self.GENERATE_OPTIONS)
             raise DiffvocError(f"{name} has a default for {unknown[0]!r}, which is no option; these are: {known}.")
-        self.defaults: dict[str, Any] = {
-            option: self.GENERATE_OPTIONS[option](str(value)) for option, value in config.defaults.items()
-        }
+        self.defaults: dict[str, Any] = {one: self.parse_option(one, value) for one, value in config.defaults.items()}
         self.autocast: torch.dtype | None = None
 
     @property
@@ -122,10 +92,17 @@ class AudioModel(nn.Module):
             raise DiffvocError(f"a waveform with a peak of {peak:.3g} was given; samples must lie in [-1, 1].")
         return waveform.reshape(-1, waveform.shape[-1]).to(self.device, torch.float32)
 
+    def parse_option(self, name: str, value: Any) -> Any:
+        """A value for the option ``name`` of ``generate``, or its text, checked.
+
+        Raises: DiffvocError for what the option cannot be.
+        """
+        return checked(name, value, self.GENERATE_OPTIONS[name])
+
     def _option(self, name: str, given: Any, fallback: Any) -> Any:
         """What the caller gave, else this model's default; checked like the same option in text."""
         value = given if given is not None else self.defaults.get(name, fallback)
-        return value if value is None else self.GENERATE_OPTIONS[name](str(value))
+        return value if value is None else self.parse_option(name, value)
 
     def _random(self, seed: int | None) -> torch.Generator:
         """What draws noise, on the CPU, so that one seed gives one result on every device; None for a new seed."""
@@ -272,4 +249,4 @@ class MelVocoder(AudioModel, HubMixin, ABC):
 
     def _seeds(self, seed: Seeds, rows: int) -> list[int]:
         given = self.defaults.get("seed") if seed is None else seed
-        return row_seeds(given, rows, lambda one: parse_seed(str(one)))
+        return row_seeds(given, rows)

@@ -273,6 +273,6 @@ def load_generator(spec: str | Path, device: str | torch.device = "cpu") -> Gene
 def parse_options(model: AudioModel, options: dict[str, str]) -> dict[str, Any]:
     """Options of ``generate`` from text, checked against this vocoder or generator."""
     model.check_names(options)
-    values = {name: model.GENERATE_OPTIONS[name](text) for name, text in options.items()}
+    values = {name: model.parse_option(name, text) for name, text in options.items()}
     model.check_options(values)
     return values

@@ -10,28 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tts_diffvoc.base import MelVocoder, parse_seed
+from tts_diffvoc.arguments import number, seed
+from tts_diffvoc.base import MelVocoder
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.waveglow import WaveGlow, WaveGlowConfig, bias_spectrum, denoise, log_likelihood
 from tts_diffvoc.schema import FromJson
 from tts_diffvoc.streaming import Window
-
-
-def parse_strength(option: str) -> Callable[[str], float]:
-    """A parser of a number of at least 0."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value < math.inf:
-            raise DiffvocError(f"{option}={text} is not a number of at least 0; give for example {option}=0.6.")
-        return value
-
-    return parse
 
 
 @dataclass(frozen=True)
@@ -80,9 +66,9 @@ class FlowVocoder(MelVocoder):
     """
 
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
-        "seed": parse_seed,
-        "sigma": parse_strength("sigma"),
-        "denoise": parse_strength("denoise"),
+        "seed": seed,
+        "sigma": number(0, 1000, zero=True),
+        "denoise": number(0, 1000, zero=True),
     }
 
     def __init__(self, config: FlowConfig, name: str = "vocoder") -> None:

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc import zero_shot
+from tts_diffvoc.arguments import MOST_STEPS, choice, number, seed, whole
 from tts_diffvoc.audio import scale_peaks
-from tts_diffvoc.base import AudioModel, parse_choice, parse_seed, parse_steps
+from tts_diffvoc.base import AudioModel
 from tts_diffvoc.diffusion.objectives import (
     LABEL_DROPOUT,
     DrawLevels,
@@ -30,7 +31,6 @@ from tts_diffvoc.diffusion.process import Denoiser, denoiser_from, q_sample
 from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.flow import parse_strength
 from tts_diffvoc.labels import Label, Labels, label_indices, one_each
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.preconditioning import MDCT, STFT, precondition, remaining_error, with_gains
@@ -111,10 +111,10 @@ class Generator(AudioModel):
     """Waveforms from noise, with a label or without."""
 
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
-        "steps": parse_steps,
-        "seed": parse_seed,
-        "sampler": parse_choice("sampler", tuple(SAMPLERS)),
-        "guidance": parse_strength("guidance"),
+        "steps": whole(1, MOST_STEPS),
+        "seed": seed,
+        "sampler": choice(*SAMPLERS),
+        "guidance": number(0, 1000, zero=True),
     }
 
     deviation: Tensor

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tts_diffvoc.base import MelVocoder, parse_choice, parse_seed, parse_steps
+from tts_diffvoc.arguments import MOST_STEPS, choice, seed, whole
+from tts_diffvoc.base import MelVocoder
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import (
     LABEL_DROPOUT,
@@ -139,9 +140,9 @@ class Vocoder(MelVocoder):
     """
 
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
-        "steps": parse_steps,
-        "seed": parse_seed,
-        "sampler": parse_choice("sampler", tuple(SAMPLERS)),
+        "steps": whole(1, MOST_STEPS),
+        "seed": seed,
+        "sampler": choice(*SAMPLERS),
         "speaker": str,  # a name or a number: only the vocoder knows which
     }
 

@@ -121,7 +121,7 @@ def _reverse(
     callback: Callback | None,
 ) -> Tensor:
     """From the state ``x`` [B, T] at a noise level to waveforms [B, T]."""
-    sample = SAMPLERS[generator.GENERATE_OPTIONS["sampler"](sampler or "ddim")]
+    sample = SAMPLERS[generator.parse_option("sampler", sampler or "ddim")]
     schedule = schedule_from(generator, level, steps)
     denoiser = generator.denoiser(generator.indices(label, len(x)))
     return generator.decode(sample(denoiser, x, schedule, generator=random, callback=callback))
@@ -135,7 +135,7 @@ def schedule_from(generator: Generator, level: float, steps: int | None = None) 
     """
     training = generator.config.schedule
     if steps is not None:
-        generator.inference_schedule(generator.GENERATE_OPTIONS["steps"](str(steps)))  # refuses too many
+        generator.inference_schedule(generator.parse_option("steps", steps))  # refuses too many
     cleaner = [one for one in training.noise_levels.tolist() if one > level + 1e-9]
     if steps is None or not cleaner:
         return NoiseSchedule.from_noise_levels([*cleaner, level])

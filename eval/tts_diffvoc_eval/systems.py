@@ -202,7 +202,7 @@ def _one_vocoder(vocoder: AnyVocoder, name: str, options: dict[str, str]) -> Sys
             f"{name} takes mels at {own.sample_rate:,} Hz with a hop of {own.hop_length}; the benchmark compares "
             f"vocoders at {MEL.sample_rate:,} Hz with a hop of {MEL.hop_length}."
         )
-    settings = {key: vocoder.GENERATE_OPTIONS[key](text) for key, text in options.items()}
+    settings = {key: vocoder.parse_option(key, text) for key, text in options.items()}
     vocoder.check_options(settings)
 
     def synthesise(mel: Tensor, seed: int) -> Tensor:

@@ -217,7 +217,7 @@ def test_a_bad_checkpoint(tts, tmp_path):
         (["--vocoder_name", ""], "has no name"),
         (["--vocoder_name", "runs/nowhere"], "there is no vocoder or checkpoint folder 'runs/nowhere'"),
         (["--vocoder_name", "diffwave?steps=-1"], "steps='-1'"),
-        (["--vocoder_name", "diffwave?steps=many"], "steps=many"),
+        (["--vocoder_name", "diffwave?steps=many"], "steps='many'"),
         (["--vocoder_name", "diffwave?quality=finest"], "quality=finest is unknown"),
         (["--vocoder_name", "diffwave?speed=2"], "speed"),
         (["--vocoder_name", "diffwave?steps"], "'steps' in 'diffwave?steps' has no value"),

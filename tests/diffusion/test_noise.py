@@ -24,10 +24,10 @@ def test_draws_follow_one_another():
 
 
 def test_rows_have_seeds_of_their_own_or_the_one_that_is_given():
-    assert row_seeds(3, 2, int) == [3, 3] and row_seeds(range(2), 2, int) == row_seeds(np.arange(2), 2, int) == [0, 1]
-    assert len(set(row_seeds(None, 20, int))) == 20
+    assert row_seeds(3, 2) == [3, 3] and row_seeds(range(2), 2) == row_seeds(np.arange(2), 2) == [0, 1]
+    assert len(set(row_seeds(None, 20))) == 20
     with pytest.raises(DiffvocError, match="1 seeds were given for 2 mels; give one, or one for each"):
-        row_seeds([3], 2, int)
+        row_seeds([3], 2)
 
 
 def test_it_is_unit_gaussian_and_each_draw_another():

@@ -296,8 +296,8 @@ def test_generators_by_default_and_refused(tmp_path):
     assert one.digest and one.labelled and one.parameters > 100
     for choices, said in (
         ({"steps": [41]}, "at most 40"),
-        ({"sampler": ["guess"]}, "sampler=guess is unknown"),
-        ({"guidance": [-1.0]}, "guidance=-1.0 is not a number"),
+        ({"sampler": ["guess"]}, "sampler='guess' is none of"),
+        ({"guidance": [-1.0]}, "guidance='-1.0' is no number from 0"),
     ):
         with pytest.raises(DiffvocError, match=said):
             registry.find_generators([folder], "cpu", choices)

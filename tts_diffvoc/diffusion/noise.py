@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tts_diffvoc.arguments import MOST_SEED, checked, whole
 from tts_diffvoc.errors import DiffvocError, shown
 
 if TYPE_CHECKING:  # the noise is also drawn where there is no torch
@@ -18,17 +19,17 @@ if TYPE_CHECKING:  # the noise is also drawn where there is no torch
 BLOCK = 16  # frames that one state of the generator makes
 
 
-def row_seeds(seed: Any, rows: int, parse: Callable[[Any], int]) -> list[int]:
-    """A seed a row, checked by ``parse``: those given, the one given for all, or new ones for None.
+def row_seeds(seed: Any, rows: int) -> list[int]:
+    """A seed a row: those given, the one given for all, or new ones for None.
 
-    Raises: DiffvocError for another number of seeds than rows.
+    Raises: DiffvocError for another number of seeds than rows, and for what is no seed.
     """
     if seed is None:
         return [randbits(31) for _ in range(rows)]
     seeds = list(seed) if np.iterable(seed) and not isinstance(seed, str) else [seed] * rows
     if len(seeds) != rows:
         raise DiffvocError(f"{len(seeds)} seeds were given for {rows} mels; give one, or one for each.")
-    return [parse(one) for one in seeds]
+    return [checked("seed", one, whole(0, MOST_SEED)) for one in seeds]
 
 
 def cut_rows(mel: Any, lengths: Any) -> list[Any]:

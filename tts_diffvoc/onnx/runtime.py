@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tts_diffvoc.arguments import MOST_SEED, MOST_STEPS
+from tts_diffvoc.arguments import MOST_STEPS, checked, whole
 from tts_diffvoc.audio import scale_peaks
 from tts_diffvoc.diffusion.noise import FrameNoise, cut_rows, row_seeds
-from tts_diffvoc.errors import DiffvocError, shown
+from tts_diffvoc.errors import DiffvocError
 
 FORMAT = "tts-diffvoc-onnx/1"
 CONFIG = "config.json"
@@ -76,11 +76,11 @@ class OnnxVocoder:
         given: dict[str, Any] = {"steps": steps, "consistency": consistency, "quality": quality}
         if lengths is not None:
             rows = cut_rows(np.asarray(mel), lengths)
-            made = [self.generate(r, seed=s, **given) for r, s in zip(rows, self._seeds(one, len(rows)))]
+            made = [self.generate(r, seed=s, **given) for r, s in zip(rows, row_seeds(one, len(rows)))]
             samples = np.shape(mel)[-1] * self.settings["mel"]["hop_length"]
             return np.concatenate([np.pad(row, [(0, 0), (0, samples - row.shape[1])]) for row in made])
         mel = self._check(mel)
-        noise = FrameNoise(self._seeds(one, len(mel)))
+        noise = FrameNoise(row_seeds(one, len(mel)))
         options = {name: value for name, value in given.items() if value is not None}
         unknown = [name for name in options if name not in self.settings["options"]]
         if unknown:
@@ -93,9 +93,6 @@ class OnnxVocoder:
         else:
             waveform = self._restart(mel, noise, **self._settle(options))
         return scale_peaks(waveform, self.settings["name"])
-
-    def _seeds(self, seed: Any, rows: int) -> list[int]:
-        return row_seeds(seed, rows, lambda one: _whole_number("seed", one, MOST_SEED))
 
     def _walk(self, mel: np.ndarray, noise: FrameNoise, plan: list[list[float]]) -> np.ndarray:
         """From noise to data: each step keeps a share of x, takes one of the estimate and adds fresh noise."""
@@ -145,7 +142,10 @@ class OnnxVocoder:
         qualities, quality = self.settings["qualities"], options.pop("quality", self.settings["quality"])
         if quality not in qualities:
             raise DiffvocError(f"quality={quality} is unknown; choose one of {', '.join(qualities)}.")
-        return {**qualities[quality], **{name: _whole_number(name, value) for name, value in options.items()}}
+        return {
+            **qualities[quality],
+            **{name: checked(name, value, whole(0, MOST_STEPS)) for name, value in options.items()},
+        }
 
     def _check(self, mel: np.ndarray) -> np.ndarray:
         mel, bands = np.asarray(mel), self.settings["mel"]["n_mels"]
@@ -190,9 +190,3 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict) or settings.get("format") != FORMAT:
         raise DiffvocError(f"{path} was not written by this version of tts-diffvoc export; export the vocoder again.")
     return settings
-
-
-def _whole_number(name: str, value: Any, most: int = MOST_STEPS) -> int:
-    if not isinstance(value, int | np.integer) or not 0 <= value <= most:
-        raise DiffvocError(f"{name}={shown(value)} was given; give a whole number from 0 to {most}.")
-    return int(value)

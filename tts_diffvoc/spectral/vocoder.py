@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tts_diffvoc.arguments import MOST_STEPS
-from tts_diffvoc.base import MelVocoder, parse_seed, parse_whole
+from tts_diffvoc.arguments import MOST_STEPS, seed, whole
+from tts_diffvoc.base import MelVocoder
 from tts_diffvoc.diffusion.bridge import interpolate, restart_levels, restarts
 from tts_diffvoc.diffusion.noise import FrameNoise
 from tts_diffvoc.diffusion.objectives import log_spectral_error
@@ -135,9 +135,9 @@ class SpectralVocoder(MelVocoder):
 
     FADE = 4
     GENERATE_OPTIONS: dict[str, Callable[[str], Any]] = {
-        "steps": parse_whole("steps", 0, MOST_STEPS),
-        "seed": parse_seed,
-        "consistency": parse_whole("consistency", 0, MOST_STEPS),
+        "steps": whole(0, MOST_STEPS),
+        "seed": seed,
+        "consistency": whole(0, MOST_STEPS),
         "quality": str,
     }
 
