@@ -149,7 +149,7 @@ def test_a_missing_part_of_coqui_is_named_where_our_model_is_asked_for(monkeypat
     monkeypatch.setattr(support, "problems", [])
     changed = types.ModuleType("TTS.utils.manage")
     changed.ModelManager = type("ModelManager", (), {})
-    plug._change(changed)
+    patches.change(changed)
     with pytest.raises(DiffvocError, match=r"no TTS\.utils\.manage\.ModelManager\.download_model.*0\.28\.x"):
         TTS(vocoder_name="diffwave")
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from trainer import TrainerArgs
 from TTS.config import BaseAudioConfig
 from TTS.vocoder.configs.shared_configs import BaseVocoderConfig
@@ -18,6 +17,7 @@ from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.spectral.vocoder import SpectralConfig
 from tts_diffvoc.training.conditions import expression, names_of, numbered, shown
 from tts_diffvoc.training.corpus import Recording
+from tts_diffvoc.training.learner import PRECISIONS
 from tts_diffvoc.vocoder import VocoderConfig
 
 # Settings that Coqui's audio configuration and our mel contract both have: ours -> Coqui's name.
@@ -33,8 +33,6 @@ SHARED = {
 LOGS = {"e": "np.log", "10": "np.log10"}
 # A vocoder takes the plain logarithm of the mel: none of Coqui's level changes.
 PLAIN = {"signal_norm": False, "spec_gain": 1, "preemphasis": 0.0, "do_amp_to_db_mel": True}
-
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def audio_config(mel: MelConfig | None = None) -> BaseAudioConfig:

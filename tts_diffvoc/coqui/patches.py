@@ -1,7 +1,6 @@
 """What is changed in Coqui's modules: names of ours are answered here, everything else goes on to Coqui.
 
-CHANGED says what wraps what in which module. An attribute that Coqui lacks raises AttributeError, which ``plug`` keeps
-for the moment when a user asks for one of our models.
+CHANGED says what wraps what in which module. What Coqui lacks is told when a user asks for one of our models.
 """
 
 from __future__ import annotations
@@ -25,10 +24,13 @@ OURS = ("diffvoc_acoustic", "diffvoc_forward_tts")  # what our voices call thems
 
 
 def change(module: ModuleType) -> None:
-    """Do to one of Coqui's modules, once it is imported, what CHANGED says."""
+    """Do to one of Coqui's modules, once it is imported, what CHANGED says; what it lacks is noted in ``support``."""
     for path, around in CHANGED[module.__name__].items():
         owner, _, name = path.rpartition(".")
-        wrap(getattr(module, owner) if owner else module, name, around)
+        try:
+            wrap(getattr(module, owner) if owner else module, name, around)
+        except AttributeError:
+            support.problems.append(f"{module.__name__}.{path}")
 
 
 def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_loader
 from types import CodeType, ModuleType
 from typing import Any
@@ -81,38 +81,16 @@ class Plug:
             return spec_from_loader(name, OfferedModule(*OFFERED[name]))  # type: ignore[arg-type]
         if name not in patches.CHANGED and name != PROGRAM:
             return None
-        spec = self._find_elsewhere(name, path, target)
+        spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            run = patches.run_server if name == PROGRAM else _change_after
+            run = patches.run_server if name == PROGRAM else _run_and_change
             spec.loader = WatchedLoader(spec.loader, run)  # type: ignore[assignment]
         return spec
 
-    def _find_elsewhere(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
-        for finder in sys.meta_path:
-            find = getattr(finder, "find_spec", None)
-            if finder is self or find is None:
-                continue
-            spec = find(name, path, target)
-            if spec is not None:
-                return spec
-        return None
 
-
-def _change_after(execute: Callable[[], None], module: ModuleType) -> None:
+def _run_and_change(execute: Callable[[], None], module: ModuleType) -> None:
     execute()
-    _change(module)
-
-
-def _change(module: ModuleType) -> None:
-    """Change one of Coqui's modules; what it lacks is told where a user asks for one of our models."""
-    try:
-        patches.change(module)
-    except AttributeError as error:
-        owner = getattr(error.obj, "__name__", module.__name__)
-        path = owner if owner.startswith("TTS.") else f"{module.__name__}.{owner}"
-        support.problems.append(f"{path}.{error.name}")
-    except Exception as error:  # Coqui must go on without us
-        support.problems.append(f"{module.__name__} as we know it ({type(error).__name__}: {error})")
+    patches.change(module)
 
 
 def register() -> None:
@@ -126,4 +104,4 @@ def register() -> None:
     for name in patches.CHANGED:
         module = sys.modules.get(name)
         if module is not None and not getattr(module.__spec__, "_initializing", False):
-            _change(module)
+            patches.change(module)

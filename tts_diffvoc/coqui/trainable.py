@@ -31,7 +31,7 @@ from tts_diffvoc.training.crops import (
     fixed_crops,
     read_clip,
 )
-from tts_diffvoc.training.learner import VocoderTraining, take_weights
+from tts_diffvoc.training.learner import PRECISIONS, VocoderTraining, take_weights
 from tts_diffvoc.training.loop import average_weights, rate_factor
 
 DEFAULT_FRAMES = 64  # of a crop
@@ -111,7 +111,7 @@ class TrainableVocoder(BaseVocoder):
         config = self.config
         if config.start_from and not trainer.args.restore_path:
             take_weights(self.vocoder, load_vocoder(config.start_from), f"start_from={config.start_from}")
-        self.vocoder.autocast = configs.PRECISIONS[config.precision] if config.mixed_precision else None
+        self.vocoder.autocast = PRECISIONS[config.precision] if config.mixed_precision else None
         self.average = AveragedModel(self.vocoder, multi_avg_fn=average_weights(config.ema_decay))
         self.average.requires_grad_(False)
 

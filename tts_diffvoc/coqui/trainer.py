@@ -76,12 +76,9 @@ class DiffvocTrainer(Trainer):
     def _check_speakers(self) -> None:
         """Raise DiffvocError for a checkpoint whose speakers are others: Coqui's Trainer would restore a part."""
         path = self.args.restore_path
-        if "://" in path:
-            kept = trainer.io.load_fsspec(path, map_location="cpu")
-        else:
-            kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        theirs, own = (_speaker_names(values) for values in (kept.get("config"), self.config))
-        if theirs != own:
+        kept = trainer.io.load_fsspec(path, map_location="cpu").get("config")
+        theirs, own = (((config or {}).get("vocoder") or {}).get("speaker_names", ()) for config in (kept, self.config))
+        if list(theirs) != list(own):
             raise DiffvocError(
                 f"{path} knows {shown(theirs) or 'no speakers by name'} and this run {shown(own) or 'none'}; go on "
                 "with a checkpoint of the same ones, or begin with a vocoder without speakers by start_from."
@@ -159,12 +156,6 @@ class DiffvocTrainer(Trainer):
         if self.args.rank == 0:
             self.dashboard_logger.flush()
             self.dashboard_logger.finish()
-
-
-def _speaker_names(config: Any) -> list[str]:
-    """The speakers' names in a Coqui configuration of ours, or in its plain values; none in anything else."""
-    vocoder = (config or {}).get("vocoder") or {}
-    return list(vocoder.get("speaker_names") or [])
 
 
 def find_checkpoint(folder: str | os.PathLike[Any]) -> tuple[str, str]:

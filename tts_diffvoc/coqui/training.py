@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -97,11 +97,7 @@ def run(config: DiffvocConfig, split: Split | None = None) -> DiffvocTrainer:
 
 
 def fit(
-    config: DiffvocConfig,
-    args: RecipeArgs,
-    train: list[Recording],
-    held: list[Recording],
-    **options: Any,
+    config: DiffvocConfig, args: RecipeArgs, train: list[Recording], held: list[Recording], **options: Any
 ) -> DiffvocTrainer:
     """Train the model of ``config``; every process but the first writes to a folder that is thrown away.
 
@@ -110,15 +106,13 @@ def fit(
     from TTS.vocoder.models import setup_model
 
     learn_speakers(config, train, held)
-    output, beside = config.output_path, None
-    if args.rank:
-        output = beside = tempfile.mkdtemp(prefix="tts-diffvoc-rank-")
-        if args.continue_path:
+    torch.manual_seed(config.training_seed)  # of the first weights, which Coqui's Trainer does not make
+    rank = args.rank
+    with tempfile.TemporaryDirectory(prefix="tts-diffvoc-") if rank else nullcontext(config.output_path) as output:
+        if rank and args.continue_path:
             for checkpoint in set(find_checkpoint(args.continue_path)):
                 os.symlink(os.path.abspath(checkpoint), os.path.join(output, os.path.basename(checkpoint)))
             args.continue_path = output
-    torch.manual_seed(config.training_seed)  # of the first weights, which Coqui's Trainer does not make
-    try:
         ran = DiffvocTrainer(
             args,
             config,
@@ -130,7 +124,4 @@ def fit(
             **options,
         )
         ran.fit()
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
     return ran

@@ -31,13 +31,12 @@ from tts_diffvoc.training.crops import (
     fixed_crops,
     read_clip,
 )
-from tts_diffvoc.training.learner import VocoderTraining
+from tts_diffvoc.training.learner import PRECISIONS, VocoderTraining
 from tts_diffvoc.training.loop import Loop, LoopConfig
 from tts_diffvoc.training.prepared import GAIN_DB, Crops, load, write_target
 
 CHECKED = 16  # held-back crops that the log has the loss of, of a spectral vocoder
 LITTLE_MINUTES = 1.0  # less speech than this is learnt by heart
-PRECISIONS = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 Batch = dict[str, Any]
 
 
@@ -162,7 +161,7 @@ def _train(plan: FineTuning, vocoder: AnyVocoder, learnt: list[Recording], held:
     else:
         model = VocoderTraining(vocoder)
         batches, held_out = crops(plan, vocoder, learnt, held)
-    vocoder.autocast = PRECISIONS[plan.mixed_precision]
+    vocoder.autocast = PRECISIONS.get(str(plan.mixed_precision))
     config = LoopConfig(
         minutes=plan.max_minutes if plan.max_steps is None else None,
         steps=plan.max_steps,

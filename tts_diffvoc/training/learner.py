@@ -13,6 +13,8 @@ from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.training.conditions import shown
 
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of mixed precision
+
 
 class VocoderTraining(nn.Module):
     """A vocoder's own loss; levels and noise of a row come from its own seed."""
