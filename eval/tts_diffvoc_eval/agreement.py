@@ -21,17 +21,17 @@ KINDS = ("quality", "diversity")
 LEAST = 0.01  # near zero a share means nothing; this is far below what any metric's decimals show
 
 
-def values(run: Path) -> pd.Series:
-    """Every value of a run, NaN where there is none, by metric and by where it was measured."""
-    found = {
-        (metric, " ".join(str(record.get(name, "")) for name in ("system", "clip", "seed")).strip()): value
+def values(run: Path) -> pd.DataFrame:
+    """Every value of a run as ``metric``, ``where`` it was measured, and ``value``, NaN where there is none."""
+    found = [
+        (metric, " ".join(str(record.get(name, "")) for name in ("system", "clip", "seed")).strip(), value)
         for kind in KINDS
         for record in records.lines(run, kind)
         for metric, value in {**record["values"], "failures": float(record["error"] is not None)}.items()
-    }
+    ]
     if not found:
         raise DiffvocError(f"{run} holds no records; give two folders that compare.py wrote.")
-    return pd.Series(found, dtype=float).rename_axis(["metric", "where"])
+    return pd.DataFrame(found, columns=["metric", "where", "value"]).astype({"value": float})
 
 
 def compare(one: Path, other: Path) -> pd.DataFrame:
@@ -40,19 +40,13 @@ def compare(one: Path, other: Path) -> pd.DataFrame:
 
     Raises: DiffvocError for a folder without records.
     """
-    pair = pd.concat([values(one), values(other)], axis=1, keys=["a", "b"])
-    share = (pair.a - pair.b).abs() / pair.abs().max(axis=1).clip(lower=LEAST)
-    pair = pair.assign(share=share.fillna(0.0), alone=pair.a.isna() != pair.b.isna()).reset_index()
-    worst = pair.loc[pair.groupby("metric", sort=False)["share"].idxmax()].set_index("metric")
+    pair = values(one).merge(values(other), "outer", ["metric", "where"])
+    a, b = pair["value_x"], pair["value_y"]
+    share = (a - b).abs() / pair[["value_x", "value_y"]].abs().max(axis=1).clip(lower=LEAST)
+    pair = pair.assign(largest=share.fillna(0.0), alone=a.isna() != b.isna())
     groups = pair.groupby("metric", sort=False)
-    return pd.DataFrame(
-        {
-            "values": groups.size(),
-            "one_run_alone": groups["alone"].sum(),
-            "largest": worst["share"],
-            "where": worst["where"],
-        }
-    )
+    worst = pair.loc[groups["largest"].idxmax()].set_index("metric")[["largest", "where"]]
+    return groups["alone"].agg(values="size", one_run_alone="sum").join(worst)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

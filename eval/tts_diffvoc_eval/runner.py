@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from joblib import Parallel, delayed
 from torch import Tensor
 
+from tts_diffvoc.audio import write_audio
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.files import make_folder, replacing
+from tts_diffvoc.files import make_folder
 from tts_diffvoc.jobs import bar, end_with_parent
 from tts_diffvoc.mel import log_mel
 from tts_diffvoc_eval import diversity, metrics, records, speed
@@ -99,8 +99,7 @@ def keep_audio(run: Path, system: System, clip: Clip, seed: int, waveform: np.nd
     """Write an MP3 file, a quarter of FLAC's size and of the same length, and give its path in the run."""
     path = Path("audio") / system.name / f"{clip.name}-{seed}.mp3"
     make_folder((run / path).parent)
-    with replacing(run / path) as beside:
-        soundfile.write(beside, waveform, RATE, format="MP3")
+    write_audio(run / path, torch.from_numpy(waveform), RATE)
     return path.as_posix()
 
 

@@ -55,7 +55,7 @@ def test_every_plot_is_drawn(crowd):
     run, leaderboard = crowd
     pictures = plots.draw(run, leaderboard)
     names = {picture.path.removeprefix("plots/") for picture in pictures}
-    assert names == {"scores"} | {f"quality-speed-{metric}" for metric in leaderboard.primary}
+    assert names == {f"quality-speed-{metric}" for metric in leaderboard.primary}
     for picture in pictures:
         assert Image.open(run / f"{picture.path}.png").width > 900
         assert Image.open(run / f"{picture.path}-narrow.png").width == 585  # half of it on a telephone of 390 pixels

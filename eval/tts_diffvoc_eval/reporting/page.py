@@ -29,7 +29,6 @@ TEMPLATES.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": F
 def write(run: Path, leaderboard: Leaderboard, pictures: list[Plot], drawn: set[str]) -> None:
     """``index.html`` of a run; ``drawn``: the spectrograms that exist."""
     families = dict.fromkeys(row.family for row in leaderboard.rows)
-    shown_metrics = {picture.metric for picture in pictures}
     page = TEMPLATES.get_template("page.html").render(
         leaderboard=leaderboard,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -41,7 +40,6 @@ def write(run: Path, leaderboard: Leaderboard, pictures: list[Plot], drawn: set[
         views={
             name: label for name, label in VIEWS.items() if name in ("overview", "speed", "all") or leaderboard.of(name)
         },
-        metrics=[column for column in leaderboard.main_metrics() if column.name in shown_metrics],
         pictures=pictures,
         manifest_json=json.dumps(leaderboard.manifest, indent=1, ensure_ascii=False),
         data=_data(run, leaderboard, drawn),

@@ -1,4 +1,4 @@
-"""Plots of a run: readable in print and for the colour-blind, each with the finding as its title.
+"""Quality against speed, a plot a metric: readable in print and for the colour-blind, its finding as its title.
 
 A family of systems has one colour (Okabe and Ito's palette) and one marker, here and on the page.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,20 +47,17 @@ SIZES = {"-narrow": (3.9, 3.5), "": (7.6, 5.2)}  # inches: of a telephone and of
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure, the name of its file, what it shows, whether it is a wide one, and the metric that it is about, if one
-    alone."""
+    """A figure, what it shows, and the metric that it is about."""
 
-    name: str
     figure: Figure
     title: str
     caption: str
-    wide: bool = False
-    metric: str = ""
+    metric: str
 
     @property
     def path(self) -> str:
         """Of the file in the run, without ending."""
-        return f"plots/{self.name}"
+        return f"plots/quality-speed-{self.metric}"
 
 
 def draw(run: Path, leaderboard: Leaderboard) -> list[Plot]:
@@ -73,16 +69,12 @@ def draw(run: Path, leaderboard: Leaderboard) -> list[Plot]:
     plots: list[Plot] = []
     for ending, size in SIZES.items():
         with matplotlib.rc_context({**STYLE, "figure.figsize": size}):
-            made = [scores(leaderboard), *(quality_speed(leaderboard, one) for one in leaderboard.main_metrics())]
-            plots = [plot for plot in made if plot]
+            plots = [plot for one in leaderboard.main_metrics() if (plot := quality_speed(leaderboard, one))]
             for plot in plots:
                 plot.figure.savefig(held := BytesIO())
                 picture = Image.open(held).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
                 picture.save(run / f"{plot.path}{ending}.png", optimize=True)
     return plots
-
-
-# The plots
 
 
 def front(points: list[tuple[float, float]], higher: bool) -> list[int]:
@@ -115,7 +107,7 @@ def quality_speed(leaderboard: Leaderboard, column: Column) -> Plot | None:
     axes.set_title(folded(title))
     axes.set_xscale("log")
     axes.margins(x=0.3, y=0.2)
-    draw_systems(axes, points, leaderboard, column)
+    draw_systems(axes, points, leaderboard, column.name)
     for name in dict.fromkeys(row.title for row in rows):
         _, *line = zip(*sorted((row.steps or 0, speed, value) for row, speed, value in points if row.title == name))
         axes.plot(*line, color="#bbbbbb", lw=0.9, zorder=1)
@@ -130,10 +122,12 @@ def quality_speed(leaderboard: Leaderboard, column: Column) -> Plot | None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(folded(f"Speed (× real time), higher is faster: {leaderboard.condition}", 11))
-    axes.set_ylabel(axis_label(column))
+    unit = f" ({column.unit})" if column.unit else ""
+    axes.set_ylabel(f"{column.label}{unit},\n{column.better} is better")
     corner = "right and down" if column.better == "lower" else "right and up"
     draw_legend(figure, rows, Line2D([], [], color="#555555", lw=1.1, ls="--", label=f"front; {corner} is better"))
-    first = {row.family if narrow() else row.title: row.name for row in reversed(rows)}.values()
+    narrow = figure.get_figwidth() < 5
+    first = {row.family if narrow else row.title: row.name for row in reversed(rows)}.values()
     name_points(axes, [(row.label, x, y) for i, (row, x, y) in enumerate(points) if i in ahead or row.name in first])
     caption = (
         "Each mark is a system; names stand at the front and at the best of each kind, and a grey line joins one "
@@ -141,60 +135,7 @@ def quality_speed(leaderboard: Leaderboard, column: Column) -> Plot | None:
         f"{'; '.join(row.label for row, _, _ in kept)}. Bars are 95 % intervals over clips; one that meets the frame "
         "goes on beyond it."
     )
-    return Plot(f"quality-speed-{column.name}", figure, title, caption, metric=column.name)
-
-
-def scores(leaderboard: Leaderboard) -> Plot | None:
-    """The metrics that ranks stand on, systems in order of rank, with intervals."""
-    metrics = leaderboard.main_metrics()
-    rows = [row for row in leaderboard.systems() if any(row.value(column.name) is not None for column in metrics)]
-    if not rows:
-        return None
-    width = matplotlib.rcParams["figure.figsize"][0]
-    across, down = (1, len(metrics)) if narrow() else (len(metrics), 1)
-    size = (width if narrow() else 1.16 * width, 0.9 + down * (0.6 + 0.21 * len(rows)))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
-    heights = np.arange(len(rows))[::-1]
-    for axes, column in zip(panels, metrics):
-        axes.margins(x=0.2)
-        points = [(row, value, y) for row, y in zip(rows, heights) if (value := row.value(column.name)) is not None]
-        draw_systems(axes, points, leaderboard, column, upright=True)
-        axes.set_xlabel(axis_label(column).replace(", ", ",\n"), fontsize=8)
-        axes.tick_params(labelsize=7.5)
-    longest = 28 if narrow() else 44
-    names = [f"{textwrap.shorten(row.label, longest, placeholder='…')}  {row.rank_text():>5}" for row in rows]
-    panels[0].set_yticks(heights, names)
-    panels[0].set_ylim(-0.7, len(rows) - 0.3)
-    title = _leaders(leaderboard)
-    figure.suptitle(folded(title), fontsize=10.5, fontweight="bold", x=0.01, ha="left")
-    draw_legend(figure, rows, Line2D([], [], color="#000000", lw=0.9, ls=":", label="original recording"))
-    caption = (
-        "Means with 95 % intervals over clips, systems in order of rank, the range of places beside the name. "
-        "Intervals may overlap though their paired difference is significant: ranks stand on paired differences."
-    )
-    return Plot("scores", figure, title, caption, wide=True)
-
-
-def _leaders(leaderboard: Leaderboard) -> str:
-    first = [row for row in leaderboard.systems() if row.rank and row.rank[0] == 1]
-    if len(first) == 1:
-        return f"{first[0].label} ranks first"
-    if not first:
-        return "Scores of the systems"
-    ranked = sum(row.rank is not None for row in leaderboard.systems())
-    clips = f"{leaderboard.ranked_clips} clip{'s' if leaderboard.ranked_clips != 1 else ''}"
-    if len(first) == ranked:
-        return f"{clips} cannot tell the {ranked} systems apart"
-    return f"{len(first)} of {ranked} systems may hold the first place: {clips} cannot tell them apart"
-
-
-# Their parts
-
-
-def narrow() -> bool:
-    """Whether the plot is for a telephone."""
-    return matplotlib.rcParams["figure.figsize"] == list(SIZES["-narrow"])
+    return Plot(figure, title, caption, column.name)
 
 
 def folded(text: str, letters: float = 9) -> str:
@@ -207,37 +148,21 @@ def family(name: str) -> tuple[str, str, str]:
     return FAMILIES.get(name, OTHER)
 
 
-def axis_label(column: Column) -> str:
-    """Name, unit and the better direction of a column."""
-    arrow = {"higher": "higher is better", "lower": "lower is better"}.get(column.better)
-    unit = f" ({column.unit})" if column.unit else ""
-    return f"{column.label}{unit}" + (f",{chr(10) if narrow() else ' '}{arrow}" if arrow else "")
-
-
-def draw_systems(
-    axes: Axes,
-    points: Sequence[tuple[Row, float, float]],
-    leaderboard: Leaderboard,
-    column: Column,
-    upright: bool = False,
-) -> None:
-    """A mark for each (system, x, y), a line for the original, which no system need pass, and 95 % intervals, which do
-    not widen the axes; ``upright``: x shows the column, not y."""
+def draw_systems(axes: Axes, points: Sequence[tuple[Row, float, float]], leaderboard: Leaderboard, column: str) -> None:
+    """A mark for each (system, x, y), a line for the original, and 95 % intervals, which do not widen the axes."""
     for row, x, y in points:
         color, marker, _ = family(row.family)
         axes.plot(x, y, color=color, marker=marker, ls="")
     original = leaderboard.row("original")
-    if original and (value := original.value(column.name)) is not None:
-        (axes.axvline if upright else axes.axhline)(value, color="#000000", lw=0.9, ls=":", zorder=1)
-        if not upright:
-            axes.annotate("original recording", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 3),
-                          textcoords="offset points", fontsize=7.5, color="#333333")  # fmt: skip
+    if original and (value := original.value(column)) is not None:
+        axes.axhline(value, color="#000000", lw=0.9, ls=":", zorder=1)
+        axes.annotate("original recording", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 3),
+                      textcoords="offset points", fontsize=7.5, color="#333333")  # fmt: skip
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
-    for row, x, y in points:
-        cell = row.cell(column.name)
-        if cell.low is not None:
-            ends = (cell.low, cell.high)
-            axes.plot(*((ends, (y, y)) if upright else ((x, x), ends)), color=family(row.family)[0], lw=0.9)
+    for row, x, _ in points:
+        cell = row.cell(column)
+        if cell.low is not None and cell.high is not None:
+            axes.plot((x, x), (cell.low, cell.high), color=family(row.family)[0], lw=0.9)
 
 
 def draw_legend(figure: Figure, rows: Sequence[Row], extra: Line2D) -> None:
