@@ -136,7 +136,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, noisy, tmp_path, capsys):
         (["generate", *out, *model, "--count", "0"], "from 1 to"),
         (["generate", *out, *model, "--label", "seven"], "its labels are one, two, 2"),
         (["generate", *out, *model, "--guidance", "1"], "--label"),
-        (["generate", *out, *model, "--guidance", "-1", "--label", "one"], "at least 0"),
+        (["generate", *out, *model, "--guidance", "-1", "--label", "one"], "no number from 0"),
         (["generate", *out, *model, "--steps", "500"], "at most 100"),
         (["generate", *out, *model, "--sampler", "euler"], "ddpm"),
         (["generate", *out, *model, "--seed", "x"], "argument --seed: 'x'"),

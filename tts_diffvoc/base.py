@@ -57,10 +57,7 @@ class AudioModel(nn.Module):
             torch.set_num_threads(checked(THREADS, os.environ[THREADS], whole(1, MOST_THREADS)))
         self.name = name
         self.config = config
-        unknown = sorted(set(config.defaults) - set(self.GENERATE_OPTIONS))
-        if unknown:
-            known = ", ".join(self.GENERATE_OPTIONS)
-            raise DiffvocError(f"{name} has a default for {unknown[0]!r}, which is no option; these are: {known}.")
+        self.check_names(config.defaults)
         self.defaults: dict[str, Any] = {one: self.parse_option(one, value) for one, value in config.defaults.items()}
         self.autocast: torch.dtype | None = None
 

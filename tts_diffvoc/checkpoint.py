@@ -26,7 +26,7 @@ from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.factory import AnyVocoder, build, config_from_dict, kind_of
 from tts_diffvoc.files import check_readable, make_folder, reason, replacing, replacing_folder, write_beside
 from tts_diffvoc.generator import Generator, GeneratorConfig
-from tts_diffvoc.naming import WEIGHTS, card_text, has_format, read_text
+from tts_diffvoc.naming import WEIGHTS, card_text, read_text
 
 VERSION = 1  # of the entries of config.json; a folder from before they were counted has none
 FORMAT = "tts-diffvoc/1"
@@ -52,24 +52,20 @@ def read_config(folder: Path, kind: str = FORMAT) -> dict[str, Any]:
         values = json.loads(text)
     except (ValueError, RecursionError):
         raise DiffvocError(f"{path} is not valid JSON; copy or download the checkpoint again.") from None
-    if not isinstance(values, dict) or values.pop("format", None) != kind:
-        raise DiffvocError(f'{path} is not {HOLDS[kind]}: it lacks "format": "{kind}"; {advice(folder, kind)}.')
+    found = str(values.pop("format", None)) if isinstance(values, dict) else ""
+    if found != kind:
+        advice = "give a folder that this package wrote"
+        if found in HOLDS:
+            advice = f"it is {HOLDS[found]}"
+        elif any(folder.glob("*.pth*")):
+            advice = "of a Coqui model, import the .pth file with tts-diffvoc import"
+        raise DiffvocError(f'{path} is not {HOLDS[kind]}: it lacks "format": "{kind}"; {advice}.')
     version = values.pop("version", VERSION)
     if kind == GENERATOR_FORMAT:
         values.pop("kind", None)
     if version != VERSION:
         raise DiffvocError(f"{path} is of version {shown(version)} and this tts-diffvoc reads {VERSION}; update it.")
     return values
-
-
-def advice(folder: Path, kind: str) -> str:
-    """What to do with a folder that is no checkpoint of format ``kind``."""
-    for other, name in HOLDS.items():
-        if other != kind and has_format(folder, other.partition("/")[0]):
-            return f"it is {name}"
-    if any(folder.glob("*.pth*")):
-        return "of a Coqui model, import the .pth file with tts-diffvoc import"
-    return "give a folder that this package wrote"
 
 
 def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> AnyVocoder:

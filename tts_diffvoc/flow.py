@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,14 +31,12 @@ class FlowConfig(FromJson):
         defaults: what ``generate`` does unless told otherwise (seed, sigma, denoise).
     """
 
-    network: str = "waveglow"
+    network: Literal["waveglow"] = "waveglow"
     sizes: WaveGlowConfig = field(default_factory=WaveGlowConfig)
     mel: MelConfig = field(default_factory=MelConfig)
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.network != "waveglow":
-            raise DiffvocError(f"network {self.network!r} is no flow; this version has waveglow.")
         given = (self.sizes.n_mels, self.sizes.hop_length)
         wanted = (self.mel.n_mels, self.mel.hop_length)
         if given != wanted:

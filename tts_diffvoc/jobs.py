@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from tts_diffvoc.arguments import whole
@@ -66,23 +66,20 @@ def _backend(options: argparse.Namespace) -> Iterator[None]:
     """While inside, joblib uses the backend."""
     from joblib import parallel_config
 
-    if options.backend == "dask":
-        from distributed import Client
+    with ExitStack() as stack:
+        if options.backend == "dask":
+            from distributed import Client
 
-        local = {} if options.scheduler else {"n_workers": options.jobs, "threads_per_worker": 1}
-        with Client(options.scheduler, **local), parallel_config("dask"):
-            yield
-    elif options.backend == "ray":
-        import ray
-        from ray.util.joblib import register_ray
+            local = {} if options.scheduler else {"n_workers": options.jobs, "threads_per_worker": 1}
+            stack.enter_context(Client(options.scheduler, **local))
+        elif options.backend == "ray":
+            import ray
+            from ray.util.joblib import register_ray
 
-        ray.init(options.scheduler)
-        register_ray()
-        with parallel_config("ray"):
-            yield
-    else:
-        with parallel_config("loky"):
-            yield
+            ray.init(options.scheduler)
+            register_ray()
+        stack.enter_context(parallel_config(options.backend))
+        yield
 
 
 def _do(work: Callable[[T], R], item: T) -> R:

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from tts_diffvoc.diffusion.schedules import published_schedule
-from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.networks import diffwave
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.networks.fast import fast_inference
@@ -132,20 +131,3 @@ def test_the_papers_networks_for_spoken_digits(config, channels, layers, labels)
         assert found == pytest.approx(24.1e6, rel=0.005)
     dilations = [layer.dilated_conv.dilation[0] for layer in made.residual_layers]
     assert dilations == [2 ** (i % 12) for i in range(layers)]
-
-
-@pytest.mark.parametrize(
-    "changes, condition, says",
-    [
-        ({}, {}, "no mel"),
-        ({"n_mels": 0}, {"mel": torch.zeros(1, 5, 3)}, "a mel of shape"),
-        ({"n_mels": 0}, {"labels": torch.tensor([0])}, "without labels"),
-        ({"n_mels": 0, "labels": 3}, {"labels": torch.tensor([0, 4])}, "0 to 4 were given"),
-        ({"n_mels": 0, "labels": 3}, {"labels": torch.tensor([-1])}, "knows 0 to 2"),
-        ({"n_mels": 0, "labels": 3}, {"labels": torch.tensor([0.0])}, "int64"),
-        ({"n_mels": 0, "labels": 3}, {"labels": torch.tensor(1)}, "int64"),
-    ],
-)
-def test_conditions_that_do_not_fit_are_refused(changes, condition, says):
-    with pytest.raises(DiffvocError, match=says):
-        network(**changes).condition(**condition)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -44,14 +43,7 @@ def focused_levels(centre: float, spread: float, share: float = 0.75) -> DrawLev
 
     Args:
         centre, spread: mean and deviation of ln(s / a), where x = a x0 + s eps.
-
-    Raises: DiffvocError for a spread or a share that is none.
     """
-    if not (math.isfinite(centre) and 0 < spread < math.inf and 0 <= share <= 1):
-        raise DiffvocError(
-            f"levels about {centre} of spread {spread} for a share of {share} were asked for; give a finite centre, a "
-            "spread above 0 and a share from 0 to 1."
-        )
 
     def draw(schedule: NoiseSchedule, batch: int, generator: torch.Generator | None = None) -> Tensor:
         even = discrete_levels(schedule, batch, generator)

@@ -64,7 +64,6 @@ def mel_config(settings: PublisherSettings) -> MelConfig:
     rate = settings.need("audio.sample_rate", 1)
     win, hop = lengths(settings, rate)
     check_audio(settings)
-    fmax = settings.find("audio.mel_fmax")
     levels = level_settings(settings, get("audio.num_mels", 80))
     return MelConfig(
         sample_rate=rate,
@@ -73,7 +72,7 @@ def mel_config(settings: PublisherSettings) -> MelConfig:
         hop_length=hop,
         n_mels=get("audio.num_mels", 80),
         fmin=get("audio.mel_fmin", 0.0),
-        fmax=rate / 2 if fmax is None else settings.checked("audio.mel_fmax", fmax, 1.0),
+        fmax=get("audio.mel_fmax", rate / 2),
         **levels,
     )
 
@@ -95,8 +94,7 @@ def check_audio(settings: PublisherSettings) -> None:
     """Refuse audio settings that no mel contract of ours expresses."""
     plain = {"preemphasis": 0.0, "stft_pad_mode": "reflect", "do_amp_to_db_mel": True}
     for name, value in plain.items():
-        found = settings.find(f"audio.{name}")
-        given = value if found is None else settings.checked(f"audio.{name}", found, value)
+        given = settings.get(f"audio.{name}", value)
         if given != value:
             raise DiffvocError(
                 f"{settings.source} says audio.{name}: {given}; only mels with {name}: {value} can be imported."

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, fractional_step
-from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.schema import Count, Depth, FromJson, Octaves, Width
 
 
@@ -207,37 +206,20 @@ class DiffWave(nn.Module):
             labels: [B], whole numbers from 0; ``no_label`` is none, and None is none for every row. The embedding
                 is projected for each layer and added at all positions (section 3.2).
 
-        Raises: DiffvocError for a condition that the network has not, or lacks, and for labels it does not know.
         """
         self.schedule.noise_levels_on(self.input_projection.weight.device)  # before a step waits for it, or is compiled
-        upsampled = self._upsample(mel)
+        upsampled = None if mel is None else self.spectrogram_upsampler(mel)
         embedded = self._embed(labels)
         layers = cast("list[ResidualLayer]", list(self.residual_layers))
         return tuple(layer.condition(upsampled, embedded) for layer in layers)
 
-    def _upsample(self, mel: Tensor | None) -> Tensor | None:
-        if (mel is None) != (self.config.n_mels == 0):
-            given = "no mel" if mel is None else f"a mel of shape {list(mel.shape)}"
-            raise DiffvocError(f"{given} was given to a network that is conditioned on {self.config.n_mels} mel bands.")
-        return None if mel is None else self.spectrogram_upsampler(mel)
-
     def _embed(self, labels: Tensor | None) -> Tensor | None:
         """Labels [B] to [B, channels, 1], or [1, channels, 1] of no label; None for a network without."""
         if not self.config.labels:
-            if labels is not None:
-                raise DiffvocError("labels were given to a network without labels; leave them out.")
             return None
         weight = self.label_embedding.weight
         if labels is None:
             return weight[self.no_label :].unsqueeze(-1)
-        if labels.dim() != 1 or labels.dtype not in (torch.int32, torch.int64):
-            raise DiffvocError(f"labels of shape {list(labels.shape)}, {labels.dtype}, were given; give int64 [B].")
-        checked = labels.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere it would be waited for
-        if checked and bool(((labels < 0) | (labels > self.no_label)).any()):
-            raise DiffvocError(
-                f"labels from {int(labels.min())} to {int(labels.max())} were given; this network knows 0 to "
-                f"{self.config.labels - 1}, and {self.no_label} for no label."
-            )
         return self.label_embedding(labels.to(weight.device)).unsqueeze(-1)
 
     def forward(self, x: Tensor, noise_level: Tensor, conditioning: Conditioning) -> Tensor:
