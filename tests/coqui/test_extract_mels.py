@@ -146,7 +146,7 @@ def extractors(folders):
 def prepared(extractor, corpus, names=TEXTS, speaker=None):
     from tts_diffvoc.coqui.gta.corpus import Clip, find_clip
 
-    clips = [Clip(f"wavs/{name}", find_clip(corpus, name), TEXTS[name], speaker) for name in names]
+    clips = [Clip(f"wavs/{name}", find_clip(corpus / "wavs" / f"{name}.wav"), TEXTS[name], speaker) for name in names]
     utterances = [extractor.prepare(clip) for clip in clips]
     extractor.adapter.fit(utterances)
     return utterances

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tts_diffvoc import voices
+from tts_diffvoc.arguments import spoken
 from tts_diffvoc.coqui import support, zoo
 from tts_diffvoc.english import foreign
-from tts_diffvoc.errors import DiffvocError, Failure, shown
+from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.files import check_writable
 
 LONGEST_TEXT = 200_000  # characters, about four hours of speech
@@ -52,18 +53,17 @@ def watched() -> Iterator[None]:
 
 @contextmanager
 def spoken_errors() -> Iterator[None]:
-    """Inside a program: say a DiffvocError in one line on stderr; exit with 2, or 1 for a failure on the way."""
-    try:
-        yield
-    except Exception as error:
-        told = str(error)
-        if support.may_explain(error):
-            told = f"coqui-tts {support.version()} does not do what tts-diffvoc needs ({type(error).__name__}: {error})"
-            told += f"; install {support.SUPPORTED}."
-        elif not isinstance(error, DiffvocError):
-            raise
-        print(f"error: {told}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, Failure) else 2)
+    """Inside a program: errors in one line, as on our own command line, those of another version of Coqui too."""
+    with spoken():
+        try:
+            yield
+        except Exception as error:
+            if not support.may_explain(error):
+                raise
+            raise DiffvocError(
+                f"coqui-tts {support.version()} does not do what tts-diffvoc needs ({type(error).__name__}: {error}); "
+                f"install {support.SUPPORTED}."
+            ) from None
 
 
 def add_voice_arguments(parser: argparse.ArgumentParser) -> None:

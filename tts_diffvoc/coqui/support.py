@@ -26,16 +26,11 @@ def may_explain(error: Exception) -> bool:
     return changed and asked and not version().startswith("0.28.")
 
 
-def unsupported(what: str) -> DiffvocError:
-    """The error for a part of Coqui that is missing or has changed."""
-    return DiffvocError(
-        f"the installed coqui-tts {version()} has no {what}, which tts-diffvoc needs; install {SUPPORTED}."
-    )
-
-
 def check() -> None:
     """Raise the first problem met while registering; called where a user asks for one of our models."""
     global asked
     asked = True
     if problems:
-        raise unsupported(problems[0])
+        raise DiffvocError(
+            f"the installed coqui-tts {version()} has no {problems[0]}, which tts-diffvoc needs; install {SUPPORTED}."
+        )

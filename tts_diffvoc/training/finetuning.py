@@ -17,7 +17,6 @@ from tts_diffvoc.checkpoint import load_checkpoint, load_vocoder, save_checkpoin
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder
 from tts_diffvoc.files import make_folder, write_beside
-from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
 from tts_diffvoc.training.compare import ClipScore, comparison, score_clips, verdict
 from tts_diffvoc.training.corpus import Corpus, Recording, scan
@@ -155,12 +154,14 @@ class SpectralTraining(VocoderTraining):
 def _train(plan: FineTuning, vocoder: AnyVocoder, learnt: list[Recording], held: list[Recording]) -> AnyVocoder:
     """The vocoder with the averaged weights of a run that is begun in ``plan.output``/training, or gone on with."""
     torch.manual_seed(plan.seed)
+    mel = vocoder.mel_config
+    frames = max(8, round(plan.crop_seconds * mel.sample_rate / mel.hop_length))
     if isinstance(vocoder, SpectralVocoder):
         model: VocoderTraining = SpectralTraining(vocoder)
-        batches, held_out = spectral_crops(plan, vocoder, learnt, held)
+        batches, held_out = spectral_crops(plan, vocoder, learnt, held, frames)
     else:
         model = VocoderTraining(vocoder)
-        batches, held_out = crops(plan, vocoder, learnt, held)
+        batches, held_out = crops(plan, vocoder, learnt, held, frames)
     vocoder.autocast = PRECISIONS.get(str(plan.mixed_precision))
     config = LoopConfig(
         minutes=plan.max_minutes if plan.max_steps is None else None,
@@ -191,15 +192,11 @@ def _on(batch: Batch, device: str) -> Batch:
     return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
 
-def _frames(plan: FineTuning, mel: MelConfig) -> int:
-    return max(8, round(plan.crop_seconds * mel.sample_rate / mel.hop_length))
-
-
 def crops(
-    plan: FineTuning, vocoder: AnyVocoder, learnt: Sequence[Recording], held: Sequence[Recording]
+    plan: FineTuning, vocoder: AnyVocoder, learnt: Sequence[Recording], held: Sequence[Recording], frames: int
 ) -> tuple[Callable[[int], Iterator[Batch]], Batch]:
     """Batches for :class:`VocoderTraining`: from a step on, without end, and one with a crop of each held-back clip."""
-    mel, frames = vocoder.mel_config, _frames(plan, vocoder.mel_config)
+    mel = vocoder.mel_config
     dataset, checked = (CropDataset(recordings, mel, frames) for recordings in (learnt, held))
     order = CropBatches(dataset.lengths, frames, plan.batch_size, plan.seed, passes=20)
     held_out = check_batch(collate([checked[key] for key in fixed_crops(checked.lengths, frames, plan.seed)]))
@@ -214,7 +211,7 @@ def crops(
 
 
 def spectral_crops(
-    plan: FineTuning, vocoder: SpectralVocoder, learnt: Sequence[Recording], held: Sequence[Recording]
+    plan: FineTuning, vocoder: SpectralVocoder, learnt: Sequence[Recording], held: Sequence[Recording], frames: int
 ) -> tuple[Callable[[int], Iterator[Batch]], Batch]:
     """Batches for :class:`SpectralTraining`, at random, and one of held-back crops; their targets are made first.
 
@@ -227,7 +224,6 @@ def spectral_crops(
     print("Rebuilding phases...", flush=True)
     targets, hop = plan.output / "training" / "targets", vocoder.config.mel.hop_length
     write_targets(vocoder, learnt, held, targets, plan.seed)
-    frames = _frames(plan, vocoder.config.mel)
     sets = [load(targets, ("waveform", "recording", "source"), one, hop) for one in (False, True)]
     training, checked = (
         Crops(clips, {"voice": 1.0}, size, frames, seed=plan.seed)

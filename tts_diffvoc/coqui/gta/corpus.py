@@ -96,20 +96,17 @@ def read_ljspeech(folder: Path, metadata: str) -> list[Clip]:
     for number, (name, *columns) in enumerate(read_transcripts(folder / metadata), 1):
         name = str(Path(name).with_suffix("")) if Path(name).suffix in SUFFIXES else name
         text = next(filter(None, [*columns[1:2], *columns[:1]]), "")
-        found = find_clip(folder, name) if name else folder / f"line {number}"
+        places = [find_clip(place / f"{name or f'line {number}'}.wav") for place in (folder / "wavs", folder)]
+        found = next((place for place in places if place.is_file()), places[0 if name else 1])
         problem = "" if name else "it has no name; write id|text|normalised text."
         clips.append(Clip(clip_name(found, folder), found, text, problem=problem))
     return clips
 
 
-def find_clip(folder: Path, name: str) -> Path:
-    """Where the clip `name` lies, or where it should."""
-    for place in (folder / "wavs", folder):
-        for suffix in SUFFIXES:
-            path = place / f"{name}{suffix}"
-            if path.is_file():
-                return path
-    return folder / "wavs" / f"{name}.wav"
+def find_clip(path: Path) -> Path:
+    """``path``, or the file beside it that has another ending of audio, where that is what is there."""
+    beside = [other for other in map(path.with_suffix, SUFFIXES) if other.is_file()]
+    return path if path.is_file() or not beside else beside[0]
 
 
 def clip_name(path: Path, folder: Path) -> str:
@@ -139,8 +136,6 @@ def read_formatted(folder: Path, formatter: str, metadata: str) -> list[Clip]:
         ) from None
     clips = []
     for sample in samples:
-        path = Path(sample["audio_file"])
-        beside = [p for p in map(path.with_suffix, SUFFIXES) if p.is_file()]
-        found = path if path.is_file() or not beside else beside[0]
+        found = find_clip(Path(sample["audio_file"]))
         clips.append(Clip(clip_name(found, folder), found, sample["text"].strip(), sample.get("speaker_name")))
     return clips
