@@ -86,11 +86,12 @@ def read_blocks(path: Path, start: int = 0, stop: int | None = None) -> Iterator
             # libsndfile's seek misses by hundreds of samples in Vorbis, and loses bits of earlier frames in MP3.
             for first in range(0, start if file.subtype == "VORBIS" else 0, BLOCK):
                 file.read(min(start - first, BLOCK))
+            size = 64 * BLOCK if file.format == "MP3" else BLOCK  # soundfile seeks after each: libmpg123 then complains
             while left > 0:
                 lead = min(start, MP3_LEAD) if file.format == "MP3" else 0
                 if file.tell() != start - lead:
                     file.seek(start - lead)
-                block = file.read(lead + min(left, BLOCK), dtype="float32", always_2d=True)[lead:]
+                block = file.read(lead + min(left, size), dtype="float32", always_2d=True)[lead:]
                 if not len(block):
                     break
                 start, left = start + len(block), left - len(block)
