@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.training.corpus import Recording, scan
+from tts_diffvoc.training.corpus import Recording, read_transcripts, scan
 from tts_diffvoc.training.crops import read_clip
 from tts_diffvoc_eval import text_to_speech
 from tts_diffvoc_eval.held_back import held_back
@@ -96,9 +95,8 @@ def transcripts(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in (folder / "metadata.csv", folder.parent / "metadata.csv"):
         if path.is_file() and not found:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.reader(file, delimiter="|", quoting=csv.QUOTE_NONE) if len(row) > 1]
-            found = {Path(row[0]).stem: (row[2] if len(row) > 2 and row[2] else row[1]).strip() for row in rows}
+            rows = [row for row in read_transcripts(path) if len(row) > 1]
+            found = {Path(row[0]).stem: row[2] if len(row) > 2 and row[2] else row[1] for row in rows}
     for path in sorted(folder.rglob("*.txt")):
         text = path.read_text(encoding="utf-8", errors="replace").strip()
         if path.name.endswith(".trans.txt"):
@@ -119,41 +117,14 @@ def choose(sets: Sequence[Sequence[T]], count: int) -> list[list[T]]:
     return chosen
 
 
-def recordings(one: DataSet, seconds: float | None, held: bool) -> tuple[list[Callable[[], Clip]], str]:
-    """What reads each recording of a set, and what was found, in lines for a person."""
-    corpus = scan(Path(one.place).expanduser(), MEL)
-    found = sorted(corpus.recordings, key=lambda recording: recording.name)
-    if held:
-        kept = held_back([recording.path for recording in found], one=True)
-        found = [recording for recording in found if recording.path in kept]
-    texts = transcripts(corpus.folder) if one.language == LANGUAGE else {}
-    return [partial(_read, one, r, texts.get(r.path.stem), seconds) for r in found], corpus.report()
-
-
-def _read(one: DataSet, recording: Recording, text: str | None, seconds: float | None) -> Clip:
+def _recording(one: DataSet, text: str | None, seconds: float | None, recording: Recording) -> Clip:
     samples, mel = read_clip(recording, MEL, seconds)
     whole = seconds is None or recording.seconds <= seconds
-    return Clip(
-        safe(recording.name.replace("/", "-")),
-        samples.numpy(),
-        mel.unsqueeze(0),
-        text if whole else None,
-        hashlib.sha256(recording.path.read_bytes()).hexdigest(),
-        one.name,
-    )
+    name, said = safe(recording.name.replace("/", "-")), hashlib.sha256(recording.path.read_bytes()).hexdigest()
+    return Clip(name, samples.numpy(), mel.unsqueeze(0), text if whole else None, said, one.name)
 
 
-def sentences(one: DataSet, device: str) -> tuple[list[Callable[[], Clip]], str]:
-    """What has an acoustic model read each sentence, and a line for a person."""
-    model = text_to_speech.load(one.place, device=device)
-    texts = text_to_speech.read_sentences()
-    found: list[Callable[[], Clip]] = [
-        partial(_speak, one, model, number, sentence) for number, sentence in enumerate(texts, 1)
-    ]
-    return found, f"{one.place}: reads {len(texts)} sentences"
-
-
-def _speak(one: DataSet, model: text_to_speech.TextToMel, number: int, sentence: text_to_speech.Sentence) -> Clip:
+def _sentence(one: DataSet, model: text_to_speech.TextToMel, number: int, sentence: text_to_speech.Sentence) -> Clip:
     said = hashlib.sha256(f"{model.digest} {sentence.text}".encode()).hexdigest()
     return Clip(f"{one.name}-{number:02}", None, model.mel(sentence.text), sentence.spoken, said, one.name)
 
@@ -172,13 +143,22 @@ def load(
 
     Raises: DiffvocError as ``scan`` does, and when two sets or two clips would have one name.
     """
-    sets = parse_all(data)
-    makers, said = [], []
-    for one in sets:
-        acoustic = text_to_speech.is_acoustic(one.place)
-        some, report = sentences(one, device) if acoustic else recordings(one, seconds, held)
-        makers.append(some)
-        said.append(report)
+    makers: list[list[Callable[[], Clip]]] = []
+    said = []
+    for one in parse_all(data):
+        if text_to_speech.is_acoustic(one.place):
+            model, texts = text_to_speech.load(one.place, device=device), text_to_speech.read_sentences()
+            makers.append([partial(_sentence, one, model, number, text) for number, text in enumerate(texts, 1)])
+            said.append(f"{one.place}: reads {len(texts)} sentences")
+            continue
+        corpus = scan(Path(one.place).expanduser(), MEL)
+        found = sorted(corpus.recordings, key=lambda recording: recording.name)
+        if held:
+            kept = held_back([recording.path for recording in found], one=True)
+            found = [recording for recording in found if recording.path in kept]
+        spoken = transcripts(corpus.folder) if one.language == LANGUAGE else {}
+        makers.append([partial(_recording, one, spoken.get(r.path.stem), seconds, r) for r in found])
+        said.append(corpus.report())
     clips = [[make() for make in some] for some in choose(makers, count)]
     in_turn = [clip for clip in chain.from_iterable(zip_longest(*clips)) if clip is not None]
     names = [clip.name for clip in in_turn]
