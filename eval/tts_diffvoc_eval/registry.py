@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tts_diffvoc import voices
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.errors import DiffvocError, Failure
 from tts_diffvoc_eval import functions, systems
 from tts_diffvoc_eval.baselines import NAMES, build, coqui, folder
 from tts_diffvoc_eval.generation import systems as generators
@@ -66,7 +66,7 @@ def find_all(
     for spec in specs:
         try:
             found += find(spec, device, steps, samplers)
-        except coqui.Unreachable as error:
+        except Failure as error:
             missing.append(str(error))
     if not found:
         raise DiffvocError(" ".join(missing) or "no system was given.")

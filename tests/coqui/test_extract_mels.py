@@ -427,7 +427,7 @@ def test_what_cannot_be_done_is_said(folders, corpus, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     glow = folders("glow_tts")
     assert "there is no acoustic model" in fails(capsys, tmp_path / "nowhere", corpus, out)
-    assert "holds none of" in fails(capsys, tmp_path / "empty", corpus, out)
+    assert "has no config.json" in fails(capsys, tmp_path / "empty", corpus, out)
     assert "metadata.csv is not there" in fails(capsys, "ada", tmp_path / "empty", out)
     assert "no formatter 'ljspech'; the closest" in fails(capsys, "ada", corpus, out, "--formatter", "ljspech")
     assert "leave --durations out" in fails(capsys, glow, corpus, out, "--durations", tmp_path)

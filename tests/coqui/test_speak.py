@@ -132,7 +132,7 @@ def test_a_model_that_the_user_names_is_respected_even_if_it_is_coquis_default(t
     for given in (["--model_name", name], [f"--model_name={name}"], ["--model_n", name]):
         status, _, error = tts("--text", "hi", "--vocoder_name", FAST, *given)
         assert status == 1
-        assert f"error: the acoustic model {name} cannot be downloaded (ConnectionError)" in error
+        assert f"error: the model {name} cannot be downloaded (ConnectionError)" in error
         assert "Traceback" not in error
 
 

@@ -230,10 +230,10 @@ def test_a_zoo_that_cannot_be_reached_is_told_and_the_rest_runs(tmp_path, capsys
     monkeypatch.setattr(ModelManager, "download_model", refuse)
     zoo = "vocoder_models/en/ljspeech/hifigan_v2"
     assert run(tmp_path / "run", "--systems", "original", zoo, "--metrics", "lsd", "--no-speed") == 0
-    assert f"{zoo} cannot be had (ConnectionError)" in capsys.readouterr().err
+    assert f"{zoo} cannot be downloaded (ConnectionError)" in capsys.readouterr().err
     assert list(records.read(tmp_path / "run", "systems")) == ["original"]
     assert run(tmp_path / "none", "--systems", zoo) == 2
-    assert "cannot be had" in capsys.readouterr().err and not (tmp_path / "none").exists()
+    assert "cannot be downloaded" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 def test_one_checkpoint_at_several_steps_and_by_several_samplers(tmp_path, diffwave):

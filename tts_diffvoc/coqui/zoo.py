@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from tts_diffvoc.errors import DiffvocError, Failure
 
 # The acoustic model to take when the user names none.
 DEFAULT_ACOUSTIC = voices.full_name(voices.DEFAULT_ACOUSTIC)
+# Names that Coqui and its users give to trained weights; the first that is there counts.
+TRAINED = ("model.safetensors", "best_model.pth", "model_file.pth", "model_file.pth.tar", "model.pth", "checkpoint.pth")
 
 
 def add_entries(models: dict[str, Any]) -> None:
@@ -97,27 +100,50 @@ def download(name: str) -> tuple[Path, Path, dict[str, Any]] | None:
     return None
 
 
-def fetch(manager: Any, name: str) -> tuple[Any, Any, Any]:
+def fetch(
+    manager: Any, name: str, kinds: Sequence[str] = ("tts_models", "voice_conversion_models")
+) -> tuple[Any, Any, Any]:
     """What Coqui's ``download_model`` returns, without the traceback that it logs when the network fails.
 
-    Raises: DiffvocError for a name that is no acoustic model's, and when the model cannot be had.
+    Raises: DiffvocError for a name that is none of ``kinds``, Failure when the model cannot be had.
     """
-    from requests import RequestException
-
-    known = [model for kind in ("tts_models", "voice_conversion_models") for model in listed(manager.models_dict, kind)]
+    known = [model for kind in kinds for model in listed(manager.models_dict, kind)]
     if name not in known and voices.bundled_acoustic(name) is None and "fairseq" not in name:
-        raise voices.unknown(name, known, "acoustic model")
+        raise voices.unknown(name, known, "acoustic model" if "tts_models" in kinds else "vocoder in Coqui's zoo")
     log = logging.getLogger("TTS.utils.manage")
     log.addFilter(_no_error)
     try:
         return manager.download_model(name)
-    except (RequestException, OSError) as error:
+    except OSError as error:  # requests' errors among them
         raise Failure(
-            f"the acoustic model {name} cannot be downloaded ({type(error).__name__}); check the network, "
-            f"or use the bundled {DEFAULT_ACOUSTIC}."
+            f"the model {name} cannot be downloaded ({type(error).__name__}); the first time needs a network: check "
+            f"it, or use what is bundled, such as {DEFAULT_ACOUSTIC}."
         ) from None
+    except DiffvocError:
+        raise
+    except Exception as error:  # of an archive that broke off
+        place = Path(manager.output_prefix) / name.replace("/", "--")
+        raise DiffvocError(f"{name} is not complete ({error}); delete {place} to have it downloaded anew.") from None
     finally:
         log.removeFilter(_no_error)
+
+
+def find_trained(path: Path) -> tuple[Path, Path]:
+    """Weights and config.json of what Coqui's program trained: those of a folder, or weights beside their config.json.
+
+    Raises: DiffvocError when one of them is missing.
+    """
+    folder = path if path.is_dir() else path.parent
+    config = folder / "config.json"
+    if not config.is_file():
+        raise DiffvocError(f"{folder} has no config.json; put the one that belongs to the weights there.")
+    if path.is_file() and path != config:
+        return path, config
+    found = [folder / name for name in TRAINED if (folder / name).is_file()]
+    found += sorted(folder.glob("*.pth"), key=lambda one: -one.stat().st_mtime)
+    if not found:
+        raise DiffvocError(f"{folder} holds none of {', '.join(TRAINED)}; give the path of the weights.")
+    return found[0], config
 
 
 def _no_error(record: logging.LogRecord) -> bool:

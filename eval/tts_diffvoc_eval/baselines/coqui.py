@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import tempfile
 from collections import OrderedDict
@@ -17,8 +16,7 @@ from TTS.config import load_config
 from TTS.utils.manage import ModelManager
 from TTS.vocoder.models import setup_generator, setup_model
 
-from tts_diffvoc import voices
-from tts_diffvoc.coqui.zoo import listed
+from tts_diffvoc.coqui import zoo
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.importers.coqui_zoo import mel_config
 from tts_diffvoc.importers.reading import PublisherSettings, read, read_json
@@ -28,12 +26,7 @@ from tts_diffvoc_eval.mels import differences
 from tts_diffvoc_eval.systems import System, safe
 
 RANDOM = ("parallel_wavegan_generator", "univnet_generator", "wavernn")
-CHECKPOINTS = ("best_model.pth", "model_file.pth", "model_file.pth.tar", "model.pth", "checkpoint.pth")
 PREFIX = "vocoder_models/"
-
-
-class Unreachable(DiffvocError):
-    """A vocoder of the zoo is not on this machine, and there is no network to fetch it by."""
 
 
 def load(spec: str | Path, device: str | torch.device = "cpu") -> System:
@@ -45,11 +38,16 @@ def load(spec: str | Path, device: str | torch.device = "cpu") -> System:
         spec: a name of the zoo, ``vocoder_models/en/ljspeech/hifigan_v2``, which is downloaded once into Coqui's own
             folder; or a checkpoint (.pth) beside its config.json, or a folder with both.
 
-    Raises: DiffvocError for what is not there, cannot be read, or takes no mel; Unreachable without a network.
+    Raises: DiffvocError for what is not there, cannot be read, or takes no mel; Failure without a network.
     """
     spec = str(spec)
     from_name = spec.startswith(PREFIX) and not Path(spec).exists()
-    weights, config_path = _download(spec) if from_name else _locate(Path(spec).expanduser())
+    if from_name:
+        weights, config_path = map(Path, zoo.fetch(ModelManager(progress_bar=False), spec, ("vocoder_models",))[:2])
+    elif not Path(spec).expanduser().exists():
+        raise DiffvocError(f"there is no {spec}; give a folder of Coqui's, or a checkpoint beside its config.json.")
+    else:
+        weights, config_path = zoo.find_trained(Path(spec).expanduser())
     values = _settings(config_path)
     mel = _mel(config_path, values)
     kind, network = _network(config_path, values)
@@ -67,45 +65,6 @@ def load(spec: str | Path, device: str | torch.device = "cpu") -> System:
         training="published by Coqui" if from_name else "by Coqui's program",
         note=f"its mel was approximated: {'; '.join(different)}" if different else None,
     )
-
-
-def _download(name: str) -> tuple[Path, Path]:
-    """Checkpoint and config.json of a name of the zoo."""
-    manager = ModelManager(progress_bar=False)
-    known = listed(manager.models_dict, "vocoder_models")
-    if name not in known:
-        raise voices.unknown(name, known, "vocoder in Coqui's zoo")
-    log = logging.getLogger("TTS.utils.manage")  # it tells a failure in forty lines
-    before, log.disabled = log.disabled, True
-    try:
-        weights, config, _ = manager.download_model(name)
-    except OSError as error:  # requests' errors among them
-        raise Unreachable(f"{name} cannot be had ({type(error).__name__}); the first time needs a network.") from None
-    except Exception as error:  # of an archive that broke off
-        place = Path(manager.output_prefix) / name.replace("/", "--")
-        raise DiffvocError(f"{name} is not complete ({error}); delete {place} to have it downloaded anew.") from None
-    finally:
-        log.disabled = before
-    return Path(weights), Path(config)
-
-
-def _locate(path: Path) -> tuple[Path, Path]:
-    """Checkpoint and config.json of a path."""
-    if not path.exists():
-        raise DiffvocError(f"there is no {path}; give a folder of Coqui's, or a checkpoint beside its config.json.")
-    folder = path if path.is_dir() else path.parent
-    config = folder / "config.json"
-    if not config.is_file():
-        raise DiffvocError(f"{folder} has no config.json; put the one that belongs to the checkpoint there.")
-    if path.is_file():
-        return path, config
-    numbered = sorted(folder.glob("*.pth"), key=lambda one: (one.name.startswith("best"), one.stat().st_mtime))
-    named = [folder / name for name in CHECKPOINTS if (folder / name).is_file()]
-    if not named and not numbered:
-        raise DiffvocError(
-            f"{folder} has no checkpoint of Coqui's; it should hold one of {', '.join(CHECKPOINTS[:3])}."
-        )
-    return (named or numbered[-1:])[0], config
 
 
 def _settings(config: Path) -> dict[str, Any]:

@@ -20,9 +20,6 @@ from tts_diffvoc.coqui.slt import DiffvocForwardTTS
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.importers.reading import read_torch
 
-# Names that Coqui and its users give to the weights of a trained model, the first that is there counts.
-WEIGHTS = ("model.safetensors", "best_model.pth", "model_file.pth", "model.pth", "best_model.pth.tar")
-
 
 def locate(spec: str) -> tuple[Path, Path]:
     """Weights and configuration of an acoustic model: a name, a folder, or a file beside its config.json.
@@ -38,20 +35,7 @@ def locate(spec: str) -> tuple[Path, Path]:
     if not path.exists():
         known = [voices.full_name(name) for name in voices.ACOUSTIC]
         raise voices.unknown(spec, known, "acoustic model, folder or file")
-    folder = path if path.is_dir() else path.parent
-    weights = path if path.is_file() and path.suffix != ".json" else _weights(folder)
-    if not (folder / "config.json").is_file():
-        raise DiffvocError(f"{folder} holds no config.json; put the acoustic model's configuration beside its weights.")
-    return weights, folder / "config.json"
-
-
-def _weights(folder: Path) -> Path:
-    checkpoints = [p for p in folder.glob("checkpoint_*.pth") if p.stem.removeprefix("checkpoint_").isdecimal()]
-    newest = sorted(checkpoints, key=lambda p: int(p.stem.removeprefix("checkpoint_")))[-1:]
-    for path in [*(folder / name for name in WEIGHTS), *newest]:
-        if path.is_file():
-            return path
-    raise DiffvocError(f"{folder} holds none of {', '.join(WEIGHTS)}; give the path of the acoustic model's weights.")
+    return zoo.find_trained(path)
 
 
 def load_adapter(weights: Path, config_path: Path, device: str = "cpu") -> Adapter:
