@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from tts_diffvoc.arguments import number, seed
@@ -74,19 +73,13 @@ class FlowVocoder(MelVocoder):
         self.network = WaveGlow(config.sizes)
         self._bias: Tensor | None = None
 
-    def loss(
-        self,
-        waveform: Tensor,
-        mel: Tensor,
-        generator: torch.Generator | None = None,
-        seeds: Sequence[int] | None = None,
-    ) -> Tensor:
+    def loss(self, waveform: Tensor, mel: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
         """Mean negative log-likelihood of a sample in nats, sigma 1 (equation 12); it draws nothing.
 
         Args:
             waveform: [B, F * hop].
             mel: [B, M, F].
-            generator, seeds: taken as other vocoders take them, and not used.
+            seeds: taken as other vocoders take them, and not used.
         """
         with self._mixed():
             found = self.network(waveform, mel)

@@ -189,12 +189,7 @@ class Vocoder(MelVocoder):
         return predict
 
     def loss(
-        self,
-        waveform: Tensor,
-        mel: Tensor,
-        generator: torch.Generator | None = None,
-        seeds: Sequence[int] | None = None,
-        labels: Tensor | None = None,
+        self, waveform: Tensor, mel: Tensor, seeds: Sequence[int] | None = None, labels: Tensor | None = None
     ) -> Tensor:
         """Mean error of the predicted noise, one scalar.
 
@@ -205,18 +200,17 @@ class Vocoder(MelVocoder):
         Args:
             waveform: [B, F * hop].
             mel: [B, M, F].
-            generator: draws levels and noise of the batch.
-            seeds: one for each row instead, so that a row's level and noise do not depend on its batch.
+            seeds: one for each row, so that its level, noise and missing label do not depend on its batch.
             labels: speakers [B] of a vocoder that has them; in training, one in ten is left out.
         """
         diffwave = self.config.network == "diffwave"
         draw = discrete_levels if diffwave else hierarchical_levels
-        noise_level, eps = draw_noise(waveform, self.config.schedule, draw, generator, seeds)
+        noise_level, eps = draw_noise(waveform, self.config.schedule, draw, seeds)
         if labels is not None:
             self._check_has_speakers()
             labels = labels.to(self.device)
             if self.training:
-                labels = drop_labels(labels, self.config.speakers, LABEL_DROPOUT, generator, seeds)
+                labels = drop_labels(labels, self.config.speakers, LABEL_DROPOUT, seeds)
         predict = self.noise_predictor(mel, labels)
         return noise_prediction_loss(predict, waveform, noise_level, norm=self.norm, eps=eps).mean()
 

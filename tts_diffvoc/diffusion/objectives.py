@@ -78,19 +78,16 @@ def draw_noise(
     x0: Tensor,
     schedule: NoiseSchedule,
     draw: DrawLevels = discrete_levels,
-    generator: torch.Generator | None = None,
     seeds: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Noise levels [B] and noise of the shape of ``x0``, [B, ...].
 
     Args:
         draw: how levels are drawn, for example :func:`discrete_levels`.
-        generator: draws for the whole batch.
-        seeds: one for each row instead, so that a row's level and noise do not depend on its batch.
+        seeds: one for each row, so that its level and noise do not depend on its batch.
     """
     if seeds is None:
-        level = draw(schedule, x0.shape[0], generator)
-        return level.to(x0, non_blocking=x0.is_cuda), noise_like(x0, generator)
+        return draw(schedule, x0.shape[0], None).to(x0, non_blocking=x0.is_cuda), noise_like(x0)
     check_seeds(seeds, x0.shape[0])
     levels, noises = [], []
     on_device = torch.Generator(x0.device)
@@ -101,22 +98,16 @@ def draw_noise(
     return torch.cat(levels).to(x0, non_blocking=x0.is_cuda), torch.stack(noises)
 
 
-def drop_labels(
-    labels: Tensor,
-    none: int,
-    probability: float,
-    generator: torch.Generator | None = None,
-    seeds: Sequence[int] | None = None,
-) -> Tensor:
+def drop_labels(labels: Tensor, none: int, probability: float, seeds: Sequence[int] | None = None) -> Tensor:
     """``labels`` [B], each replaced by ``none`` with a probability, so that a network learns to do without.
 
     Classifier-free guidance (Ho and Salimans 2022, algorithm 1) needs the network with and without labels.
 
     Args:
-        generator, seeds: as in :func:`draw_noise`.
+        seeds: as in :func:`draw_noise`.
     """
     if seeds is None:
-        chance = torch.rand(labels.shape[0], generator=generator)
+        chance = torch.rand(labels.shape[0])
     else:
         check_seeds(seeds, labels.shape[0])
         chance = torch.cat([torch.rand(1, generator=torch.Generator().manual_seed(seed + 2)) for seed in seeds])

@@ -166,7 +166,7 @@ def _write_whole(vocoder: SpectralVocoder | Vocoder, settings: dict[str, Any], o
         settings["draws"] = [vocoder.config.mel.hop_length] * (1 + sum(1 for *_, renew in steps if renew))
         whole = partial(graphs.whole_published, plan=steps)
     else:
-        whole = partial(graphs.whole_spectral, **settings["qualities"][settings["quality"]])
+        whole = partial(graphs.whole_spectral, settings=vocoder._settle())
     example = _Example(vocoder, sum(settings["draws"]))
     model = example.trace(whole, ["mel", "noise"], ["waveform"])
     kept = {key: settings[key] for key in ("format", "name", "seed", "mel", "limits", "draws")} | {"options": []}

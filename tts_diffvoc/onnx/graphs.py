@@ -13,11 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from tts_diffvoc.diffusion.bridge import restart_levels, restarts
 from tts_diffvoc.diffusion.process import x0_from_eps
 from tts_diffvoc.spectral.source import Source
 from tts_diffvoc.spectral.transform import Transform
-from tts_diffvoc.spectral.vocoder import SCALE, Conditions, SpectralVocoder
+from tts_diffvoc.spectral.vocoder import SCALE, Conditions, SpectralSettings, SpectralVocoder
 from tts_diffvoc.vocoder import Vocoder
 
 
@@ -110,17 +109,9 @@ def denoise(
     return x0, vocoder.degrade(x0)
 
 
-def whole_spectral(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor, steps: int, consistency: int) -> Tensor:
+def whole_spectral(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor, settings: SpectralSettings) -> Tensor:
     """Everything: log-mel [B, M, F] and noise [B, F, N] to [B, F * hop], in fixed numbers of steps and iterations."""
-    conditions, z = begin(vocoder, mel, noise)
-    x0 = SCALE * conditions.source.phases
-    if steps:
-        levels = restart_levels(steps)
-        x0 = restarts(lambda z, level: vocoder.denoise(z, level, conditions), z, levels, vocoder.degrade)
-    state = x0
-    for _ in range(consistency):
-        state, x0 = vocoder.make_consistent(state, x0, conditions.magnitude, mel)
-    return _scaled(vocoder.decode(x0, conditions.magnitude))
+    return _scaled(vocoder.restore(mel, *begin(vocoder, mel, noise), settings))
 
 
 def condition(vocoder: Vocoder, mel: Tensor) -> Any:

@@ -243,6 +243,24 @@ class SpectralVocoder(MelVocoder):
         noise_level = noise_level.to(x0, non_blocking=x0.is_cuda)
         return interpolate(z, x0, noise_level), noise_level
 
+    def restore(
+        self,
+        mel: Tensor,
+        conditions: Conditions,
+        z: Tensor,
+        settings: SpectralSettings,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """The sampler, from the noised prior z [B, F, 2, K], of which no step is the prior alone, to [B, F * hop]."""
+        x0 = SCALE * conditions.source.phases
+        if settings.steps:
+            levels = restart_levels(settings.steps)
+            x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, levels, self.degrade, callback)
+        state = x0
+        for _ in range(settings.consistency):
+            state, x0 = self.make_consistent(state, x0, conditions.magnitude, mel)
+        return self.decode(x0, conditions.magnitude)
+
     def _settle(self, steps: Any = None, consistency: Any = None, quality: str | None = None) -> SpectralSettings:
         name = self._option("quality", quality, "default")
         if name not in self.qualities:
@@ -277,15 +295,8 @@ class SpectralVocoder(MelVocoder):
             f0 = F0(*(torch.cat([old, new[:, old.shape[1] :]], 1) for old, new in zip(known, f0)))
         excitation = self.excitation(f0, noise(0, start, frames, hop).flatten(1), phase)
         conditions = self.conditions(mel, excitation)
-        x0 = SCALE * conditions.source.phases
-        if settings.steps:
-            z = self.prior(conditions, noise(1, start, frames, 2 * bins).unflatten(2, (2, bins)))
-            levels = restart_levels(settings.steps)
-            x0 = restarts(lambda z, t: self.denoise(z, t, conditions), z, levels, self.degrade, callback)
-        state = x0
-        for _ in range(settings.consistency):
-            state, x0 = self.make_consistent(state, x0, conditions.magnitude, mel)
-        waveform = self.decode(x0, conditions.magnitude)
+        z = self.prior(conditions, noise(1, start, frames, 2 * bins).unflatten(2, (2, bins)))
+        waveform = self.restore(mel, conditions, z, settings, callback)
         return waveform, Carried(F0(*(part[:, : window.keep.stop + 1] for part in f0)), start, phase)
 
 
