@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,8 +62,8 @@ def ladder(vocoder: SpectralVocoder, steps: Sequence[int], seed: int = 0) -> lis
     rate = vocoder.sample_rate
     rungs = [Rung("recording", lambda clip: clip.samples, timed=False)]
     for late in (1, 2, 3):
-        bent = Rung(f"recording, late by up to {late} ms", lambda clip, late=late: bend(clip.samples, rate, late))
-        rungs.append(bent._replace(timed=False))
+        bent = partial(bend, rate=rate, milliseconds=late)
+        rungs.append(Rung(f"recording, late by up to {late} ms", bent, timed=False))
     for consistency in (0, CONSISTENCY):
         after = f", consistency {consistency}" if consistency else ""
         for count in (0, *steps):
@@ -89,11 +90,11 @@ def griffin_lim(vocoder: SpectralVocoder, mel: Tensor, seed: int) -> Tensor:
     return vocoder.decode(x0, wanted).clamp(-1, 1)
 
 
-def bend(samples: Any, rate: int, milliseconds: float, hertz: float = 1.0) -> Any:
-    """``samples`` [T], each late or early by up to so many ``milliseconds``, to and fro at ``hertz``."""
-    fine = soxr.resample(samples, rate, 8 * rate)
-    at = np.arange(len(samples))
-    late = milliseconds / 1000 * rate * np.sin(2 * np.pi * hertz / rate * at)
+def bend(clip: speech.Clip, rate: int, milliseconds: float) -> np.ndarray:
+    """A recording [T], each sample late or early by up to so many ``milliseconds``, to and fro once a second."""
+    fine = soxr.resample(clip.samples, rate, 8 * rate)
+    at = np.arange(len(fine) // 8)
+    late = milliseconds / 1000 * rate * np.sin(2 * np.pi / rate * at)
     return np.interp(8 * (at + late), np.arange(len(fine)), fine).astype(np.float32)
 
 

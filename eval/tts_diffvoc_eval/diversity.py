@@ -54,7 +54,7 @@ def spread(samples: np.ndarray, sample_rate: int) -> dict[str, float | None]:
     """
     metrics = [one.metric for one in SPREADS.values()]
     pairs = [measure(metrics, b, a, sample_rate)[0] for a, b in combinations(samples, 2)]
-    means = np.mean([[pair[metric] for metric in metrics] for pair in pairs], axis=0, dtype=float)  # None becomes NaN
+    means = np.array([[pair[metric] for metric in metrics] for pair in pairs], float).mean(0)  # None becomes NaN
     return {name: None if np.isnan(mean) else float(mean) for name, mean in zip(SPREADS, means)}
 
 

@@ -105,7 +105,8 @@ def paired(table: pd.DataFrame, a: str, b: str) -> Difference:
         return Difference(mean, np.nan, np.nan, np.nan, count)
     if values.std() > 1e-12 * np.abs(values).max():
         test = stats.ttest_1samp(values, 0)
-        return Difference(mean, *map(float, test.confidence_interval(CONFIDENCE)), float(test.pvalue), count)
+        low, high = test.confidence_interval(CONFIDENCE)
+        return Difference(mean, float(low), float(high), float(test.pvalue), count)
     p = 2.0 ** (1 - count) if mean else 1.0
     half = 0.0 if p < 1 - CONFIDENCE else abs(mean)
     return Difference(mean, mean - half, mean + half, p, count)

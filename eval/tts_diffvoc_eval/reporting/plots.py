@@ -35,7 +35,6 @@ FAMILIES = {
 }
 OTHER = ("#56B4E9", "P", "other")
 STYLE: dict[str, Any] = {
-    **matplotlib.rcParamsDefault,
     "backend": "agg", "font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#e3e3e3", "grid.linewidth": 0.7,
     "axes.axisbelow": True, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
@@ -68,7 +67,8 @@ def draw(run: Path, leaderboard: Leaderboard) -> list[Plot]:
         old.unlink()
     plots: list[Plot] = []
     for ending, size in SIZES.items():
-        with matplotlib.rc_context({**STYLE, "figure.figsize": size}):
+        settings: Any = {**matplotlib.rcParamsDefault, **STYLE, "figure.figsize": size}
+        with matplotlib.rc_context(settings):
             plots = [plot for one in leaderboard.main_metrics() if (plot := quality_speed(leaderboard, one))]
             for plot in plots:
                 plot.figure.savefig(held := BytesIO())
