@@ -14,12 +14,27 @@ from trainer import Trainer
 from trainer.generic_utils import remove_experiment_folder
 
 from tts_diffvoc.coqui.configs import RecipeArgs
-from tts_diffvoc.coqui.distributed import broadcast
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import replacing
 from tts_diffvoc.training.conditions import shown
 
 _coqui_save = trainer.io.save_fsspec
+
+
+def world() -> tuple[int, int]:
+    """This process's rank, and how many train together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def broadcast(value: float, device: torch.device) -> float:
+    """The first process's value, in every process: clocks differ, and all must learn and stop alike."""
+    if world()[1] == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    torch.distributed.broadcast(shared, 0)
+    return float(shared)
 
 
 def save_whole(state: Any, path: str | os.PathLike[Any], **kwargs: Any) -> None:

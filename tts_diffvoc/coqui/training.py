@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from tts_diffvoc.coqui.configs import DiffvocConfig, RecipeArgs, check_trainable, learn_speakers, mel_config, to_core
-from tts_diffvoc.coqui.distributed import join_processes
 from tts_diffvoc.coqui.trainer import DiffvocTrainer, find_checkpoint
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.conditions import conditioned, names_of, shown
@@ -94,6 +93,33 @@ def run(config: DiffvocConfig, split: Split | None = None) -> DiffvocTrainer:
         else:
             print(f'tts --text "hello" --vocoder_name {result}')
     return ran
+
+
+def join_processes(args: RecipeArgs, config: DiffvocConfig) -> None:
+    """Join the other processes of this training, if there are any, and set the rank in ``args``.
+
+    ``torchrun`` and ``accelerate launch`` say who is who in the environment, for one machine or many;
+    ``python -m trainer.distribute`` does on the command line. On GPUs the latter is left to Coqui's Trainer, which
+    joins over NCCL; without them the processes join over Gloo.
+    """
+    if torch.distributed.is_initialized():
+        return
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1:
+        args.rank = int(os.environ["RANK"])
+        if torch.cuda.is_available():
+            # One GPU a process: without the variable, and with a number, Coqui's Trainer sees just that one and
+            # does not join the processes a second time. The GPUs are counted first, while the variable hides some.
+            torch.cuda.init()
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+            args.gpu = int(os.environ.get("LOCAL_RANK", args.rank))
+            torch.cuda.set_device(args.gpu)
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    elif args.use_ddp and not torch.cuda.is_available():
+        places = [place for place in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if place.strip()]
+        torch.distributed.init_process_group(
+            "gloo", init_method=config.distributed_url, world_size=max(1, len(places)), rank=args.rank
+        )
 
 
 def fit(

@@ -189,7 +189,7 @@ def _train(plan: FineTuning, vocoder: AnyVocoder, learnt: list[Recording], held:
 
 
 def _on(batch: Batch, device: str) -> Batch:
-    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+    return {name: value if name == "seed" else value.to(device) for name, value in batch.items()}
 
 
 def crops(

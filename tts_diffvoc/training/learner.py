@@ -31,7 +31,7 @@ class VocoderTraining(nn.Module):
                 conditioned on it "condition" [B], the number of each row's speaker.
         """
         labels = {"labels": batch["condition"]} if "condition" in batch else {}
-        seeds = [int(seed) for seed in batch["seed"]]
+        seeds = torch.as_tensor(batch["seed"]).tolist()
         return self.vocoder.loss(batch["waveform"], batch["mel"], seeds=seeds, **labels)
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
