@@ -48,10 +48,6 @@ class WaveNetConfig(FromJson):
     def dilations(self) -> list[int]:
         return [2**i for i in range(self.cycle)] * self.cycles
 
-    @property
-    def receptive_field(self) -> int:
-        return 2 + sum(self.dilations)
-
 
 def earlier(x: Tensor, steps: int) -> Tensor:
     """x [B, T, C] delayed by ``steps`` columns, the first one repeated."""
