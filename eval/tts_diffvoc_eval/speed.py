@@ -209,21 +209,36 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
         latency: seconds to the whole clip that was asked for, with a shortened clip in proportion.
         memory: bytes that a call needed beyond what lay there before.
     """
-    import pandas as pd
-
     if records.empty:
-        return pd.DataFrame(columns=[*KEYS, "repetitions", "error", "seconds", "shortened", "rtf", "latency", "memory"])
-    table = records.drop_duplicates([*KEYS, "repeat"], keep="last")
-    table = table.assign(took=pd.to_numeric(table["took"]), memory=pd.to_numeric(table["memory"]))
-    table["rtf"] = table["took"] / (table["batch"] * table["seconds"])
-    found = table.groupby(KEYS, sort=False, as_index=False).agg(
-        repetitions=("took", "count"),
-        error=("error", "first"),
-        seconds=("seconds", "last"),
-        latency=("took", "median"),
-        rtf=("rtf", "median"),
-        memory=("memory", "max"),
+        return records.reindex(
+            columns=[*KEYS, "repetitions", "error", "seconds", "shortened", "rtf", "latency", "memory"]
+        )
+    found = (
+        timed(records)
+        .groupby(KEYS, sort=False, as_index=False)
+        .agg(
+            repetitions=("took", "count"),
+            error=("error", "first"),
+            seconds=("seconds", "last"),
+            latency=("took", "median"),
+            rtf=("rtf", "median"),
+            memory=("memory", "max"),
+        )
     )
     found["shortened"] = found["seconds"] < 0.98 * found["asked"]  # a clip is whole frames: 12 ms each
     found["latency"] *= (found["asked"] / found["seconds"]).where(found["shortened"], 1.0)
     return found
+
+
+def by_repeat(records: pd.DataFrame) -> pd.DataFrame:
+    """Real-time factors of one setting, repetitions x systems, from the records of ``speed.jsonl``."""
+    return records if records.empty else timed(records).pivot_table(index="repeat", columns="system", values="rtf")
+
+
+def timed(records: pd.DataFrame) -> pd.DataFrame:
+    """The last record of each call, with its real-time factor as ``rtf``."""
+    import pandas as pd
+
+    table = records.drop_duplicates([*KEYS, "repeat"], keep="last")
+    table = table.assign(took=pd.to_numeric(table["took"]), memory=pd.to_numeric(table["memory"]))
+    return table.assign(rtf=table["took"] / (table["batch"] * table["seconds"]))

@@ -213,12 +213,13 @@ def _one_vocoder(vocoder: AnyVocoder, name: str, options: dict[str, str]) -> Sys
     steps, sampler = _steps(vocoder, settings)
     changed = {key: f"{key}={value}" for key, value in sorted(options.items())}
     others = [text for key, text in changed.items() if key not in ("steps", "sampler")]
-    title = ", ".join([_title(network, run), *others])
+    title = ", ".join([TITLES[network] if run == network else f"{TITLES[network]} ({run})", *others])
     if "sampler" in options:
         title += f", {SAMPLER_NAMES.get(str(sampler), sampler)}"
+    counted = "" if steps is None else f", {steps} step{'s' * (steps > 1)}" if steps else ", prior alone"
     return System(
         safe("-".join([run, *changed.values()])),
-        f"{title}, {_counted(steps)}" if steps is not None else title,
+        title + counted,
         "flow" if network == "waveglow" else "diffusion",
         synthesise,
         title=title,
@@ -233,11 +234,6 @@ def _one_vocoder(vocoder: AnyVocoder, name: str, options: dict[str, str]) -> Sys
     )
 
 
-def _title(network: str, run: str) -> str:
-    """A network's name, and its folder's where that says more."""
-    return TITLES[network] if run == network else f"{TITLES[network]} ({run})"
-
-
 def _steps(vocoder: AnyVocoder, settings: dict[str, Any]) -> tuple[int | None, str | None]:
     """Network evaluations for one clip, and the sampler, with these settings; None where there is no such choice."""
     chosen = {**vocoder.defaults, **settings}
@@ -247,11 +243,6 @@ def _steps(vocoder: AnyVocoder, settings: dict[str, Any]) -> tuple[int | None, s
     if isinstance(vocoder, FlowVocoder):
         return None, None
     return chosen.get("steps", 6), chosen.get("sampler", "ddpm")
-
-
-def _counted(steps: int) -> str:
-    """Steps in words; without any, a spectral vocoder is its prior."""
-    return f"{steps} step{'s' if steps > 1 else ''}" if steps else "prior alone"
 
 
 def python_function(spec: str) -> System:

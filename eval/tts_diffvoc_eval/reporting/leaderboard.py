@@ -163,7 +163,8 @@ def load(run: Path) -> Leaderboard:
     speeds = speed.summarise(calls)
     metrics = quality_columns(records.value_names(run, "quality"), manifest.get("metrics") or {})
     spreads = diversity_columns(records.value_names(run, "diversity"))
-    headline = headline_speeds(speeds, manifest.get("device"))
+    shown = headline_calls(calls, manifest.get("device"))
+    headline = speed.summarise(shown)
     cells = mean_cells(quality, metrics)
     for more in (mean_cells(diversity, spreads), speed_cells(headline)):
         for name, of_system in more.items():
@@ -193,7 +194,7 @@ def load(run: Path) -> Leaderboard:
         primary=primary,
         condition=condition(headline, manifest.get("threads")),
         speeds=speeds,
-        answer=answer.sentences(rows, metrics, quality, by_repeat(calls, headline)),
+        answer=answer.sentences(rows, metrics, quality, speed.by_repeat(shown)),
         failures=failures.sentences(labels, metrics, quality, speeds, diversity),
         sounds=sounds(quality),
         ranked_clips=clips,
@@ -263,23 +264,13 @@ def mean_cells(table: pd.DataFrame, columns: list[Column]) -> dict[str, dict[str
     return cells
 
 
-def headline_speeds(speeds: pd.DataFrame, device: str | None) -> pd.DataFrame:
-    """The rows of the setting that is shown: the run's device, fewest clips at once, longest clip."""
-    if speeds.empty:
-        return speeds
-    table = speeds[speeds["device"] == (device if device in set(speeds["device"]) else speeds["device"].iloc[0])]
+def headline_calls(calls: pd.DataFrame, device: str | None) -> pd.DataFrame:
+    """The timed calls in the setting that is shown: the run's device, fewest clips at once, longest clip."""
+    if calls.empty:
+        return calls
+    table = calls[calls["device"] == (device if device in set(calls["device"]) else calls["device"].iloc[0])]
     table = table[table["batch"] == table["batch"].min()]
     return table[table["asked"] == table["asked"].max()]
-
-
-def by_repeat(calls: pd.DataFrame, headline: pd.DataFrame) -> pd.DataFrame:
-    """Real-time factors of the headline's setting, repetitions x systems."""
-    if headline.empty:
-        return pd.DataFrame()
-    keys = ["device", "batch", "asked"]
-    calls = calls.merge(headline[keys].drop_duplicates())
-    calls = calls.assign(rtf=pd.to_numeric(calls["took"]) / (calls["batch"] * calls["seconds"]))
-    return calls.pivot_table(index="repeat", columns="system", values="rtf")
 
 
 def condition(headline: pd.DataFrame, threads: int | None) -> str:
