@@ -33,10 +33,7 @@ from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
 from tts_diffvoc.schema import FromJson, check_part
 from tts_diffvoc.streaming import Window
 
-NETWORKS: dict[str, tuple[type, type]] = {
-    "diffwave": (DiffWave, DiffWaveConfig),
-    "wavegrad": (WaveGrad, WaveGradConfig),
-}
+NETWORKS: dict[str, type] = {"diffwave": DiffWaveConfig, "wavegrad": WaveGradConfig}
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,9 @@ class VocoderConfig(FromJson):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "speaker_names", tuple(self.speaker_names))
-        if self.network not in NETWORKS:
-            raise DiffvocError(f"network {self.network!r} is unknown; this version has {', '.join(NETWORKS)}.")
+        if NETWORKS.get(self.network) is not type(self.sizes):
+            known = ", ".join(NETWORKS)
+            raise DiffvocError(f"network {self.network!r} does not go with {self.sizes}; this version has {known}.")
         if self.sizes.n_mels != self.mel.n_mels:
             raise DiffvocError(
                 f"the network is conditioned on {self.sizes.n_mels} bands; this contract gives {self.mel.n_mels}."
@@ -110,8 +108,7 @@ class VocoderConfig(FromJson):
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> VocoderConfig:
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
-        sizes = {name: config for name, (_, config) in NETWORKS.items()}
-        check_part(values, "sizes", sizes, values.get("network"))
+        check_part(values, "sizes", NETWORKS, values.get("network"))
         return super().from_dict(values)
 
 
@@ -148,12 +145,10 @@ class Vocoder(MelVocoder):
 
     def __init__(self, config: VocoderConfig, name: str = "vocoder") -> None:
         super().__init__(config, name)
-        if config.network == "diffwave":
-            assert isinstance(config.sizes, DiffWaveConfig)
-            self.network: DiffWave | WaveGrad = DiffWave(config.sizes, config.schedule)
-        else:
-            assert isinstance(config.sizes, WaveGradConfig)
-            self.network = WaveGrad(config.sizes)
+        sizes = config.sizes
+        self.network: DiffWave | WaveGrad = (
+            DiffWave(sizes, config.schedule) if isinstance(sizes, DiffWaveConfig) else WaveGrad(sizes)
+        )
         # Of the training loss; a benchmark of the two sets it.
         self.norm = "l2" if config.network == "diffwave" else "l1"
 

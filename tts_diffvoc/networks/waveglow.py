@@ -58,15 +58,6 @@ class WaveGlowConfig(FromJson):
         """Samples of noise on either side on which one of the waveform depends."""
         return self.group * self.flows * (self.kernel_size // 2) * (2**self.layers - 1)
 
-    @property
-    def positions_per_frame(self) -> int:
-        """Samples of a mel frame, the name that the other networks have for it."""
-        return self.hop_length
-
-    @property
-    def in_channels(self) -> int:
-        return 1
-
     def leaves_early(self, flow: int) -> bool:
         """Whether ``early_size`` channels leave before ``flow``."""
         return flow > 0 and flow % self.early_every == 0
