@@ -15,7 +15,7 @@ from TTS.vocoder.models.base_vocoder import BaseVocoder
 
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.coqui import configs
-from tts_diffvoc.coqui.trainer import DiffvocTrainer, save_whole, world
+from tts_diffvoc.coqui.trainer import DiffvocTrainer, save_whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder, build
 from tts_diffvoc.training.conditions import conditioned
@@ -31,7 +31,7 @@ from tts_diffvoc.training.crops import (
     read_clip,
 )
 from tts_diffvoc.training.learner import PRECISIONS, VocoderTraining, take_weights
-from tts_diffvoc.training.loop import average_weights, rate_factor
+from tts_diffvoc.training.loop import average_weights, rate_factor, world
 
 DEFAULT_FRAMES = 64  # of a crop
 

@@ -17,24 +17,9 @@ from tts_diffvoc.coqui.configs import RecipeArgs
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import replacing
 from tts_diffvoc.training.conditions import shown
+from tts_diffvoc.training.loop import broadcast
 
 _coqui_save = trainer.io.save_fsspec
-
-
-def world() -> tuple[int, int]:
-    """This process's rank, and how many train together."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-def broadcast(value: float, device: torch.device) -> float:
-    """The first process's value, in every process: clocks differ, and all must learn and stop alike."""
-    if world()[1] == 1:
-        return value
-    shared = torch.tensor(value, dtype=torch.float64, device=device)
-    torch.distributed.broadcast(shared, 0)
-    return float(shared)
 
 
 def save_whole(state: Any, path: str | os.PathLike[Any], **kwargs: Any) -> None:
@@ -157,17 +142,12 @@ class DiffvocTrainer(Trainer):
             self._leave_nothing()
             raise DiffvocError(f"{str(error).rstrip('.')}; {place}.") from None
 
-    def save_now(self) -> None:
-        """Save after a step has been counted; checkpoints carry the number of their last step."""
-        if self.total_steps_done == 0:
-            return
-        self.total_steps_done -= 1
-        self.save_checkpoint()
-        self.total_steps_done += 1
-
     def _finish(self) -> None:
-        """Save where training stands, and close the dashboard."""
-        self.save_now()
+        """Save where training stands, under the number of its last step, and close the dashboard."""
+        if self.total_steps_done:
+            self.total_steps_done -= 1
+            self.save_checkpoint()
+            self.total_steps_done += 1
         if self.args.rank == 0:
             self.dashboard_logger.flush()
             self.dashboard_logger.finish()

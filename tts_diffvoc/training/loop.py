@@ -4,6 +4,9 @@ A model says what its loss is, by ``loss(batch)``: a dictionary of scalars of wh
 parts that learn in turns, such as the two of a GAN, has ``parts()`` instead, lists of parameters by name, and
 ``losses(batch)``, which yields a part's name and its losses and goes on when that part has made its step. Batches come
 from an iterator that never ends. Nothing here knows audio.
+
+Processes that joined by ``torch.distributed`` before, as ``torchrun`` starts them on one machine or several, train
+together: each brings its own part of every batch, gradients and losses are averaged, and the first one writes.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +92,30 @@ def rate_factor(progress: float, step: int, warmup_steps: int, final_share: floa
     return (final_share + (1 - final_share) * cosine) * min(1.0, (step + 1) / max(1, warmup_steps))
 
 
+def world() -> tuple[int, int]:
+    """This process's rank, and how many train together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def broadcast(value: float, device: torch.device) -> float:
+    """The first process's value, in every process: clocks differ, and all must learn and stop alike."""
+    if world()[1] == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    torch.distributed.broadcast(shared, 0)
+    return float(shared)
+
+
 class Loop:
     """A model in training: its moving average, its optimiser and what has been spent of the budget."""
 
     def __init__(self, model: nn.Module, config: LoopConfig, folder: Path) -> None:
         self.model, self.config, self.folder = model.to(config.device), config, folder
+        self.rank, self.processes = world()
+        for value in self.model.state_dict().values() if self.processes > 1 else ():
+            torch.distributed.broadcast(value, 0)
         self.average = AveragedModel(model, multi_avg_fn=average_weights(config.ema_decay), use_buffers=False)
         self.parts: dict[str, list[nn.Parameter]] = (
             model.parts() if hasattr(model, "parts") else {"model": list(model.parameters())}  # type: ignore[operator]
@@ -129,6 +151,8 @@ class Loop:
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
+        if self.rank:
+            return
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -166,6 +190,7 @@ class Loop:
         for part, losses in self._losses(batch):
             self.optimizers[part].zero_grad(set_to_none=True)
             self.scaler.scale(losses["loss"]).backward()
+            self._average([p.grad for p in self.parts[part] if p.grad is not None])
             self.scaler.unscale_(self.optimizers[part])
             nn.utils.clip_grad_norm_(self.parts[part], self.config.clip_norm)
             self.scaler.step(self.optimizers[part])
@@ -175,8 +200,14 @@ class Loop:
         self.average.update_parameters(self.model)
         self.step += 1
         now = self._clock()
-        self.seconds, self._mark = self.seconds + now - self._mark, now
+        self.seconds, self._mark = broadcast(self.seconds + now - self._mark, torch.device(self.config.device)), now
         return shown
+
+    def _average(self, values: Iterable[Tensor]) -> None:
+        """Put the mean over all processes into each of ``values``."""
+        for value in values if self.processes > 1 else ():
+            torch.distributed.all_reduce(value)
+            value /= self.processes
 
     def _losses(self, batch: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Each part's losses, computed when the part before has made its step."""
@@ -198,26 +229,29 @@ class Loop:
         sums: dict[str, Tensor] = {}
         saved = time.monotonic()
         self._mark = self._clock()
-        with _stopping() as stopped:
+        with _stopping() as signals:
+            stopped = 0
             while self.progress < 1 and not stopped:
                 before = self.progress
                 for name, value in self.update(next(batches)).items():
                     sums[name] = sums.get(name, 0) + value / self.config.log_steps
+                stopped = int(broadcast(signals[0] if signals else 0, torch.device(self.config.device)))
                 due = any(before < share <= self.progress for share in (*self.config.checks, 1.0))
                 due = due or time.monotonic() - saved > 60 * self.config.save_minutes
                 if due or stopped or self.step % self.config.log_steps == 0:
                     self._check_finite(sums)
                 if self.step % self.config.log_steps == 0:
+                    self._average(sums.values())
                     self.log(**{name: float(value) for name, value in sums.items()})
                     sums = {}
                 if due or stopped:
                     self.save()
-                    if held_out is not None and not stopped:
+                    if held_out is not None and not stopped and not self.rank:
                         self.log(**held_out(self.average.module.eval()))
                     saved = time.monotonic()
                     self._mark = self._clock()  # checks and saving are not training
         if stopped and self.progress < 1:
-            sys.exit(128 + stopped[0])
+            sys.exit(128 + stopped)
 
     def _check_finite(self, sums: dict[str, Tensor]) -> None:
         if not all(math.isfinite(float(value)) for name, value in sums.items() if name.endswith("loss")):
@@ -228,6 +262,8 @@ class Loop:
 
     def log(self, **values: Any) -> None:
         """Print values, and add them to the folder's log."""
+        if self.rank:
+            return
         row = {"step": self.step, "minutes": round(self.seconds / 60, 2), **values}
         print(" ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
         with (self.folder / LOG).open("a", encoding="utf-8") as file:
