@@ -164,7 +164,8 @@ class Classified(NamedTuple):
     labels: np.ndarray | None = None
 
     def take(self, indices: np.ndarray) -> Classified:
-        return Classified(*(None if one is None else one[indices] for one in self))
+        labels = None if self.labels is None else self.labels[indices]
+        return Classified(self.p[indices], self.features[indices], labels)
 
 
 class Reference:
