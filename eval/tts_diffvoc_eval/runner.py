@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from torch import Tensor
 
 from tts_diffvoc.audio import write_audio
@@ -120,7 +120,8 @@ def work(jobs: Sequence[Job], config: BenchmarkConfig) -> list[dict[str, Any]]:
     calls = (delayed(_do)(config, job) for job in jobs)
     count = config.workers  # with fewer than two, joblib would work in this process
     try:
-        return Parallel(max(2, count), batch_size=1, pre_dispatch=count)(calls)
+        with parallel_config("loky", inner_max_num_threads=1):  # there are as many workers as cores
+            return Parallel(max(2, count), batch_size=1, pre_dispatch=count, max_nbytes=None)(calls)
     except BrokenProcessPool as error:
         return [_failed(error)] if len(jobs) == 1 else [made for job in jobs for made in work([job], config)]
 
@@ -140,9 +141,8 @@ def _failed(error: Exception) -> dict[str, Any]:
 
 @cache
 def _begin(plugins: Sequence[str]) -> None:
-    """A worker knows the metrics of the run, and keeps to one thread: there are as many workers as cores."""
+    """A worker knows the metrics of the run, and does not outlive it."""
     end_with_parent()
-    torch.set_num_threads(1)
     for place in plugins:
         metrics.from_file(place)
 
