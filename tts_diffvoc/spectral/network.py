@@ -122,6 +122,9 @@ class WaveGradTrunk(nn.Module):
         return self.net(signal, noise_level, WaveGradConditioning(coarse, self.factor))[..., :frames].transpose(1, 2)
 
 
+TRUNKS: dict[type, type] = {DiffWaveSizes: DiffWaveTrunk, WaveGradSizes: WaveGradTrunk}
+
+
 class Denoiser(nn.Module):
     """A latent z, the short-time spectrum divided by its magnitudes, at a noise level -> the clean latent x0.
 
@@ -135,7 +138,7 @@ class Denoiser(nn.Module):
         self.bins = bins
         self.signal = nn.Conv1d(6 * bins, sizes.channels, 1)
         self.known = nn.Conv1d(4 * bins, sizes.channels, 1)
-        self.trunk = DiffWaveTrunk(sizes) if isinstance(sizes, DiffWaveSizes) else WaveGradTrunk(sizes)
+        self.trunk = TRUNKS[type(sizes)](sizes)
         self.norm = nn.LayerNorm(sizes.channels)
         self.output = nn.Conv1d(sizes.channels, 7 * bins, 1)
         zero(self.output)
