@@ -14,8 +14,8 @@ from tts_diffvoc.checkpoint import save_checkpoint
 from tts_diffvoc.cli import main
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.flow import FlowConfig, FlowVocoder
-from tts_diffvoc.mel import MelConfig, log_mel
-from tts_diffvoc.mel_kinds import LEVELS, PRESETS, convert, kind_of, likely_kind, take_mel
+from tts_diffvoc.mel import PRESETS, MelConfig, log_mel
+from tts_diffvoc.mel_kinds import LEVELS, convert, kind_of, likely_kind, take_mel
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 
 OWN = MelConfig()

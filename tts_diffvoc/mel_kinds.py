@@ -14,20 +14,8 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError, shown
-from tts_diffvoc.mel import MelConfig, check_mel, compress, expand, mel_filters
+from tts_diffvoc.mel import PRESETS, MelConfig, check_mel, compress, expand, mel_filters
 
-# Read in each package's own code. HiFi-GAN, Matcha-TTS and BigVGAN pad so that frame f is centred half a hop later than
-# here, which makes the waveform half a hop early and nothing else.
-PRESETS = {
-    "tacotron2": MelConfig(),
-    "hifigan": MelConfig(),
-    "coqui": MelConfig(fmax=11025.0, log_base="10", floor=1e-4, ceiling=10.0, scale=1.6, shift=2.4),
-    "espnet": MelConfig(fmin=80.0, fmax=7600.0, log_base="10", floor=1e-10),
-    "matcha": MelConfig(scale=1 / 2.116101, shift=5.536622 / 2.116101),  # its LJSpeech model, before denormalisation
-    "whisper": MelConfig(16000, 400, 400, 160, log_base="10", floor=1e-10, power=2, scale=0.25, shift=1.0),
-    "bigvgan": MelConfig(24000, n_mels=100, fmax=12000.0),
-    "vocos": MelConfig(24000, n_mels=100, fmax=12000.0, mel_scale="htk", mel_norm="none", floor=1e-7),
-}
 # The vocoder's own bands at another level.
 LEVELS: dict[str, dict[str, Any]] = {
     "log10": {"log_base": "10", "floor": 1e-10, "scale": 1.0, "shift": 0.0},

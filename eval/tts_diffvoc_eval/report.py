@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from tts_diffvoc_eval.reporting import page, plots, spectrograms, tables
-from tts_diffvoc_eval.reporting.leaderboard import Leaderboard, load
+from tts_diffvoc_eval.reporting.leaderboard import load
+from tts_diffvoc_eval.reporting.rows import Leaderboard
 
 
 def redraw(run: Path) -> Leaderboard:

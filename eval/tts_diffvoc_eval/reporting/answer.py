@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from tts_diffvoc_eval import intervals
-
-if TYPE_CHECKING:
-    from tts_diffvoc_eval.reporting.leaderboard import Column, Row
+from tts_diffvoc_eval.reporting.rows import Column, Row
 
 NOTE = (
     "PESQ-WB says how near a sound is to the recording, 4.64 at most; DNSMOS how good it sounds by itself, 1 to 5. "

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from tts_diffvoc_eval.reporting.leaderboard import Column
+from tts_diffvoc_eval.reporting.rows import Column
 
 MOST = 6  # sounds named in one sentence
 

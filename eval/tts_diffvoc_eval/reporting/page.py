@@ -11,8 +11,8 @@ import jinja2
 from markupsafe import Markup
 
 from tts_diffvoc_eval.reporting import plots, spectrograms, tables
-from tts_diffvoc_eval.reporting.leaderboard import Leaderboard
 from tts_diffvoc_eval.reporting.plots import Plot
+from tts_diffvoc_eval.reporting.rows import Leaderboard
 
 HERE = Path(__file__).parent
 VIEWS = {

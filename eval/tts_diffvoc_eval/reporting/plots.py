@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
-from tts_diffvoc_eval.reporting.leaderboard import Column, Leaderboard, Row
+from tts_diffvoc_eval.reporting.rows import Column, Leaderboard, Row
 
 # family: colour, marker of matplotlib, name
 FAMILIES = {

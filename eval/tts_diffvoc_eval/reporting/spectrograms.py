@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tts_diffvoc.mel import MelConfig, log_mel
-from tts_diffvoc_eval.reporting.leaderboard import Leaderboard
+from tts_diffvoc_eval.reporting.rows import Leaderboard
 
 DECIBEL = 20 / np.log(10)  # log-mels are natural logarithms of magnitudes
 RANGE = 80.0  # dB from black to white

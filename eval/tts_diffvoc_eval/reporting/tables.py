@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from tts_diffvoc_eval.reporting.answer import NOTE
-from tts_diffvoc_eval.reporting.leaderboard import SPREAD, Cell, Column, Leaderboard, Row
+from tts_diffvoc_eval.reporting.leaderboard import SPREAD
+from tts_diffvoc_eval.reporting.rows import Cell, Column, Leaderboard, Row
 
 NONE = "–"
 KINDS = {"quality": "Quality", "speed": "Speed and size", "diversity": "Diversity over seeds"}
