@@ -80,13 +80,17 @@ def _steps(ours: list[Row], scores: dict[str, pd.DataFrame], speeds: pd.DataFram
 
 
 def _network(rows: list[Row], ours: list[Row], scores: dict[str, pd.DataFrame]) -> Iterator[str]:
-    """The best system that has a prior, beside it and beside what the papers' authors published."""
+    """The best system that has a prior, beside it, with other options too, and beside what the papers' authors
+    published."""
     priors = {one.title: one for one in rows if one.steps == 0}
     row = next((one for one in ours if one.title in priors), None)
     if row is None:
         return
-    if gain := _gain(scores, row, priors[row.title]):
-        yield f"With its network {_name(row)} has {gain} than its prior alone."
+    controls = {"its prior alone": priors.pop(row.title)}
+    controls |= {prior.label: prior for title, prior in priors.items() if title.startswith(f"{row.title}, ")}
+    gains = [f"{gain} than {name}" for name, one in controls.items() if (gain := _gain(scores, row, one))]
+    if gains:
+        yield f"With its network {_name(row)} has {'; and '.join(gains)}."
     table = scores.get("PESQ-WB")
     if table is None or row.name not in table:
         return

@@ -170,7 +170,7 @@ def draw_legend(figure: Figure, rows: Sequence[Row], extra: Line2D) -> None:
     found = [about for about in [*FAMILIES.values(), OTHER] if about in {family(r.family) for r in rows}]
     handles = [Line2D([], [], color=color, marker=marker, ls="", label=label) for color, marker, label in found]
     handles.append(extra)
-    lines = math.ceil(len(handles) / (0.65 * figure.get_figwidth()))
+    lines = math.ceil(len(handles) / (0.45 * figure.get_figwidth()))
     figure.legend(handles=handles, loc="outside lower center", columnspacing=1.4, ncols=math.ceil(len(handles) / lines))
 
 
