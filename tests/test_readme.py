@@ -1,5 +1,6 @@
 """README.md as a newcomer follows it: its blocks run, its links lead somewhere, its figures are those of results/."""
 
+import csv
 import os
 import re
 import shutil
@@ -151,3 +152,15 @@ def test_the_options_and_their_defaults():
         for option in ("steps", "consistency"):
             steps = ", ".join(str(qualities[quality][option]) for quality in ("fast", "default", "best"))
             assert table[option][0] == steps
+
+
+def test_figures_of_equal_training_are_the_leaderboards():
+    with (ROOT / "results" / "leaderboard" / "leaderboard.csv").open(encoding="utf-8") as file:
+        systems = {row["system"]: row for row in csv.DictReader(file)}
+    pattern = r"After (\d+) CPU minutes .*?`wavegrad` has (\S+), a small HiFi-GAN V1 (\S+) and WaveGlow (\S+)"
+        r"After (\d+) CPU minutes of training each, `wavegrad` has (\S+), a small HiFi-GAN V1 (\S+) and WaveGlow (\S+)"
+    )
+    minutes, *stated = re.search(pattern, " ".join(TEXT.split())).groups()
+    found = [systems[name] for name in ("wavegrad", "hifigan-v1", "waveglow")]
+    assert all(row["training"].startswith(f"{minutes} CPU minutes") for row in found)
+    assert stated == [f"{float(row['pesq_wb']):.2f}" for row in found]
