@@ -160,7 +160,7 @@ def test_saved_and_loaded_says_the_same(name, tmp_path, mel):
     assert folder.is_saved(path) and not folder.is_saved(tmp_path) and not voices.is_vocoder(path)
     assert voices.card(path)["data"] == "somebody"
     loaded = folder.load(path)
-    assert (loaded.name, loaded.run, loaded.training) == ("mine", "mine", "3 CPU minutes")
+    assert (loaded.name, loaded.training) == ("mine", "3 CPU minutes")
     assert loaded.label == baseline.label_of("small") and loaded.family == baseline.family and loaded.digest
     for key, value in fold_weight_norm(network).state_dict().items():
         torch.testing.assert_close(loaded.module.state_dict()[key], value, atol=1e-3, rtol=1e-3)
