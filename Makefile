@@ -1,4 +1,4 @@
-# make speak TEXT="..." VOCODER=diffwave|wavegrad|waveglow OUT=hello.wav, make test, make lint
+# make speak TEXT="..." VOCODER=diffwave|wavegrad|waveglow OUT=hello.wav, make test, make test-fast, make lint
 PYTHON ?= python3
 VENV ?= .venv
 TEXT ?= hello
@@ -6,13 +6,18 @@ VOCODER ?= diffwave
 OUT ?= hello.wav
 BIN = $(VENV)/bin
 
-.PHONY: speak test fuzz soak lint docs install clean
+.PHONY: speak test test-fast fuzz soak lint docs install clean
 
 speak: $(VENV)/.installed
 	$(BIN)/tts --text "$(TEXT)" --vocoder_name "$(VOCODER)" --out_path "$(OUT)"
 
 test: $(VENV)/.tested
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
+# The core alone: no Coqui TTS, benchmark or recipes; about a minute.
+test-fast: $(VENV)/.tested
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile tests/commands tests/diffusion tests/english \
+		tests/importers tests/networks tests/spectral tests/training tests/test_audio.py tests/test_core.py tests/test_vocoder.py
 
 # Thousands of bad inputs, counted by what became of them: results/robustness/.
 fuzz: $(VENV)/.tested
