@@ -16,8 +16,6 @@ from TTS.vocoder.models.multiband_melgan_generator import MultibandMelganGenerat
 from TTS.vocoder.models.parallel_wavegan_generator import ParallelWaveganGenerator
 from TTS.vocoder.models.univnet_generator import UnivnetGenerator
 from TTS.vocoder.models.wavernn import Wavernn
-from vocos.heads import ISTFTHead
-from vocos.models import VocosBackbone
 
 from tts_diffvoc.audio import resample
 from tts_diffvoc.errors import DiffvocError
@@ -36,6 +34,9 @@ class Vocos(nn.Sequential):
     """
 
     def __init__(self, channels: int, hidden: int, layers: int) -> None:
+        from vocos.heads import ISTFTHead  # which no other baseline needs
+        from vocos.models import VocosBackbone
+
         backbone = VocosBackbone(MEL.n_mels, channels, hidden, layers)
         super().__init__(backbone, ISTFTHead(channels, MEL.n_fft, MEL.hop_length, padding="center"))
 

@@ -41,7 +41,7 @@ STYLE: dict[str, Any] = {
     "axes.edgecolor": "#555555", "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 150, "figure.dpi": 150,
     "text.parse_math": False, "xtick.color": "#333333", "ytick.color": "#333333",
 }  # fmt: skip
-SIZES = {"-narrow": (3.9, 3.5), "": (7.6, 5.2)}  # inches: of a telephone and of a page, by the file's ending
+SIZES = {"-narrow": (3.9, 2.95), "": (7.6, 5.2)}  # inches: of a telephone and of a page, by the file's ending
 
 
 @dataclass(frozen=True)
