@@ -184,7 +184,7 @@ def train(root: Path) -> dict[str, object]:
 
 def fine_tune(root: Path) -> dict[str, object]:
     """What kills of a fine-tuning have done to its targets, scores and checkpoint."""
-    data, training = write_clips(root / "voice", 4), root / "tuned" / "training"
+    data, training = write_clips(root / "recordings", 4), root / "tuned" / "training"
     save_checkpoint(random_vocoder("spectral diffwave"), root / "old", "# A\n")
 
     def progress() -> int:
