@@ -24,7 +24,7 @@ def test_a_seed_is_within_its_range_or_refused(value):
     if 0 <= value <= MOST_SEED:
         assert parse(seed, str(value)) == value
     else:
-        with pytest.raises(DiffvocError, match="^argument --it: '-?[0-9]+' is no whole number from 0 to"):
+        with pytest.raises(DiffvocError, match="^argument --it: '-?[0-9]+' is not a whole number from 0 to"):
             parse(seed, str(value))
 
 
@@ -34,7 +34,7 @@ def test_a_number_is_within_its_range_or_refused(value):
     try:
         made = parse(number(0, 60), text)
     except DiffvocError as error:
-        assert "\n" not in str(error) and "is no number above 0 and up to 60" in str(error)
+        assert "\n" not in str(error) and "is not a number above 0 and up to 60" in str(error)
     else:
         assert 0 < made <= 60 and math.isfinite(made)
 

@@ -42,7 +42,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number from {least} to {most}")
         return number
 
     return parse
@@ -59,7 +59,7 @@ def number(least: float, most: float, zero: bool = False) -> Callable[[str], flo
             value = math.nan
         if not (value > 0 if above else least <= value) or not value <= most:
             low = "above 0 and up to" if above else f"from {least:g} to"
-            raise argparse.ArgumentTypeError(f"{shown(text)} is no number {low} {most:g}")
+            raise argparse.ArgumentTypeError(f"{shown(text)} is not a number {low} {most:g}")
         return value
 
     return parse

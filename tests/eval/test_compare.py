@@ -207,7 +207,7 @@ def test_a_resumed_run_repeats_nothing(tmp_path, adapter, capsys):
         (["--systems", "nothing.py:speak"], "no Python file nothing.py"),
         (["--systems", "original", "--metrics", "pesq"], "no metric 'pesq'"),
         (["--systems", "original", "--data", "no-such-folder"], "no folder no-such-folder"),
-        (["--systems", "original", "--clips", "0"], "argument --clips: '0' is no whole number"),
+        (["--systems", "original", "--clips", "0"], "argument --clips: '0' is not a whole number"),
         (["--systems", "original", "--seconds", "0.1"], "--seconds 0.1"),
         (["--systems", "original", "--timeout", "nan"], "argument --timeout"),
         (["--systems", "original", "--device", "cuda:99"], "no device 'cuda:99'"),

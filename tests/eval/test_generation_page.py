@@ -311,8 +311,8 @@ def test_another_seed_draws_other_recordings(data, models, classifier):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--columns", 0], "argument --columns: '0' is no whole number from 1"),
-        (["--points", 22], "no whole number from 2 to 21"),
+        (["--columns", 0], "argument --columns: '0' is not a whole number from 1"),
+        (["--points", 22], "not a whole number from 2 to 21"),
         (["--t", 101], "t=101 is no step"),
         (["--noise", 1e6], "knows noise up to"),
         (["--model", "nobody"], "no generator or checkpoint folder 'nobody'"),

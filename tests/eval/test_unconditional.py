@@ -221,10 +221,10 @@ def test_a_failure_is_a_record_and_is_tried_again(data, own, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--count", "1"], "no whole number from 2"),
-        (["--steps", "0"], "no whole number from 1"),
+        (["--count", "1"], "not a whole number from 2"),
+        (["--steps", "0"], "not a whole number from 1"),
         (["--seeds", "1", "1"], "names one twice"),
-        (["--seeds", "-1"], "no whole number from 0"),
+        (["--seeds", "-1"], "not a whole number from 0"),
         (["--model", "nobody"], "no generator or checkpoint folder 'nobody'"),
         (["--model", "nothing.py:none"], "no Python file"),
         (["--classifier", "nowhere"], "there is no folder nowhere"),
@@ -297,7 +297,7 @@ def test_generators_by_default_and_refused(tmp_path):
     for choices, said in (
         ({"steps": [41]}, "at most 40"),
         ({"sampler": ["guess"]}, "sampler='guess' is none of"),
-        ({"guidance": [-1.0]}, "guidance='-1.0' is no number from 0"),
+        ({"guidance": [-1.0]}, "guidance='-1.0' is not a number from 0"),
     ):
         with pytest.raises(DiffvocError, match=said):
             registry.find_generators([folder], "cpu", choices)
