@@ -75,7 +75,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             try:
                 os.replace(new, folder)
             finally:
-                if not folder.exists():
+                if old.exists() and not folder.exists():
                     os.replace(old, folder)
     except OSError as error:
         raise Failure(f"{folder} cannot be written ({reason(error)}); make room or give another place.") from None
