@@ -1,4 +1,4 @@
-"""The GPU job: stages in order and within the minutes, weights in pieces, and nothing imported that is not there."""
+"""The GPU job: stages in order and within the minutes, and nothing imported that is not there."""
 
 import argparse
 import importlib.util
@@ -8,8 +8,6 @@ from pathlib import Path
 
 import clips
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 RECIPES = Path(clips.__file__).parent
 MISSING = ("TTS", "librosa", "coqpit", "trainer", "torchaudio", "pandas", "transformers")
@@ -25,7 +23,7 @@ def gpu():
 
 def options(tmp_path, **changes) -> argparse.Namespace:
     values = {"data": ["a=1", "b"], "voices": [], "texts": None, "hours": 1.0, "output": tmp_path / "out"}
-    values |= {"work": tmp_path / "work", "minutes": 9.0, "patience": 1.0, "device": "cuda", "jobs": 2, "smaller": 1}
+    values |= {"minutes": 9.0, "device": "cuda", "jobs": 2}
     return argparse.Namespace(**{**values, **changes})
 
 
@@ -38,7 +36,7 @@ def job(gpu, tmp_path):
 
         def start(self, name, script, *arguments):
             self.commands.append([name, script, *map(str, arguments)])
-            return subprocess.Popen([sys.executable, "-S", "-c", "pass"])
+            self.running[name] = subprocess.Popen([sys.executable, "-S", "-c", "pass"])
 
     Noted.commands = []
     return Noted(options(tmp_path, voices=["ada=hibari"], texts=Path("texts.txt")))
@@ -63,32 +61,18 @@ def test_stages_come_in_order_and_share_the_minutes(job):
 
 def test_a_stage_that_fails_ends_the_job(gpu, tmp_path):
     job = gpu.Job(options(tmp_path))
+    job.running["pitch"] = subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(3)"])
     with pytest.raises(SystemExit, match="the stage pitch failed; .*pitch.log says why"):
-        job.finish("pitch", subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(3)"]))
+        job.finish("pitch")
 
 
-def test_no_stage_outlasts_the_minutes(gpu, tmp_path):
+def test_no_stage_outlasts_the_minutes(gpu, tmp_path, monkeypatch):
     job = gpu.Job(options(tmp_path, minutes=0.005))
-    slow = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
-    with pytest.raises(SystemExit, match="the minutes ended in the stage pitch"):
-        job.finish("pitch", slow)
-    assert slow.poll() is not None
-
-
-def test_weights_go_in_pieces_and_come_back_whole(gpu, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu, "PIECE", 1000)
-    weights = {f"layer{n}": torch.randn(100).half() for n in range(12)}
-    (tmp_path / "run").mkdir()
-    for name in ("config.json", "README.md"):
-        (tmp_path / "run" / name).write_text("{}")
-    save_file(weights, tmp_path / "run" / "model.safetensors")
-    gpu.split(tmp_path / "run", tmp_path / "out" / "diffwave")
-    sizes = [path.stat().st_size for path in (tmp_path / "out" / "diffwave").glob("piece-*")]
-    assert len(sizes) == 3 and max(sizes) < 1500
-    gpu.join(tmp_path / "out")
-    whole = load_file(tmp_path / "out" / "diffwave" / "model.safetensors")
-    assert whole.keys() == weights.keys() and all(torch.equal(whole[name], weights[name]) for name in whole)
-    assert not list(tmp_path.rglob("piece-*"))
+    slow = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(job, "start", lambda name, *_: job.running.update({name: subprocess.Popen(slow)}))
+    with pytest.raises(SystemExit, match="the minutes ended in the stage prepare"):
+        job.run()
+    assert job.running["prepare"].poll() is not None
 
 
 def test_nothing_is_imported_that_a_bare_machine_lacks():
