@@ -11,6 +11,7 @@ from small_vocoders import CONFIGS, SPECTRAL, random_vocoder
 
 import tts_diffvoc
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
+from tts_diffvoc.coqui import zoo
 from tts_diffvoc.errors import DiffvocError, Failure
 from tts_diffvoc.factory import Vocoder
 from tts_diffvoc.spectral.vocoder import SpectralVocoder
@@ -85,6 +86,15 @@ def test_what_the_hub_has_not_is_one_sentence(cache, tmp_path):
         ) as caught:
             load_vocoder(name, **options)
         assert "\n" not in str(caught.value)
+
+
+def test_coqui_takes_a_repository_by_name(cache):
+    ours, folder = zoo.is_our_vocoder("someone/voice?seed=1", {}), zoo.locate("someone/voice?seed=1")
+    snapshot = cache / "models--someone--voice" / "snapshots" / COMMITS["main"]
+    assert ours and folder == (f"{snapshot}?seed=1", str(snapshot / "config.json"))
+    assert zoo.is_our_path(folder[0])
+    with pytest.raises(Failure, match="^someone/else is no folder here and cannot be had from the Hub"):
+        zoo.locate("someone/else")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 
 from tts_diffvoc.arguments import MOST_THREADS, THREADS, checked, whole
 from tts_diffvoc.audio import LOUDEST, cut_peaks, scale_peaks
+from tts_diffvoc.capture import BUCKET, Captures, Function
 from tts_diffvoc.diffusion.noise import FrameNoise, cut_rows, row_seeds
 from tts_diffvoc.diffusion.samplers import Callback
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.hub import HubMixin
-from tts_diffvoc.mel import MelConfig, log_mel
+from tts_diffvoc.mel import MelConfig, compress, log_mel
 from tts_diffvoc.mel_kinds import take_mel
 from tts_diffvoc.streaming import Window, windows
 
@@ -122,9 +124,16 @@ class MelVocoder(AudioModel, HubMixin, ABC):
 
     Attributes:
         FADE: frames over which a chunk of a stream fades into the next; 0 where chunks are what the whole would be.
+        captures: CUDA graphs of the synthesis; None where it is not captured.
     """
 
     FADE = 0
+    captures: Captures | None = None
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        if self.captures is not None:  # a graph knows the weights by where they lay
+            self.captures.calls.clear()
+        return super()._apply(*args, **kwargs)
 
     @property
     def mel_config(self) -> MelConfig:
@@ -213,6 +222,9 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         carried = None
         fading = torch.zeros(len(seeds), 0, device=self.device)
         for window in windows((mel.to(self.device) for mel in mels), chunk, context, context):
+            if self.captures is not None:
+                silence = float(compress(torch.zeros(1), self.config.mel))
+                window = replace(window, mel=F.pad(window.mel, (0, -window.mel.shape[2] % BUCKET), value=silence))
             with torch.autocast(self.device.type, enabled=False):  # mixed precision around it does not reach it
                 waveform, carried = self._synthesise(window, noise, settings, carried, callback)
             piece = waveform[:, window.keep.start * hop : window.keep.stop * hop].clone()
@@ -221,6 +233,12 @@ class MelVocoder(AudioModel, HubMixin, ABC):
             piece[:, :size] = torch.lerp(fading[:, :size], piece[:, :size], share)
             fading = waveform[:, window.keep.stop * hop : (window.keep.stop + self.FADE) * hop]
             yield piece
+
+    def _evaluate(self, key: Hashable, function: Function, inputs: Sequence[Tensor], callback: Any) -> Tensor:
+        """``function(*inputs)``, which does the same whenever the key is the same: captured, if that was asked for."""
+        if self.captures is None or callback is not None:
+            return function(*inputs)
+        return self.captures(key, function, inputs)
 
     @abstractmethod
     def _synthesise(

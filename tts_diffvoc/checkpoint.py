@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from tts_diffvoc import generators, hub, voices
 from tts_diffvoc.base import AudioModel, check_device
+from tts_diffvoc.capture import Captures
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.factory import AnyVocoder, build, config_from_dict, kind_of
@@ -229,7 +230,11 @@ def save_schedules(folder: str | Path, schedules: dict[int, NoiseSchedule]) -> N
 
 
 def load_vocoder(
-    spec: str | Path, device: str | torch.device = "cpu", dtype: str | torch.dtype = "float32", **download: Any
+    spec: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
+    cuda_graphs: bool = False,
+    **download: Any,
 ) -> AnyVocoder:
     """A vocoder by name, folder or repository of the Hub: "diffwave?steps=50&seed=1", "runs/mine", "org/name".
 
@@ -237,9 +242,14 @@ def load_vocoder(
     A bundled name, and one whose first part is a folder here, never asks the network. With ``dtype`` "bfloat16" or
     "float16" the denoising network computes in it, by autocast; weights, and what is before and after it, stay float32.
     The bundled vocoders lose less than 0.02 PESQ by bfloat16; a WaveGrad's activations can be too large for float16.
+    ``cuda_graphs`` captures the synthesis as CUDA graphs, one for each batch, options and length, which is padded to
+    whole multiples of ``capture.BUCKET`` frames by silence.
 
-    Raises: DiffvocError for an unknown name (with the closest ones), a bad option or a bad checkpoint.
+    Raises: DiffvocError for an unknown name (with the closest ones), a bad option or a bad checkpoint, and for CUDA
+        graphs on another device.
     """
+    if cuda_graphs and torch.device(device).type != "cuda":
+        raise DiffvocError(f'CUDA graphs were asked for on {device}; give device="cuda".')
     kind = str(dtype).removeprefix("torch.")
     if kind not in DTYPES:
         raise DiffvocError(f"dtype={shown(dtype)} is unknown; choose one of {', '.join(DTYPES)}.")
@@ -248,6 +258,7 @@ def load_vocoder(
     vocoder = load_checkpoint(hub.download(name, **download) if remote else voices.resolve(name), device)
     vocoder.name = name if remote else vocoder.name
     vocoder.autocast = DTYPES[kind]
+    vocoder.captures = Captures() if cuda_graphs else None
     vocoder.defaults.update(parse_options(vocoder, options))
     return vocoder
 

@@ -98,7 +98,11 @@ class FlowVocoder(MelVocoder):
     ) -> tuple[Tensor, None]:
         drawn = noise(0, window.start, window.mel.shape[-1], self.config.mel.hop_length).flatten(1)
         z = settings.sigma * drawn.unflatten(1, (-1, self.config.sizes.group)).transpose(1, 2)
-        return self._denoised(self.network.inverse(window.mel, z), settings.denoise), None
+
+        def invert(mel: Tensor, z: Tensor) -> Tensor:
+            return self._denoised(self.network.inverse(mel, z), settings.denoise)
+
+        return self._evaluate(settings.denoise, invert, [window.mel, z], callback), None
 
     def _denoised(self, waveform: Tensor, strength: float) -> Tensor:
         if not strength or waveform.shape[-1] <= self.config.mel.n_fft:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tts_diffvoc import voices
+from tts_diffvoc import hub, voices
 from tts_diffvoc.errors import DiffvocError, Failure
 
 # The acoustic model to take when the user names none.
@@ -35,7 +35,8 @@ def listed(models: dict[str, Any], kind: str) -> list[str]:
 
 
 def is_our_vocoder(spec: str | None, models: dict[str, Any] | None = None) -> bool:
-    """Whether ``spec`` is one of our vocoders or a checkpoint folder, and not one of Coqui's names in ``models``.
+    """Whether ``spec`` is one of our vocoders, a checkpoint folder or a repository of the Hub, and not one of Coqui's
+    names in ``models``.
 
     Raises: DiffvocError with the closest names when it is nothing at all.
     """
@@ -51,6 +52,8 @@ def is_our_vocoder(spec: str | None, models: dict[str, Any] | None = None) -> bo
     theirs = listed(models, "vocoder_models")
     if name in theirs:
         return False
+    if hub.is_repository(name):
+        return True
     try:
         voices.resolve(name)
     except DiffvocError:
@@ -77,7 +80,7 @@ def locate(spec: str) -> tuple[str, str]:
     from tts_diffvoc.checkpoint import read_config  # imports torch
 
     name, _, query = spec.partition("?")
-    folder = voices.resolve(name)
+    folder = hub.download(name) if hub.is_repository(name) else voices.resolve(name)
     read_config(folder)
     return f"{folder}?{query}" if query else str(folder), str(folder / "config.json")
 

@@ -294,9 +294,13 @@ class SpectralVocoder(MelVocoder):
             known = [part[:, passed:] for part in carried.f0]
             f0 = F0(*(torch.cat([old, new[:, old.shape[1] :]], 1) for old, new in zip(known, f0)))
         excitation = self.excitation(f0, noise(0, start, frames, hop).flatten(1), phase)
-        conditions = self.conditions(mel, excitation)
-        z = self.prior(conditions, noise(1, start, frames, 2 * bins).unflatten(2, (2, bins)))
-        waveform = self.restore(mel, conditions, z, settings, callback)
+        drawn = noise(1, start, frames, 2 * bins).unflatten(2, (2, bins))
+
+        def make(mel: Tensor, excitation: Tensor, drawn: Tensor) -> Tensor:
+            conditions = self.conditions(mel, excitation)
+            return self.restore(mel, conditions, self.prior(conditions, drawn), settings, callback)
+
+        waveform = self._evaluate(settings, make, [mel, excitation, drawn], callback)
         return waveform, Carried(F0(*(part[:, : window.keep.stop + 1] for part in f0)), start, phase)
 
 
