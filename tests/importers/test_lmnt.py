@@ -64,30 +64,6 @@ def test_an_imported_diffwave_generates_with_the_published_schedules(folder):
     assert out.shape == (1, 4 * 256) and torch.isfinite(out).all()
 
 
-@torch.inference_mode()
-def test_whole_sampling_agrees_with_the_package(folder, public, monkeypatch):
-    """The package's own function, which cuts to [-1, 1] after each step: here nothing reaches that."""
-    from diffwave import inference
-
-    public.params["noise_schedule"], public.params["inference_noise_schedule"] = (
-        diffwave_params.params.noise_schedule, diffwave_params.params.inference_noise_schedule,
-    )  # fmt: skip
-    vocoder = load_vocoder(folder)
-    mel, x = torch.rand(1, 80, 5), 0.05 * torch.randn(1, 5 * 256)
-    monkeypatch.setitem(inference.models, "mine", public)
-    monkeypatch.setattr(torch, "randn", lambda *shape, **_: x.clone())
-    monkeypatch.setattr(torch, "randn_like", lambda like: torch.zeros_like(like))
-    theirs, rate = inference.predict(mel, "mine", device=torch.device("cpu"), fast_sampling=True)
-    assert rate == vocoder.sample_rate and theirs.abs().max() < 1
-    levels, out = vocoder.inference_schedule(6), x.double()
-    condition = vocoder.network.condition(mel)
-    for n in reversed(range(6)):
-        level = levels.noise_levels[n]
-        eps = vocoder.network(out.float(), level.expand(1).float(), condition).double()
-        out = (out - levels.betas[n] / (1 - level**2).sqrt() * eps) / (1 - levels.betas[n]) ** 0.5
-    assert_agree(out.float(), theirs)
-
-
 def preprocessed(waveform, module, tmp_path, monkeypatch):
     """The mel of ``preprocess.py`` of one of the packages."""
     preprocess = pytest.importorskip(f"{module}.preprocess")

@@ -163,11 +163,6 @@ def test_the_layout_with_a_mel_convolution_for_each_layer_loads():
     torch.testing.assert_close(again(waveform, mel)[0], network(waveform, mel)[0], atol=1e-5, rtol=1e-5)
 
 
-def test_the_oldest_layout_is_refused():
-    with pytest.raises(DiffvocError, match="convert_model.py"):
-        published_weights({"WN.0.skip_layers.0.weight": torch.zeros(1, 1, 1)})
-
-
 def test_the_denoiser_takes_the_bias_off():
     network = random_network()
     bias = bias_spectrum(network, n_fft=64)

@@ -91,10 +91,3 @@ def test_no_burst(spectral, sound):
 def test_silence_stays_silent(spectral, steps):
     made = spectral.generate(log_mel(torch.zeros(1, FRAMES * 256), MelConfig())[..., :FRAMES], steps=steps, seed=0)
     assert 20 * made.square().mean().sqrt().log10() < -70
-
-
-@pytest.mark.parametrize("frames", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("level", [-14.0, -4.0, 6.0])
-def test_a_few_frames_of_any_level_are_finite(spectral, frames, level):
-    made = spectral.generate(torch.full((1, 80, frames), level), steps=2, seed=0, consistency=2)
-    assert made.shape == (1, frames * 256) and torch.isfinite(made).all()
