@@ -38,14 +38,14 @@ def saved_data(tmp_path, spread, clips):
     return folder
 
 
-@pytest.fixture
-def model(tmp_path):
-    return saved_model(tmp_path, SPREAD)
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return saved_model(tmp_path_factory.mktemp("model"), SPREAD)
 
 
-@pytest.fixture
-def data(tmp_path):
-    return saved_data(tmp_path, SPREAD, 80)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return saved_data(tmp_path_factory.mktemp("clips"), SPREAD, 80)
 
 
 def run(*words):

@@ -122,12 +122,17 @@ def test_bad_mels_are_refused_with_lengths_too():
             vocoder.generate(mel, lengths=[1])
 
 
-@pytest.mark.parametrize("kind", FAR)
-@pytest.mark.parametrize("options", [{}, {"sampler": "langevin"}, {"sampler": "dpm_solver_pp_2m"}, {"denoise": 0.5}])
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        *((kind, {}) for kind in FAR),
+        ("diffwave", {"sampler": "langevin"}),
+        ("diffwave", {"sampler": "dpm_solver_pp_2m"}),
+        ("waveglow", {"denoise": 0.5}),
+    ],
+)
 def test_chunks_join_to_exactly_the_whole(kind, options, monkeypatch):
     vocoder = far(kind)
-    if not set(options) <= set(vocoder.GENERATE_OPTIONS):
-        return
     more = {"steps": 2} if "steps" in vocoder.GENERATE_OPTIONS else {}
     more |= {"speaker": 1} if "speakers" in kind else {}
     mel = random_mel(2, 150, 20)
@@ -144,7 +149,7 @@ def test_chunks_join_to_exactly_the_whole(kind, options, monkeypatch):
     assert (blind - whole.clamp(-1, 1)).abs().max() > 100 * atol
 
 
-@pytest.mark.parametrize("kind", FAR)
+@pytest.mark.parametrize("kind", ["diffwave", "waveglow"])
 def test_a_minute_and_more_is_made_in_chunks(kind, monkeypatch):
     vocoder, mel = far(kind), random_mel(1, 700, 20)
     more = {"steps": 2} if "steps" in vocoder.GENERATE_OPTIONS else {}

@@ -45,11 +45,11 @@ def test_callback_sees_each_step(vocoder):
 
 
 def test_training_lowers_the_loss(vocoder, speech):
-    mel = vocoder.mel(speech)[..., :86]
+    waveform, mel = speech[:, : 20 * 256], vocoder.mel(speech)[..., :20]
     optimizer = torch.optim.Adam(vocoder.network.parameters(), lr=2e-3)
     losses = []
     for _ in range(30):
-        loss = vocoder.loss(speech, mel, seeds=[1])
+        loss = vocoder.loss(waveform, mel, seeds=[1])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -78,12 +78,6 @@ def test_tuned_schedules_serve_their_number_of_steps():
 def test_bad_options_are_refused(diffwave, options, says):
     with pytest.raises(DiffvocError, match=says):
         diffwave.generate(torch.zeros(1, 80, 3), **options)
-
-
-def test_bad_mels_are_refused_before_any_work(vocoder):
-    for mel in (torch.zeros(1, 81, 3), torch.zeros(1, 80, 0), torch.full((1, 80, 3), float("nan"))):
-        with pytest.raises(DiffvocError):
-            vocoder.generate(mel, steps=1)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
