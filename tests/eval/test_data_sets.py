@@ -59,19 +59,8 @@ def test_every_metric_that_applies_is_there_and_no_other(tmp_path):
 
 
 def test_a_voice_is_no_match_for_metrics_that_need_a_recording(tmp_path, capsys):
-    run = [
-        "compare",
-        "--tts",
-        "--systems",
-        "griffin-lim",
-        "--metrics",
-        "lsd",
-        "--clips",
-        "1",
-        "--output",
-        str(tmp_path),
-    ]
-    assert cli.main(run) == 2
+    run = ["compare", "--tts", "--systems", "griffin-lim", "--metrics", "lsd", "--clips", "1"]
+    assert cli.main([*run, "--output", str(tmp_path)]) == 2
     assert "no clip can be scored by lsd" in capsys.readouterr().err
 
 

@@ -131,12 +131,17 @@ def test_there_are_twelve_sentences_of_each_kind_and_none_twice():
     assert len({one.text for one in SENTENCES}) == 48
 
 
-@pytest.mark.parametrize("sentence", SENTENCES, ids=lambda one: one.text[:30])
-def test_a_sentence_can_be_recognised(sentence):
-    """Each spoken word is in the recogniser's dictionary, is what our normaliser reads, and Coqui does not split it."""
+@pytest.fixture(scope="module")
+def dictionary():
+    """The words that the recogniser knows."""
     pocketsphinx = pytest.importorskip("pocketsphinx")
     with open(f"{pocketsphinx.get_model_path('en-us')}/cmudict-en-us.dict", encoding="utf-8") as file:
-        dictionary = {line.split(maxsplit=1)[0] for line in file}
+        return {line.split(maxsplit=1)[0] for line in file}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES, ids=lambda one: one.text[:30])
+def test_a_sentence_can_be_recognised(sentence, dictionary):
+    """Each spoken word is in the recogniser's dictionary, is what our normaliser reads, and Coqui does not split it."""
     assert set(sentence.spoken.split()) <= dictionary
     assert sentence.spoken == words(sentence.spoken) == words(normalize(sentence.text))
     assert 6 <= len(sentence.text.split()) <= 16
@@ -193,18 +198,8 @@ def test_two_sentences_by_slt_and_griffin_lim(tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join("|".join(one) for one in SENTENCES[1:3]), "utf-8")
     output = tmp_path / "out"
-    words = [
-        "--voices",
-        "slt",
-        "--vocoder",
-        "griffin_lim",
-        "--sentences",
-        str(texts),
-        "--output",
-        str(output),
-        "--audio",
-    ]
-    assert program.main(command, words) == 0
+    words = ["--voices", "slt", "--vocoder", "griffin_lim", "--sentences", str(texts), "--output", str(output)]
+    assert program.main(command, [*words, "--audio"]) == 0
     found = json.loads((output / "voices.json").read_text("utf-8"))
     assert str(tmp_path) not in found["manifest"]["command"] and found["manifest"]["threads"] == 1
     rows = found["voices"]["slt"]["sentences"]
