@@ -9,6 +9,8 @@ pitch      F0 from the mel                                           OUTPUT/pitc
 targets    each clip with phases rebuilt from the predicted pitch    OUTPUT/targets
 magnitude  linear magnitudes from the mel and the source             OUTPUT/magnitude
 diffwave, wavegrad   the denoiser                                    OUTPUT/NAME, ready to use: OUTPUT/NAME/vocoder
+
+On several GPUs or machines: torchrun --nproc_per_node 4 recipes/voices/train.py ... --device cuda
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from tts_diffvoc.spectral.magnitude import MagnitudeConfig
 from tts_diffvoc.spectral.network import DiffWaveSizes, WaveGradSizes
 from tts_diffvoc.spectral.pitch import PitchConfig
 from tts_diffvoc.spectral.vocoder import SpectralConfig, SpectralVocoder
-from tts_diffvoc.training.loop import LoopConfig, train
+from tts_diffvoc.training.loop import LoopConfig, join, train, world
 from tts_diffvoc.training.prepared import Crops, Prepared, load, write_target
 
 STAGES = ("prepare", "pitch", "targets", "magnitude", "diffwave", "wavegrad")
@@ -72,6 +74,9 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = parse_arguments()
+    options.device = join(options.device)
+    if options.stage in ("prepare", "targets") and world()[0]:
+        return  # the first process makes them
     if options.stage == "prepare":
         clips.prepare([folder for folder, _ in options.data], options.output / "clips", options.jobs)
     elif options.stage == "targets":
@@ -113,7 +118,6 @@ def build(stage: str, output: Path, init: Path | None = None) -> nn.Module:
 
 def train_stage(stage: str, options: argparse.Namespace) -> None:
     """Train a network until its minutes are spent; its averaged weights are there from the first check on."""
-    torch.manual_seed(0)
     size, frames = options.batch_size or BATCHES[stage][0], options.frames or BATCHES[stage][1]
     shares = {clips.corpus_name(folder): share for folder, share in options.data}
     names = ("waveform", "f0", "sure") if stage == "pitch" else ("waveform", "recording", "source")
@@ -121,7 +125,8 @@ def train_stage(stage: str, options: argparse.Namespace) -> None:
     learnt, held = load(folder, names, held=False), load(folder, names, held=True)
     crops = Crops(learnt, shares, size, frames, noisy=0.2 if stage == "pitch" else 0.0)
     minutes = sum(clip.frames for clip in learnt) * clips.HOP / clips.RATE / 60
-    print(f"{stage}: {len(learnt)} clips, {minutes:.0f} minutes", flush=True)
+    if not world()[0]:
+        print(f"{stage}: {len(learnt)} clips, {minutes:.0f} minutes", flush=True)
     rate = options.rate or RATES[stage]
     config = LoopConfig(minutes=options.minutes, learning_rate=rate, device=options.device, checks=CHECKS)
     network, place = build(stage, options.output, options.init), options.output / stage

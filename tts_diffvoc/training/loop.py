@@ -5,14 +5,16 @@ parts that learn in turns, such as the two of a GAN, has ``parts()`` instead, li
 ``losses(batch)``, which yields a part's name and its losses and goes on when that part has made its step. Batches come
 from an iterator that never ends. Nothing here knows audio.
 
-Processes that joined by ``torch.distributed`` before, as ``torchrun`` starts them on one machine or several, train
-together: each brings its own part of every batch, gradients and losses are averaged, and the first one writes.
+Processes that ``torchrun`` started, on one machine or several, train together once they have called :func:`join`:
+each brings its own part of every batch, gradients and losses are averaged, and the first one writes.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -90,6 +92,22 @@ def rate_factor(progress: float, step: int, warmup_steps: int, final_share: floa
     """
     cosine = (1 + math.cos(math.pi * progress)) / 2
     return (final_share + (1 - final_share) * cosine) * min(1.0, (step + 1) / max(1, warmup_steps))
+
+
+def join(device: str) -> str:
+    """Join the other processes that ``torchrun`` started, if there are any, and draw other random numbers than they.
+
+    Returns: this process's device; of several GPUs each process has its own.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.distributed.is_initialized():
+        gpu = torch.device(device).type == "cuda"
+        if gpu:
+            device = f"cuda:{os.environ['LOCAL_RANK']}"
+            torch.cuda.set_device(device)
+        torch.distributed.init_process_group("nccl" if gpu else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)
+    torch.manual_seed(world()[0])
+    return device
 
 
 def world() -> tuple[int, int]:

@@ -4,7 +4,7 @@
     python recipes/voices/acoustic/train.py --data joe-data --init tts_diffvoc/voices/ada --output runs/joe --minutes 90
 
 `--minutes` counts all runs in the output folder together; the learning rate falls along a cosine over them. One core is
-enough; `--device cuda --bf16` trains on a GPU.
+enough; `--device cuda --bf16` trains on a GPU, and behind `torchrun --nproc_per_node N` on several.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tts_diffvoc.acoustic import AcousticModel
 from tts_diffvoc.checkpoint import read_weights
-from tts_diffvoc.training.loop import LoopConfig, train
+from tts_diffvoc.training.loop import LoopConfig, join, train
 
 HELD_BACK = 100
 Utterance = tuple[Tensor, Tensor, Tensor, Tensor]  # symbols, durations, mel [F, M] in float16, F0
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    args.device = join(args.device)
     rows = load(args.data)
     count = min(HELD_BACK, len(rows) // 10)
     if count == 0:
