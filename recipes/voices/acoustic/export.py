@@ -2,7 +2,8 @@
 
 python recipes/voices/acoustic/export.py --run runs/ada --output runs/ada/voice
 python recipes/voices/acoustic/export.py --run runs/joe --output runs/joe/voice --data runs/joe-data --variance 0.5
-tts --text "hello" --model_path runs/ada/voice --vocoder_name diffwave --out_path hello.wav
+tts --text "hello" --model_path runs/ada/voice/model.safetensors --config_path runs/ada/voice/config.json \\
+    --vocoder_name diffwave --out_path hello.wav
 """
 
 from __future__ import annotations
