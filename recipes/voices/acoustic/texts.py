@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 FORTUNES = Path("/usr/share/games/fortunes")
@@ -92,6 +93,12 @@ Let me know if you {verb} the {noun}.""".split("\n")
 SHORT = "hello|yes|no|thank you|good morning|goodbye|good night|excuse me|of course|I see|not yet|well done".split("|")
 JOINS = ", and | because |; | while |, but |, so |: |, although ".split("|")
 MONTHS = "January February March April May June July August September October November December".split()
+# What the fields of a template become.
+POOLS: dict[str, Sequence[object]] = {
+    "name": NAMES, "surname": SURNAMES, "city": CITIES, "noun": NOUNS, "adj": ADJECTIVES, "verb": VERBS,
+    "place": PLACES, "month": MONTHS, "n": range(2, 100), "m": [*range(2, 21)] * 100 + [*range(100, 2001)],
+    "year": range(1800, 2031), "h": range(1, 13), "mm": range(10, 60), "day": range(4, 20),
+}  # fmt: skip
 
 
 def fortunes() -> list[str]:
@@ -123,6 +130,21 @@ def capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+class Words(dict[str, object]):
+    """The words of a template, drawn as they are asked for: {noun2} is another noun than {noun}."""
+
+    def __init__(self, rng: random.Random, pools: dict[str, Sequence[object]]) -> None:
+        super().__init__()
+        self.rng, self.pools = rng, pools
+
+    def __missing__(self, field: str) -> object:
+        pool = self.pools[field.rstrip("234")]
+        while (word := self.rng.choice(pool)) in self.values():
+            pass
+        self[field] = word
+        return word
+
+
 def made_sentence(rng: random.Random, words: list[str]) -> str:
     """One sentence from the templates, a word alone, numbers, or a list of rare words."""
     kind = rng.random()
@@ -133,37 +155,7 @@ def made_sentence(rng: random.Random, words: list[str]) -> str:
         return capital(" ".join(rng.choice(words) for _ in range(rng.randint(2, 9)))) + rng.choice([".", ".", "?", "!"])
     if kind < 0.16:
         return ", ".join(str(rng.choice([rng.randint(0, 20), rng.randint(0, 9999)])) for _ in range(rng.randint(1, 6)))
-    name, name2 = rng.sample(NAMES, 2)
-    surname, surname2 = rng.sample(SURNAMES, 2)
-    noun = rng.sample(NOUNS, 4)
-    adj = rng.sample(ADJECTIVES, 2)
-    word = rng.sample(words, 2)
-    text = rng.choice(TEMPLATES).format(
-        name=name,
-        name2=name2,
-        surname=surname,
-        surname2=surname2,
-        city=rng.choice(CITIES),
-        noun=noun[0],
-        noun2=noun[1],
-        noun3=noun[2],
-        noun4=noun[3],
-        adj=adj[0],
-        adj2=adj[1],
-        verb=rng.choice(VERBS),
-        place=rng.choice(PLACES),
-        word=word[0],
-        word2=word[1],
-        n=rng.randint(2, 99),
-        n2=rng.randint(2, 99),
-        m=rng.choice([rng.randint(2, 20), rng.randint(100, 2000)]),
-        year=rng.randint(1800, 2030),
-        h=rng.randint(1, 12),
-        mm=rng.randint(10, 59),
-        day=rng.randint(4, 19),
-        month=rng.choice(MONTHS),
-    )
-    return capital(text)
+    return capital(rng.choice(TEMPLATES).format_map(Words(rng, {**POOLS, "word": words})))
 
 
 def joined(rng: random.Random, first: str, second: str) -> str:
