@@ -1,15 +1,12 @@
-"""What the tests of the Coqui adapter share: the real programs, run in this process or in another."""
+"""What the tests of the Coqui adapter share: Coqui's programs, run in this process."""
 
 import logging
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# As an installed package does through its start-up line; here it must also work from a plain checkout.
-PROGRAM = "import sys, tts_diffvoc_hook; sys.argv[0] = {name!r}; from {module} import main; main()"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,21 +16,18 @@ def registered():
     tts_diffvoc.register()
 
 
+@pytest.fixture(autouse=True)
+def without_handlers():
+    """Coqui's programs add a handler to their log at each call, for a stream that pytest closes."""
+    yield
+    logging.getLogger("TTS").handlers.clear()
+
+
 @pytest.fixture(scope="session")
 def environment():
     """The environment of a subprocess that finds this checkout, one thread, and no GPU."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-
-@pytest.fixture(scope="session")
-def program():
-    """The command line that runs one of Coqui's programs with the hook armed."""
-
-    def command(name: str, module: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-c", PROGRAM.format(name=name, module=module), *arguments]
-
-    return command
 
 
 @pytest.fixture
@@ -47,5 +41,17 @@ def tts(capsys):
         captured = capsys.readouterr()
         return stop.value.code, captured.out, captured.err
 
-    yield run
-    logging.getLogger("TTS").handlers.clear()  # Coqui adds one at each call, to a stream that pytest closes
+    return run
+
+
+@pytest.fixture
+def train_vocoder():
+    """Run the real ``main`` of Coqui's program that trains vocoders, in this process."""
+    from TTS.bin.train_vocoder import main
+
+    def run(*arguments: str) -> None:
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        assert stop.value.code == 0
+
+    return run

@@ -10,7 +10,7 @@ from tts_diffvoc.errors import DiffvocError
 
 
 @pytest.fixture(scope="module")
-def load(register):
+def load():
     from TTS.config import load_config
     from TTS.tts.models import setup_model
 
@@ -21,13 +21,6 @@ def load(register):
         return model
 
     return load
-
-
-@pytest.fixture(scope="module")
-def register():
-    import tts_diffvoc
-
-    tts_diffvoc.register()
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +78,7 @@ def test_text_without_a_word_is_refused(text):
         EnglishTokenizer().text_to_ids(text)
 
 
-def test_the_coqui_audio_settings_are_the_mel_contract(register):
+def test_the_coqui_audio_settings_are_the_mel_contract():
     from TTS.config import load_config
     from TTS.utils.audio import AudioProcessor
 

@@ -23,16 +23,7 @@ TEXTS = {
 SECONDS = {"one": 0.55, "two": 1.1, "sub/three": 0.83, "four": 1.31, "five": 0.6}
 RATES = {"four": 16000}
 LAYERS = {"hidden_channels_ffn": 16, "num_heads": 1, "num_layers": 1, "dropout_p": 0.0}
-MODELS = (
-    "tacotron2",
-    "tacotron2 r2",
-    "tacotron",
-    "fast_pitch",
-    "fastspeech2",
-    "speedy_speech",
-    "glow_tts",
-    "align_tts",
-)
+MODELS = ("tacotron2", "tacotron", "fast_pitch", "fastspeech2", "speedy_speech", "glow_tts", "align_tts")
 
 
 def hum(name: str) -> np.ndarray:
@@ -175,7 +166,7 @@ def test_each_clip_has_its_mel_whatever_the_batch(kind, folders, corpus, extract
     assert facts["log_mel_l1"]["clips"] == 5 and facts["log_mel_l1"]["mean"] > 0
     assert "5 mels" in capsys.readouterr().out
     extractor = extractors(kind)
-    for utterance in prepared(extractor, corpus):
+    for utterance in prepared(extractor, corpus)[:2]:
         alone = extractor.extract([utterance])[0].numpy()
         np.testing.assert_allclose(made[utterance.name.removeprefix("wavs/")], alone, atol=1e-4, rtol=0)
 
@@ -242,7 +233,7 @@ def test_glow_tts_gives_the_mel_of_the_aligned_means(extractors, corpus):
     """Coqui's inference_with_MAS gives their latent variable instead, as model_outputs."""
     extractor = extractors("glow_tts")
     model = extractor.acoustic
-    for utterance in prepared(extractor, corpus):
+    for utterance in prepared(extractor, corpus, ["one", "four"]):
         symbols, frames = utterance.lengths()
         coqui = model.inference_with_MAS(utterance.symbols[None], symbols, utterance.mel[None], frames)
         mel = extractor.adapter.run([utterance])[0]

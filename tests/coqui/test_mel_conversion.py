@@ -8,6 +8,7 @@ from TTS.utils.audio import AudioProcessor
 
 from tts_diffvoc import DiffvocError
 from tts_diffvoc.coqui import synthesis
+from tts_diffvoc.importers.lmnt import mel_config
 from tts_diffvoc.mel import MelConfig, log_mel
 
 # Plain settings whose mel is the vocoder's but for the levels.
@@ -115,6 +116,18 @@ def test_approximate_conversion_is_close(settings, error, waveform):
     inner = slice(3, frames - 3), slice(2, 78)
     difference = converted[inner[1], inner[0]] - expected[inner[1], inner[0]]
     assert difference.abs().mean() < error
+
+
+@pytest.mark.parametrize("levels, fmax", [("symmetric", None), ("natural log", 8000.0)])
+def test_an_imported_diffwave_takes_coquis_mels_at_the_right_level(levels, fmax, waveform):
+    """LMNT's logarithm is in units of 0.2 for a factor of ten."""
+    lmnt = mel_config(22050, 1024, 256, 80)
+    converted = convert(acoustic(**LEVELS[levels], mel_fmax=fmax), waveform, lmnt, approximate=True)
+    expected = log_mel(torch.from_numpy(waveform)[None], lmnt)
+    assert converted.shape == expected.shape and converted.min() >= 0 and converted.max() <= 1
+    difference = (converted - expected)[0, 2 : 70 if fmax else 79]
+    assert difference.abs().mean() < 0.04  # a factor of 1.6 in magnitude
+    assert difference.mean().abs() < 0.02
 
 
 def test_asking_for_approximation_changes_nothing_when_mels_are_the_same(waveform):

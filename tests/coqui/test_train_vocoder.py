@@ -1,31 +1,24 @@
 """Coqui's own integration test of vocoders, with our configurations: train an epoch, go on, load, speak."""
 
-import subprocess
-
 import pytest
 import torch
 from small_corpus import training_config, write_corpus
 
 
 @pytest.mark.parametrize("kind", ["diffwave", "wavegrad"])
-def test_coquis_program_trains_and_continues(tmp_path, environment, program, kind):
+def test_coquis_program_trains_and_continues(tmp_path, train_vocoder, kind):
     from TTS.config import load_config
     from TTS.vocoder.models import setup_model
-
-    def run(*arguments: str) -> None:
-        command = program("train_vocoder", "TTS.bin.train_vocoder", *arguments)
-        result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
 
     data = write_corpus(tmp_path / "data")
     config = training_config(kind, data, tmp_path / "runs", epochs=1, save_step=2, test_delay_epochs=0, run_name=kind)
     config.save_json(tmp_path / "config.json")
-    run("--config_path", "config.json")
+    train_vocoder("--config_path", str(tmp_path / "config.json"))
     (folder,) = (tmp_path / "runs").iterdir()
     first = torch.load(folder / "best_model.pth", weights_only=True)
     steps = int(first["model"]["steps_done"])
     assert steps > 2 and first["model_loss"]["eval_loss"] < 3
-    run("--continue_path", str(folder))
+    train_vocoder("--continue_path", str(folder))
     assert f"Continuing from best_model_{steps}.pth" in (folder / "trainer_0_log.txt").read_text()
     assert list((tmp_path / "runs").iterdir()) == [folder]
     last = max(int(path.stem.split("_")[1]) for path in folder.glob("checkpoint_*.pth"))
