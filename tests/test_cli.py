@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from tts_diffvoc.checkpoint import save_checkpoint
@@ -25,27 +24,6 @@ def test_list_and_info(folder, capsys):
     told = capsys.readouterr().out
     assert "A voice for tests." in told and '"residual_channels": 8' in told
     assert main(["info", "diffwave"]) == 0
-
-
-def test_bad_input_is_one_sentence_and_no_file(folder, speech, tmp_path, capsys):
-    good, bad_mel, foreign, target = (tmp_path / n for n in ("in.wav", "mel.npy", "in.txt", "out.wav"))
-    soundfile.write(good, speech[0], 22050)
-    np.save(bad_mel, np.full((80, 5), np.nan))
-    foreign.write_text("not audio")
-    voice = ["--vocoder", str(folder)]
-    for arguments, says in [
-        ([str(tmp_path / "gone.wav"), "-o", str(target), *voice], "is not there"),
-        ([str(foreign), "-o", str(target), *voice], "audio"),
-        ([str(bad_mel), "-o", str(target), *voice], "frame 0 of the mel holds nan"),
-        ([str(good), "-o", str(tmp_path / "gone" / "out.wav"), *voice], "cannot be written"),
-        ([str(good), "-o", str(target), *voice, "--steps", "0"], "from 1 to"),
-        ([str(good), "-o", str(target), *voice, "--steps", "51"], "at most 50"),
-        ([str(good), "-o", str(target), "--vocoder", "difwave"], "diffwave"),
-    ]:
-        assert main(["vocode", *arguments]) == 2
-        error = capsys.readouterr().err.strip()
-        assert error.startswith("error: ") and says in error and "\n" not in error
-        assert not target.exists() and not list(tmp_path.glob(".*part"))
 
 
 def test_threads_are_those_of_the_flag_or_of_the_environment(folder, tmp_path, monkeypatch, capsys):

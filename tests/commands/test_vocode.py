@@ -135,8 +135,13 @@ def test_a_worker_of_a_cluster_is_killed_and_no_clip_is_lost_or_done_twice(voice
 def test_bad_use_is_one_sentence_and_nothing_is_written(voice, recordings, tmp_path, capsys):
     good, out = str(recordings / "0.wav"), str(tmp_path / "out")
     (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "bad.npy", np.full((80, 5), np.nan))
     before = outputs(tmp_path)
     for arguments, says in [
+        ([str(tmp_path / "gone.wav"), "-o", f"{out}.wav"], "is not there"),
+        ([str(tmp_path / "bad.npy"), "-o", f"{out}.wav"], "frame 0 of the mel holds nan"),
+        ([good, "-o", f"{out}/gone/a.wav"], "cannot be written"),
+        ([good, "-o", f"{out}.wav", "--steps", "-1"], "from 0 to"),
         ([good], "one of the arguments -o/--output --output-dir is required"),
         ([good, good, "-o", f"{out}.wav"], "-o takes one file"),
         ([str(recordings), "-o", f"{out}.wav"], "-o takes one file"),

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_corpus import MEL, tones, write_corpus
 
-from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.training.compare import ClipScore, comparison, verdict
 from tts_diffvoc.training.corpus import read_transcripts, scan
 from tts_diffvoc.training.crops import read_clip
@@ -28,6 +27,7 @@ def test_one_of_everything_that_is_bad(tmp_path):
         ("none.wav", np.zeros(0), 8000, "0 seconds long"),
         ("silence.wav", np.zeros(9000), 8000, "silent"),
         ("nan.wav", np.full(9000, np.nan), 8000, "NaN"),
+        ("inf.wav", np.full(9000, np.inf), 8000, "NaN"),
         ("far.wav", np.full(9000, 1e30), 8000, "far above full scale"),
         ("slow.wav", tones(1), 500, "samples a second"),
     ]:
@@ -47,12 +47,6 @@ def test_one_of_everything_that_is_bad(tmp_path):
     assert all(reason in told[name] for name, reason in bad.items() if name in told)
     for recording in found.recordings:
         assert read_clip(recording, MEL)[0].isfinite().all()
-
-
-def test_nothing_usable_says_so(tmp_path):
-    (tmp_path / "a.wav").write_text("no audio")
-    with pytest.raises(DiffvocError, match="nothing that can be trained on: cannot be read as audio"):
-        scan(tmp_path, MEL)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
