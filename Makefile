@@ -5,6 +5,8 @@ TEXT ?= hello
 VOCODER ?= diffwave
 OUT ?= hello.wav
 BIN = $(VENV)/bin
+# A worker a core, each file in one of them so that its fixtures are made once, in the order of tests/conftest.py.
+WORKERS = -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: speak test test-fast fuzz soak lint docs install clean
 
@@ -12,11 +14,11 @@ speak: $(VENV)/.installed
 	$(BIN)/tts --text "$(TEXT)" --vocoder_name "$(VOCODER)" --out_path "$(OUT)"
 
 test: $(VENV)/.tested
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
 
 # The core alone: no Coqui TTS, benchmark or recipes; about a minute.
 test-fast: $(VENV)/.tested
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile tests/commands tests/diffusion tests/english \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) tests/commands tests/diffusion tests/english \
 		tests/importers tests/networks tests/spectral tests/training tests/test_audio.py tests/test_core.py tests/test_vocoder.py
 
 # Thousands of bad inputs, counted by what became of them: results/robustness/.

@@ -12,6 +12,18 @@ from tts_diffvoc.vocoder import Vocoder
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
+# The files that take longest come first: a worker that began one of them last would keep the others waiting.
+LONGEST = """
+    test_onnx test_training test_compare test_extract_mels test_report test_interrupted_runs test_generation_page
+    test_speak test_metrics test_readme test_speed test_distributed test_generator test_baselines test_device
+    test_benchmark test_bench test_train_vocoder test_digits_vocoder test_voices_command test_page test_answer
+""".split()
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
