@@ -6,12 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import spec_from_loader
 from types import CodeType, ModuleType
 from typing import Any
 
-from tts_diffvoc.coqui import patches, support
-from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.coqui import patches
 
 # Where Coqui's load_config and setup_model look: module name there -> our module and the class wanted of it.
 OFFERED: dict[str, tuple[str, str]] = {
@@ -31,23 +29,17 @@ OFFERED: dict[str, tuple[str, str]] = {
 PROGRAM = "TTS.server.server"
 
 
-class OfferedModule:
-    """Loader of a module under one of Coqui's names that holds one class of ours."""
+def offer(name: str, source: str, wanted: str) -> ModuleType:
+    """A module that holds the class ``wanted`` of our module ``source``, which is imported once it is asked for."""
 
-    def __init__(self, source: str, name: str) -> None:
-        self.source, self.name = source, name
+    def look_up(attribute: str) -> Any:
+        if attribute != wanted:
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+        return getattr(import_module(source), wanted)
 
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Take the import system's own module object."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Import our module, now that Coqui asks for it, and offer the class."""
-        try:
-            setattr(module, self.name, getattr(import_module(self.source), self.name))
-        except (ImportError, AttributeError) as error:
-            raise DiffvocError(
-                f"tts-diffvoc does not fit coqui-tts {support.version()} ({error}); install {support.SUPPORTED}."
-            ) from None
+    module = ModuleType(name)
+    module.__getattr__ = look_up  # type: ignore[method-assign]
+    return module
 
 
 class WatchedLoader:
@@ -70,15 +62,11 @@ class WatchedLoader:
 
 
 class Plug:
-    """Meta-path finder for our modules under Coqui's names, and for Coqui's modules that we change."""
+    """Meta-path finder for Coqui's modules that we change."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not name.startswith("TTS."):
-            return None
-        if name in OFFERED:
-            return spec_from_loader(name, OfferedModule(*OFFERED[name]))  # type: ignore[arg-type]
         if name not in patches.CHANGED and name != PROGRAM:
             return None
         spec = PathFinder.find_spec(name, path, target)
@@ -101,6 +89,7 @@ def register() -> None:
     """
     if not any(isinstance(finder, Plug) for finder in sys.meta_path):
         sys.meta_path.insert(0, Plug())
+        sys.modules.update({name: offer(name, *what) for name, what in OFFERED.items()})
     for name in patches.CHANGED:
         module = sys.modules.get(name)
         if module is not None and not getattr(module.__spec__, "_initializing", False):

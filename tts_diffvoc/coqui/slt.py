@@ -5,6 +5,7 @@ is changed here; the duration and pitch predictors, the expansion by durations a
 """
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from TTS.tts.configs.fast_pitch_config import FastPitchConfig
 from TTS.tts.models.forward_tts import ForwardTTS
 
+from tts_diffvoc.acoustic import ConvNeXt
 from tts_diffvoc.checkpoint import load_weights, read_weights
 from tts_diffvoc.coqui.acoustic import EnglishTokenizer
 from tts_diffvoc.english.phonemes import phonemes
@@ -33,35 +35,12 @@ class Tokenizer(EnglishTokenizer):
         return [SYMBOL_IDS[INSTEAD.get(symbol, symbol)] for symbol in phonemes(text)]
 
 
-class ConvNeXt(nn.Module):
-    """Blocks of a depthwise convolution, layer norm and two dense layers (Liu et al. 2022), along time."""
-
-    def __init__(self, channels: int, blocks: int, kernel_size: int, widening: int) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList()
-        for _ in range(blocks):
-            block = nn.Module()
-            block.depthwise = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
-            block.norm = nn.LayerNorm(channels)
-            block.widen = nn.Linear(channels, widening * channels)
-            block.narrow = nn.Linear(widening * channels, channels)
-            self.blocks.append(block)
-        self.norm = nn.LayerNorm(channels)
-
-    def forward(self, x: Tensor, x_mask: Tensor) -> Tensor:
-        """[B, C, T] and its mask [B, 1, T] -> [B, C, T]."""
-        for block in self.blocks:
-            y = block.norm(block.depthwise(x * x_mask).transpose(1, 2))
-            x = x + block.narrow(nn.functional.gelu(block.widen(y))).transpose(1, 2)
-        return self.norm(x.transpose(1, 2)).transpose(1, 2) * x_mask
-
-
-class TextEncoder(ConvNeXt):
-    """The encoder in Coqui's calling convention."""
+class Blocks(ConvNeXt):
+    """ConvNeXt blocks in Coqui's calling convention."""
 
     def forward(self, x: Tensor, x_mask: Tensor, g: Tensor | None = None) -> Tensor:
-        """[B, C, T] symbols' embeddings -> [B, C, T]."""
-        return super().forward(x, x_mask)
+        """[B, C, T] and its mask [B, 1, T] -> [B, C, T]."""
+        return super().forward(x.transpose(1, 2), x_mask.transpose(1, 2)).transpose(1, 2)
 
 
 class MelDecoder(nn.Module):
@@ -70,7 +49,7 @@ class MelDecoder(nn.Module):
     def __init__(self, channels: int, out_channels: int, **sizes: int) -> None:
         super().__init__()
         self.place = nn.Conv1d(3, channels, 1)
-        self.body = ConvNeXt(channels, **sizes)
+        self.body = Blocks(channels, **sizes)
         self.out = nn.Conv1d(channels, out_channels, 1)
         # Mean and deviation of each band over the training set: the network's part is near unit size.
         self.register_buffer("mel_mean", torch.full((out_channels, 1), -5.0))
@@ -120,7 +99,7 @@ class DiffvocForwardTTS(ForwardTTS):
             super().__init__(config)
         finally:
             args.encoder_params, args.decoder_params = sizes
-        self.encoder = TextEncoder(args.hidden_channels, **sizes[0])
+        self.encoder = Blocks(args.hidden_channels, **sizes[0])
         self.decoder = MelDecoder(args.hidden_channels, args.out_channels, **sizes[1])
         nn.init.normal_(self.emb.weight, std=0.3)
 
@@ -159,6 +138,10 @@ class DiffvocForwardTTS(ForwardTTS):
         """Read safetensors (float16 or float32); raises DiffvocError when the file is not this model's."""
         logging.getLogger("TTS.diffvoc").warning("The voice slt goes with the next release; ada and joe stay.")
         path = Path(checkpoint_path or other.get("checkpoint_dir", ""))
-        load_weights(self, read_weights(path), path)
+        weights = {}
+        for name, value in read_weights(path).items():  # blocks of layers in the file, lists of layers in ConvNeXt
+            name = re.sub(r"blocks\.(\d+)\.(\w+)", r"\2.\1", name)
+            weights[re.sub(r"\bnorm\.(\d+)", r"norms.\1", name)] = value
+        load_weights(self, weights, path)
         if eval:
             self.eval()

@@ -15,16 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 from TTS.utils.audio import AudioProcessor
-from TTS.vocoder.models import setup_model
 
-from tts_diffvoc import voices
-from tts_diffvoc.checkpoint import read_config
+from tts_diffvoc import checkpoint, voices
 from tts_diffvoc.coqui import configs
-from tts_diffvoc.coqui.models import split_spec
+from tts_diffvoc.coqui.models import DiffvocVocoder
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.factory import config_from_dict
 from tts_diffvoc.mel import MelConfig, compress
 from tts_diffvoc.mel_kinds import approximated, differences
+
+MEL_CHOICES = ("exact", "approximate")
 
 
 def load_vocoder(synthesizer: Any, spec: str, use_cuda: bool) -> None:
@@ -33,17 +32,24 @@ def load_vocoder(synthesizer: Any, spec: str, use_cuda: bool) -> None:
     Raises: DiffvocError when the two do not fit, or for a bad checkpoint or option.
     """
     plain, approximate = split_spec(spec)
-    folder = voices.resolve(voices.parse(plain)[0])
-    config = configs.from_core(config_from_dict(read_config(folder)))
-    processor = acoustic_processor(synthesizer)
-    convert = converter(processor, configs.mel_config(config), approximate, folder.name)
-    model = setup_model(config)
-    model.load_checkpoint(config, plain, eval=True)
-    model.convert_mel = convert
+    vocoder = checkpoint.load_vocoder(plain, "cuda" if use_cuda else "cpu")
+    config = configs.from_core(vocoder.config)
+    model = DiffvocVocoder(config, vocoder).eval()
+    model.convert_mel = converter(acoustic_processor(synthesizer), vocoder.mel_config, approximate, vocoder.name)
     synthesizer.vocoder_config = config
-    synthesizer.output_sample_rate = config.audio.sample_rate
+    synthesizer.output_sample_rate = vocoder.sample_rate
     synthesizer.vocoder_ap = AudioProcessor(config.audio)
-    synthesizer.vocoder_model = model.cuda() if use_cuda else model
+    synthesizer.vocoder_model = model
+
+
+def split_spec(spec: str) -> tuple[str, bool]:
+    """Split a spec into what ``load_vocoder`` takes, and whether it asks for mel=approximate."""
+    name, options = voices.parse(spec)
+    choice = options.pop("mel", "exact")
+    if choice not in MEL_CHOICES:
+        raise DiffvocError(f"mel={choice} is unknown; choose one of {', '.join(MEL_CHOICES)}.")
+    query = "&".join(f"{option}={value}" for option, value in options.items())
+    return f"{name}?{query}" if query else name, choice == "approximate"
 
 
 def acoustic_processor(synthesizer: Any) -> Any:

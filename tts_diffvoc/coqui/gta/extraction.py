@@ -18,11 +18,10 @@ from tts_diffvoc import __version__, voices
 from tts_diffvoc.audio import read_audio, read_header, resample, resampled_length
 from tts_diffvoc.checkpoint import read_config
 from tts_diffvoc.coqui import support
+from tts_diffvoc.coqui.gta.adapters import first_line, load_adapter, locate
 from tts_diffvoc.coqui.gta.corpus import Clip, Utterance
-from tts_diffvoc.coqui.gta.loading import first_line, load_adapter, locate
 from tts_diffvoc.coqui.gta.prosody import read_durations
-from tts_diffvoc.coqui.models import split_spec
-from tts_diffvoc.coqui.synthesis import converter
+from tts_diffvoc.coqui.synthesis import converter, split_spec
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import config_from_dict
 from tts_diffvoc.files import make_folder, replacing, write_beside
