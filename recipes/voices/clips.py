@@ -1,27 +1,25 @@
 """What `train.py` learns from: each recording of some folders as an .npz with samples, F0 and what else is known.
 
 F0 comes from glottal closures that REAPER (Talkin 2015; the package pyreaper) marks, averaged over four periods: its
-own F0 is quantised to whole samples. REAPER crashes the process on some recordings, so child processes run it.
+own F0 is quantised to whole samples. REAPER crashes the process on some recordings, so each has one of its own.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import multiprocessing
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 
+from tts_diffvoc.audio import read_audio, resample
 from tts_diffvoc.training.corpus import list_audio
 from tts_diffvoc_eval.held_back import TWENTIETH, is_held_back, stable_hash
 
 RATE, HOP = 22050, 256
-CHUNK = 60  # recordings a child process
 LABELLED = 260  # clips of a corpus whose F0 is measured, which is most of the time spent: enough for the pitch network
 SHIFTS = (0.75, 0.84, 1.19, 1.33, 1.5)  # of pitch and formants, for low voices and children
 SHIFTED = 3  # of so many recordings one is learnt shifted, too
@@ -69,10 +67,9 @@ def list_clips(folder: Path) -> Iterator[Clip]:
 
 def read(clip: Clip) -> tuple[np.ndarray, float]:
     """Samples [T] at 22,050 Hz, and the bandwidth of the recording in Hz."""
-    samples, rate = soundfile.read(clip.path, dtype="float32", always_2d=True)
-    played = rate * clip.shift
-    samples = soxr.resample(samples.mean(1), played, RATE) if played != RATE else samples.mean(1)
-    return samples.astype(np.float32), min(played, RATE) / 2
+    samples, rate = read_audio(clip.path, highpass=False)
+    played = round(rate * clip.shift)
+    return resample(samples, played, RATE).numpy(), min(played, RATE) / 2
 
 
 def residual(samples: np.ndarray, order: int = 24, size: int = 512) -> np.ndarray:
@@ -155,38 +152,32 @@ def prepare(folders: list[Path], output: Path, jobs: int = 1) -> None:
     """Write every clip of ``folders`` to ``output``, those that are there already left alone; a part with F0, first."""
     output.mkdir(parents=True, exist_ok=True)
     corpora = [sorted(list_clips(folder), key=lambda clip: stable_hash(clip.name)) for folder in folders]
-    labelled = [clip for corpus in corpora for clip in corpus[:LABELLED]]
+    labelled = [clip for corpus in corpora for clip in corpus[:LABELLED] if not place(clip, output).exists()]
     labelled.sort(key=lambda clip: stable_hash(clip.name))  # so that a part of them will do to begin with
-    chunks = [labelled[i : i + CHUNK] for i in range(0, len(labelled), CHUNK)]
     with ThreadPoolExecutor(jobs) as pool:
-        for number, crashed in enumerate(pool.map(lambda chunk: label(chunk, output), chunks), 1):
-            print(f"part {number} of {len(chunks)} has its F0, but for {crashed} clips", flush=True)
+        for number, _ in enumerate(pool.map(lambda clip: label(clip, place(clip, output)), labelled), 1):
+            if number % 100 == 0:
+                print(f"{number} of {len(labelled)} clips are looked at for F0", flush=True)
     for clip in (clip for corpus in corpora for clip in corpus[LABELLED:]):
         if not place(clip, output).exists():
             measure(clip, place(clip, output), tracked=False)
 
 
-def label(clips: list[Clip], output: Path) -> int:
-    """Write ``clips`` with F0, by child processes; of how many there is none since REAPER crashed."""
-    crashed = 0
-    while left := [clip for clip in clips if not place(clip, output).exists()]:
-        lines = "\n".join(f"{clip.path}\t{clip.folder}\t{clip.shift}" for clip in left)
-        command = [sys.executable, __file__, str(output)]
-        subprocess.run(command, input=lines, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        missing = [clip for clip in left if not place(clip, output).exists()]
-        if missing:
-            measure(missing[0], place(missing[0], output), tracked=False)
-            crashed += 1
-    return crashed
+def label(clip: Clip, path: Path) -> None:
+    """Write ``clip`` to ``path`` with F0, by a process of its own; without, where REAPER crashes that."""
+    process = multiprocessing.get_context("forkserver").Process(target=measure_silently, args=(clip, path))
+    process.start()
+    process.join()
+    if not path.exists():
+        measure(clip, path, tracked=False)
+
+
+def measure_silently(clip: Clip, path: Path) -> None:
+    """As :func:`measure`, without what REAPER says."""
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    measure(clip, path)
 
 
 def place(clip: Clip, output: Path) -> Path:
     return output / f"{clip.name}.npz"
-
-
-if __name__ == "__main__":  # a child process: clips as lines of its standard input
-    for line in sys.stdin.read().splitlines():
-        path, folder, shift = line.split("\t")
-        clip = Clip(Path(path), folder, float(shift))
-        if not place(clip, Path(sys.argv[1])).exists():
-            measure(clip, place(clip, Path(sys.argv[1])))
