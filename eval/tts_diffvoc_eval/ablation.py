@@ -168,7 +168,7 @@ def run(options: argparse.Namespace) -> None:
     command = provenance.command_line("python eval/ablation.py", options.typed)
     weights = {vocoder.name: digest(voices.resolve(voices.parse(options.vocoder)[0]) / voices.WEIGHTS)}
     digests = {clip.name: clip.digest for clip in clips}
-    made = provenance.manifest(command, "cpu", 1, [options.seed], vocoder.sample_rate, digests, weights, {})
+    made = provenance.manifest(command, digests, weights, {}, [options.seed], vocoder.sample_rate)
     text = f"# Ablation of {vocoder.name}\n\n{len(clips)} clips on {provenance.processor()}.\n\n{table(found, rungs)}\n"
     make_folder(options.output)
     write_beside(options.output / "ablation.md", text)

@@ -21,7 +21,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
-    """``options`` with those of ``--config`` and ``--quick``, before which goes what was typed."""
+    """``options`` with those of ``--config`` and ``--quick``, before which goes what was typed; ``metrics`` by name,
+    ``plugins`` those of them that are files of the user's own, and ``seeds`` one by one."""
     written = read_config(options.config) if options.config else []
     quick = QUICK if options.quick or "--quick" in written else []
     found = options.parser.parse_args([*quick, *written, *options.typed])
@@ -88,6 +88,10 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     if found.seconds != 0 and not 0.5 <= found.seconds < math.inf:
         raise DiffvocError(f"--seconds {found.seconds:g} was given; it must be 0 for whole clips, or at least 0.5.")
     check_device(found.device)
+    if "all" in found.metrics and (lacking := metrics.lacking()):
+        say(f"Not measured: {', '.join(lacking)}. It takes pip install --no-deps {' '.join(lacking.values())}.")
+    found.plugins = tuple(filter(functions.is_function, found.metrics))
+    found.metrics, found.seeds = metrics.select(found.metrics), tuple(range(found.seeds))
     return found
 
 
@@ -105,44 +109,25 @@ def read_config(path: Path) -> list[str]:
 
 
 def folder(options: argparse.Namespace) -> Path:
-    """The folder of the run, made where it is not there yet.
-
-    Raises: DiffvocError for a folder that holds a run already, or one to continue that holds none.
-    """
+    """``--output``, or the latest run to continue, or a new one's folder by the date."""
     root = Path("results")
+    if options.output:
+        return options.output
     if options.resume:
-        runs = sorted((p.parent for p in root.glob("*/manifest.json")), key=lambda p: p.stat().st_mtime)
-        run = options.output or (runs[-1] if runs else None)
-        if run is None or not (run / "manifest.json").is_file():
-            raise DiffvocError(f"there is no run to continue in {run or root}; leave --resume out.")
-        return run
-    date = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    run = options.output or root / f"{'quick-' if options.quick else ''}{date}"
-    if (run / "manifest.json").is_file():
-        raise DiffvocError(f"{run} holds a run already; continue it with --resume, or choose another --output.")
-    make_folder(run)
-    return run
-
-
-def config_of(options: argparse.Namespace) -> runner.BenchmarkConfig:
-    same = ("listen", "workers", "device", "batch_sizes", "lengths", "repeats", "cap", "threads", "timeout")
-    return runner.BenchmarkConfig(
-        metrics=tuple(metrics.select(options.metrics)),
-        seeds=tuple(range(options.seeds)),
-        plugins=tuple(filter(functions.is_function, options.metrics)),
-        **{name: getattr(options, name) for name in same},
-    )
+        return max((p.parent for p in root.glob("*/manifest.json")), key=lambda p: p.stat().st_mtime, default=root)
+    return root / datetime.datetime.now().strftime("quick-%Y-%m-%d-%H%M%S" if options.quick else "%Y-%m-%d-%H%M%S")
 
 
 def begin(run: Path, manifest: dict[str, Any], resume: bool) -> None:
     """Write the manifest, or check that a run is continued with what it was started with.
 
-    Raises: DiffvocError naming what has changed.
+    Raises: DiffvocError as :func:`records.begin` does.
     """
+    records.begin(run, manifest, resume, KEPT)
     if not resume:
+        make_folder(run)
         records.write(run, "manifest", manifest)
         return
-    records.check_same(run, records.read(run, "manifest"), manifest, KEPT)
     systems, clips = manifest["options"]["systems"], list(manifest["clips"])
     lost = records.mend(run, lambda one: one["system"] in systems and ("batch" in one or one.get("clip") in clips))
     if lost:
@@ -156,9 +141,6 @@ def gather(options: argparse.Namespace) -> tuple[list[System], list[str]]:
     untrained = [system.label for system in found if system.training == "untrained"]
     if untrained:
         said.append(f"Untrained, and scored so: {', '.join(untrained)}.")
-    if "all" in options.metrics and (lacking := metrics.lacking()):
-        package = " ".join(lacking.values())
-        said.append(f"Not measured: {', '.join(lacking)}. It takes pip install --no-deps {package}.")
     if not options.systems:
         said.append(
             "Others join by --systems: what recipes/benchmark trained by folder, Coqui's vocoders as "
@@ -174,19 +156,18 @@ def say(text: str) -> None:
 def compare(options: argparse.Namespace) -> Path:
     """Measure what the run lacks, and draw it. Returns its folder."""
     options = complete(options)
-    config = config_of(options)
     systems, said = gather(options)
     clips, found = speech.load(options.data, options.clips, options.seconds or None, options.held_back, options.device)
     say(found)
     kinds = {(clip.samples is not None, clip.text is not None) for clip in clips}
-    if not any(metrics.applicable(config.metrics, *kind) for kind in kinds):
-        raise DiffvocError(f"no clip can be scored by {', '.join(config.metrics)}; add one that needs no recording.")
+    if not any(metrics.applicable(options.metrics, *kind) for kind in kinds):
+        raise DiffvocError(f"no clip can be scored by {', '.join(options.metrics)}; add one that needs no recording.")
     run = folder(options)
-    begin(run, manifest_of(options, config, clips, systems), options.resume)
+    begin(run, manifest_of(options, clips, systems), options.resume)
     records.write(run, "systems", {system.name: system.describe() for system in systems})
     say("\n".join([f"{len(systems)} systems, {len(clips)} clips, into {run}", *said]))
     torch.set_num_threads(options.threads)
-    benchmark = runner.Benchmark(run, systems, clips, config)
+    benchmark = runner.Benchmark(run, systems, clips, options)
     benchmark.measure_quality()
     if not options.no_speed:
         benchmark.measure_speed()
@@ -195,35 +176,24 @@ def compare(options: argparse.Namespace) -> Path:
     return run
 
 
-def manifest_of(
-    options: argparse.Namespace,
-    config: runner.BenchmarkConfig,
-    clips: Sequence[speech.Clip],
-    systems: Sequence[System],
-) -> dict[str, Any]:
+def manifest_of(options: argparse.Namespace, clips: Sequence[speech.Clip], systems: Sequence[System]) -> dict[str, Any]:
     left_out = ("acoustic", "command", "config", "data", "output", "parser", "resume", "typed")
-    given = {name: value for name, value in vars(options).items() if name not in left_out}
-    facts = {
-        **given,
-        **asdict(config),
-        "plugins": [Path(place).name for place in config.plugins],
-        "systems": [system.name for system in systems],
-    }
+    facts = {name: value for name, value in vars(options).items() if name not in left_out}
+    facts["plugins"] = [Path(place).name for place in options.plugins]
+    facts["systems"] = [system.name for system in systems]
+    sets = speech.parse_all(options.data)
+    shown = ("label", "unit", "better", "description", "decimals")
     manifest = provenance.manifest(
         provenance.command_line("tts-diffvoc compare", options.typed),
-        options.device,
-        options.threads,
-        config.seeds,
-        runner.RATE,
         {clip.name: clip.digest for clip in clips},
         {system.name: system.digest for system in systems},
         facts,
+        options.seeds,
+        device=options.device,
+        threads=options.threads,
     )
-    manifest["data_sets"] = {
-        one.name: {"place": Path(one.place).name, "language": one.language} for one in speech.parse_all(options.data)
-    }
-    shown = ("label", "unit", "better", "description", "decimals")
-    manifest["metrics"] = {m: {f: getattr(metrics.METRICS[m], f) for f in shown} for m in config.metrics}
+    manifest["data_sets"] = {one.name: {"place": Path(one.place).name, "language": one.language} for one in sets}
+    manifest["metrics"] = {m: {f: getattr(metrics.METRICS[m], f) for f in shown} for m in options.metrics}
     return manifest
 
 

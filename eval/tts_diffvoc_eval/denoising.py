@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ import tts_diffvoc
 from tts_diffvoc import generators
 from tts_diffvoc.arguments import MOST_STEPS, whole
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder, write_beside
 from tts_diffvoc.generator import Generator
 from tts_diffvoc.jobs import bar
 from tts_diffvoc.zero_shot import sounding
@@ -97,13 +98,7 @@ def _mean(values: np.ndarray) -> Estimate:
 # Methods
 
 
-class Method(NamedTuple):
-    """A way to remove noise: its name for files, its label for people, and what it makes of noisy clips [N, T] whose
-    noise has these deviations [N]."""
-
-    name: str
-    label: str
-    apply: Callable[[Tensor, Tensor], Tensor]
+Method = Callable[[Tensor, Tensor], Tensor]  # of noisy clips [N, T] whose noise has these deviations [N]
 
 
 def spectral_subtraction(noisy: Tensor, deviations: Tensor) -> Tensor:
@@ -135,20 +130,20 @@ def diffusion(generator: Generator, steps: int, noise_known: bool, noisy: Tensor
     return torch.cat(parts)
 
 
-def methods(generator: Generator, steps: Sequence[int]) -> list[Method]:
-    """All that is compared."""
+def methods(generator: Generator, steps: Sequence[int]) -> list[tuple[str, str, Method]]:
+    """All that is compared: a name for files, a label for people, and what removes the noise."""
     name = generator.name
-    found = [
-        Method("noisy", "noise left on", lambda noisy, deviations: noisy),
-        Method("spectral-subtraction", "spectral subtraction, noise known", spectral_subtraction),
+    found: list[tuple[str, str, Method]] = [
+        ("noisy", "noise left on", lambda noisy, deviations: noisy),
+        ("spectral-subtraction", "spectral subtraction, noise known", spectral_subtraction),
     ]
     if generator.config.hop:
-        apply = partial(diffusion, linear(generator), 1, True)
-        found.append(Method(f"{name}-linear-1", "linear estimate, noise known", apply))
+        best = partial(diffusion, linear(generator), 1, True)
+        found.append((f"{name}-linear-1", "linear estimate, noise known", best))
     for count, known in [*((count, True) for count in steps), (min(steps), False)]:
         said = f"{name}, {count} step{'s' if count != 1 else ''}, noise {'known' if known else 'estimated'}"
-        apply = partial(diffusion, generator, count, known)
-        found.append(Method(f"{name}-{count}" + "-estimated" * (not known), said, apply))
+        short = f"{name}-{count}" + "-estimated" * (not known)
+        found.append((short, said, partial(diffusion, generator, count, known)))
     return found
 
 
@@ -188,25 +183,20 @@ def run(options: argparse.Namespace) -> None:
     compared = methods(generator, options.steps)
     for share, relative, description in noises:
         noisy, deviations = add_white_noise(clean, share, relative, options.seed)
-        for method in bar(compared, description):
-            found = measure(method.apply(noisy, deviations), noisy, clean, labels, classifier)
-            facts = {"name": method.name, "label": method.label, "noise": description, "clips": len(chosen)}
+        for name, label, method in bar(compared, description):
+            found = measure(method(noisy, deviations), noisy, clean, labels, classifier)
+            facts = {"name": name, "label": label, "noise": description, "clips": len(chosen)}
             rows.append({**facts, "values": {key: one._asdict() for key, one in found.items()}})
     facts = {"corpus": corpus.name, "credit": corpus.credit, "clips": len(chosen), "noise": options.noise}
     weights = generators.resolve(generators.parse(options.model)[0]) / "model.safetensors"
+    command, clips = provenance.command_line("python eval/denoising.py", options.typed), waveform_digest(corpus.held)
     manifest = provenance.manifest(
-        provenance.command_line("python eval/denoising.py", options.typed),
-        options.device,
-        options.threads,
-        [options.seed],
-        corpus.sample_rate,
-        {"held": waveform_digest(corpus.held)},
-        {generator.name: digest(weights)},
-        facts,
-    )
-    options.output.mkdir(parents=True, exist_ok=True)
+        command, {"held": clips}, {generator.name: digest(weights)}, facts,
+        [options.seed], corpus.sample_rate, options.device, options.threads,
+    )  # fmt: skip
+    make_folder(options.output)
     records.write(options.output, "denoising", {"manifest": manifest, "rows": rows})
-    text = TEXT.format(command=manifest["command"], table=tables.markdown(tables.denoising(rows)), **facts)
-    (options.output / "denoising.md").write_text(text, encoding="utf-8")
+    text = TEXT.format(command=command, table=tables.markdown(tables.denoising(rows)), **facts)
+    write_beside(options.output / "denoising.md", text)
     tables.write_csv(options.output / "denoising.csv", rows)
     print(f"{text}\nWritten to {options.output}")

@@ -10,27 +10,184 @@ with the classifier's verdict; interpolation and denoising of held-back recordin
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
+import pandas as pd
 import soundfile
+import torch
+from torch import Tensor
 
 from tts_diffvoc.arguments import whole
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.zero_shot import entry_level
+from tts_diffvoc.files import replacing_folder, write_beside
+from tts_diffvoc.generator import centred
+from tts_diffvoc.zero_shot import entry_level, schedule_from
 from tts_diffvoc_eval import provenance, records, registry
+from tts_diffvoc_eval.denoising import add_white_noise, si_sdr
 from tts_diffvoc_eval.generation import tables
+from tts_diffvoc_eval.generation.classifier import Classifier
 from tts_diffvoc_eval.generation.datasets import LABELS, DigitCorpus
-from tts_diffvoc_eval.generation.samples import Sample, SampleMaker
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
 from tts_diffvoc_eval.reporting import spectrograms
 from tts_diffvoc_eval.systems import digest
 from tts_diffvoc_eval.unconditional import SEED, add_common, check_rate, set_up
 
-TEMPLATES = Path(__file__).parent / "generation"
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "generation"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+)
+DENOISED = 4  # recordings with noise
+
+
+# What is shown. Nothing is chosen by ear: samples are the first of their seeds, and the page's seed draws recordings
+# that training never heard.
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A sound of the page.
+
+    Attributes:
+        name: of its files, without suffix.
+        title: what it is, in few words.
+        asked: the label that it should have; None where there is none.
+        waveform: [T] float32, exactly what its 16-bit file holds.
+        label, confidence: the classifier's verdict.
+        source: of a recording, its file in the corpus.
+        note: a line below it.
+    """
+
+    name: str
+    title: str
+    asked: int | None
+    waveform: Tensor
+    label: int
+    confidence: float
+    source: str | None = None
+    note: str | None = None
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the classifier agrees with the label asked for; None where there is none."""
+        return None if self.asked is None else self.label == self.asked
+
+
+def quantised(waveform: Tensor) -> Tensor:
+    """``waveform`` clipped and rounded as in a 16-bit file, float32."""
+    return (waveform.double() * 32768).round().clamp(-32768, 32767).float() / 32768
+
+
+class SampleMaker:
+    """Makes everything that the page presents, of one seed.
+
+    Args:
+        corpus: the recordings. classifier: which classifies all sounds. system: the generator with labels.
+    """
+
+    def __init__(self, corpus: DigitCorpus, classifier: Classifier, system: GeneratorSystem, seed: int) -> None:
+        self.corpus, self.classifier, self.system, self.seed = corpus, classifier, system, seed
+        self.model: Any = system.module
+        self.held = pd.DataFrame({"label": corpus.held.labels.numpy(), "speaker": corpus.held.speakers})
+
+    def _samples(self, sounds: Any, described: Iterable[tuple[str, str, int | None]]) -> list[Sample]:
+        """``sounds`` [N, T'] fitted to the corpus's length and classified; of each its name, title and label asked."""
+        waveforms = torch.as_tensor(sounds).float().cpu()
+        fitted = quantised(torch.stack([centred(row, self.corpus.length) for row in waveforms]))
+        p, _ = self.classifier.classify(fitted)
+        return [
+            Sample(*one, waveform, int(label), float(confidence))
+            for one, waveform, label, confidence in zip(described, fitted, p.argmax(1), p.max(1))
+        ]
+
+    def _recording(self, index: int, prefix: str) -> Sample:
+        held = self.corpus.held
+        described = [(f"{prefix}-{index:04}", "recorded", int(held.labels[index]))]
+        return replace(self._samples(held.waveforms[index : index + 1], described)[0], source=held.names[index])
+
+    def _draw(self, part: int) -> np.random.Generator:
+        """For one part of the page, whatever the others draw."""
+        return np.random.default_rng([self.seed, part])
+
+    def grid(self, columns: int) -> list[list[Sample]]:
+        """A row for each label: a sample of each of the first ``columns`` seeds, and a recording.
+
+        Raises: DiffvocError where no recording has one of the labels.
+        """
+        labels, draw, made = range(len(LABELS)), self._draw(1), []
+        if lacking := set(labels) - set(self.held["label"]):
+            raise DiffvocError(
+                f"no held-back clip of {self.corpus.name} has the label {min(lacking)}; give the whole corpus."
+            )
+        for seed in range(self.seed, self.seed + columns):
+            sounds = self.system.generate(len(labels), seed, list(labels))
+            made.append(self._samples(sounds, [(f"said-{i}-seed-{seed}", f"seed {seed}", i) for i in labels]))
+        drawn = [int(draw.choice(self.held.index[self.held["label"] == label])) for label in labels]
+        return [list(row) for row in zip(*made, [self._recording(index, "recorded") for index in drawn])]
+
+    def row(self, system: GeneratorSystem, count: int) -> list[Sample]:
+        """The first ``count`` samples of a generator without labels."""
+        described = [(f"{system.name}-{number}", f"clip {number + 1}", None) for number in range(count)]
+        return self._samples(system.generate(count, self.seed, None), described)
+
+    def interpolation(self, t: int, points: int) -> dict[str, Any]:
+        """Between two speakers of one digit, mixed at step ``t``; the seed draws all three: ``samples``, the two
+        recordings at both ends, with ``label``, ``t``, noise ``level`` and ``steps``.
+
+        Raises: DiffvocError where no digit has two speakers, or for a step that the schedule does not have.
+        """
+        draw, level = self._draw(3), entry_level(self.model, t)
+        for label in draw.permutation(len(LABELS)).tolist():
+            firsts = self.held[self.held["label"] == label].drop_duplicates("speaker").sort_values("speaker").index
+            if len(firsts) > 1:
+                break
+        else:
+            raise DiffvocError(f"no digit has two speakers in the held-back clips of {self.corpus.name}.")
+        first, last = (self._recording(int(firsts[i]), "end") for i in draw.permutation(len(firsts))[:2])
+        made = self.model.interpolate(first.waveform, last.waveform, t, points, seed=self.seed, label=label)
+        between = [(f"between-{i:02}", f"{round(100 * i / (points - 1))}\xa0%", label) for i in range(points)]
+        samples = [first, *self._samples(made, between), last]
+        steps = schedule_from(self.model, level).num_steps
+        return {"label": label, "t": t, "level": level, "steps": steps, "samples": samples}
+
+    def denoised(self, noise: float) -> dict[str, Any]:
+        """``rows`` of clean, noisy, denoised in one step and in ``steps``, of recordings of different speakers and, if
+        possible, digits.
+
+        Noisy sounds are clipped to full scale first, as in a file.
+
+        Raises: DiffvocError for noise beyond the schedule's.
+        """
+        level, draw = entry_level(self.model, noise=noise), self._draw(5)
+        steps = schedule_from(self.model, level).num_steps
+        chosen: list[int] = []
+        for speaker in draw.permutation(sorted(set(self.held["speaker"])))[:DENOISED]:
+            own = self.held[self.held["speaker"] == speaker]
+            other = own[~own["label"].isin(self.held["label"][chosen])]
+            chosen.append(int(draw.choice((own if other.empty else other).index)))
+        clean = [self._recording(index, "clean") for index in chosen]
+        target = torch.stack([one.waveform for one in clean])
+        noisy = quantised(add_white_noise(target, noise, relative=False, seed=self.seed)[0])
+        versions = {
+            "noisy": ("with noise", noisy),
+            "one": ("1 step", self.model.denoise(noisy, noise=noise, steps=1)),
+            "many": (f"{steps} step{'s' if steps > 1 else ''}", self.model.denoise(noisy, noise=noise, seed=self.seed)),
+        }
+        columns = [clean]
+        for version, (title, sounds) in versions.items():
+            made = self._samples(sounds, [(one.name.replace("clean", version), title, one.asked) for one in clean])
+            ratios = si_sdr(torch.stack([one.waveform for one in made]), target).tolist()
+            decibels = [f"{ratio:.1f}".replace("-", "−") for ratio in ratios]
+            columns.append([replace(sample, note=f"SI-SDR {one} dB") for sample, one in zip(made, decibels)])
+        return {"noise": noise, "level": level, "steps": steps, "rows": list(zip(*columns))}
+
+
+# The command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,8 +229,42 @@ def read_tables(options: argparse.Namespace) -> dict[str, Any]:
         ) from None
 
 
-def build(options: argparse.Namespace) -> Path:
-    """Make everything and write the page. Returns its file."""
+def facts(
+    options: argparse.Namespace, system: GeneratorSystem, others: list[GeneratorSystem], corpus: DigitCorpus
+) -> list[tuple[str, str]]:
+    """What the page was made with, names and values."""
+    weights, described = (records.read(options.run, name) for name in ("manifest", "systems"))
+    same = [name for name, found in weights.get("checkpoints", {}).items() if found == system.digest]
+    rows = [described[name]["label"] for name in same if name in described]
+    return [
+        ("generator", f"{system.label}; {system.parameters:,} parameters"),
+        ("training", system.training),
+        ("rows in the tables", "; ".join(rows) or "none: the tables are of other generators"),
+        *((f"training of {one.label}", one.training) for one in others),
+        ("recordings", f"{corpus.credit}; {len(corpus.held):,} held back"),
+        ("seed", str(options.seed)),
+        ("device", f"{options.device}: {provenance.device_name(options.device)}, {options.threads} threads"),
+    ]
+
+
+def publish(run: Path, content: dict[str, Any]) -> None:
+    """Write ``page/``, sounds and spectrograms, the loudest point of all white, and ``index.html``; a page that fails
+    leaves the former one."""
+    rows = [*content["grid"], *(row for _, row in content["others"]), *content["denoised"]["rows"]]
+    samples = [*content["interpolation"]["samples"], *(sample for row in rows for sample in row)]
+    text, rate = TEMPLATES.get_template("page.html.jinja").render(content), content["rate"]
+    levels = [spectrograms.levels(sample.waveform, rate) for sample in samples]
+    top = max(float(level.max()) for level in levels)
+    with replacing_folder(run / "page") as folder:
+        for sample, level in zip(samples, levels):
+            spectrograms.save(level, top, folder / f"{sample.name}.png")
+            integers = (sample.waveform * 32768).short().numpy()
+            soundfile.write(folder / f"{sample.name}.flac", integers, rate, subtype="PCM_16")
+    write_beside(run / "index.html", text)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make everything, write the page, and say how large it is."""
     content = read_tables(options)
     corpus, classifier = set_up(options)
     (system,) = registry.find_generators([options.model], options.device)
@@ -108,60 +299,6 @@ def build(options: argparse.Namespace) -> Path:
         "facts": facts(options, system, others, corpus),
     }
     publish(options.run, content)
-    return options.run / "index.html"
-
-
-def facts(
-    options: argparse.Namespace, system: GeneratorSystem, others: list[GeneratorSystem], corpus: DigitCorpus
-) -> list[tuple[str, str]]:
-    """What the page was made with, names and values."""
-    weights, described = (records.read(options.run, name) for name in ("manifest", "systems"))
-    same = [name for name, found in weights.get("checkpoints", {}).items() if found == system.digest]
-    rows = [described[name]["label"] for name in same if name in described]
-    return [
-        ("generator", f"{system.label}; {system.parameters:,} parameters"),
-        ("training", system.training),
-        ("rows in the tables", "; ".join(rows) or "none: the tables are of other generators"),
-        *((f"training of {one.label}", one.training) for one in others),
-        ("recordings", f"{corpus.credit}; {len(corpus.held):,} held back"),
-        ("seed", str(options.seed)),
-        ("device", f"{options.device}: {provenance.device_name(options.device)}, {options.threads} threads"),
-    ]
-
-
-def publish(run: Path, content: dict[str, Any]) -> None:
-    """Write ``page/`` and ``index.html``, beside and renamed: a page that fails leaves the former one."""
-    part, folder = run / ".page.part", run / "page"
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir()
-        rows = [*content["grid"], *(row for _, row in content["others"]), *content["denoised"]["rows"]]
-        write_samples(part, [sample for row in rows for sample in row], content["rate"])
-        write_samples(part, content["interpolation"]["samples"], content["rate"])
-        text = environment.get_template("page.html.jinja").render(content)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-        (run / "index.html").write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise DiffvocError(f"the page cannot be written to {run}: {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def write_samples(folder: Path, samples: list[Sample], rate: int) -> None:
-    """Sounds and spectrograms that the template links to; the loudest point of all is white."""
-    levels = [spectrograms.levels(sample.waveform, rate) for sample in samples]
-    top = max(float(level.max()) for level in levels)
-    for sample, level in zip(samples, levels):
-        integers = (sample.waveform * 32768).short().numpy()
-        soundfile.write(folder / f"{sample.name}.flac", integers, rate, subtype="PCM_16")
-        spectrograms.save(level, top, folder / f"{sample.name}.png")
-
-
-def run(options: argparse.Namespace) -> None:
-    """Make the page, and say how large it is."""
-    written = build(options)
-    total = sum(path.stat().st_size for path in [written, *(written.parent / "page").iterdir()])
+    written = options.run / "index.html"
+    total = sum(path.stat().st_size for path in [written, *(options.run / "page").iterdir()])
     print(f"Written: {written}, {total / 1e6:.2f} MB with its sounds and pictures")

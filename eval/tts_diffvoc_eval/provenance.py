@@ -23,26 +23,23 @@ PACKAGES = (
 
 def commit() -> str | None:
     """The commit of this checkout, with "+changes" where files differ; None outside a repository."""
-    here = Path(__file__).resolve().parent
-    git = ["git", "-C", str(here)]
+
+    def git(*words: str) -> str:
+        return subprocess.check_output(
+            ["git", "-C", str(Path(__file__).parent), *words], stderr=subprocess.DEVNULL, text=True
+        ).strip()
+
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-        tracked = [*git, "status", "--porcelain", "--untracked-files=no"]
-        changed = subprocess.run(tracked, check=True, capture_output=True, text=True).stdout.strip()
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head + ("+changes" if changed else "")
 
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that figures depend on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {one.metadata["Name"].lower(): one.version for one in importlib.metadata.distributions()}
+    return {"python": platform.python_version(), **{name: found[name] for name in PACKAGES if name in found}}
 
 
 def processor() -> str:
@@ -67,13 +64,13 @@ def device_name(device: str) -> str:
 
 def manifest(
     command: str,
-    device: str,
-    threads: int,
-    seeds: Sequence[int],
-    sample_rate: int,
     clips: Mapping[str, str | None],
     checkpoints: Mapping[str, str | None],
     options: dict[str, Any],
+    seeds: Sequence[int],
+    sample_rate: int = 22050,
+    device: str = "cpu",
+    threads: int = 1,
 ) -> dict[str, Any]:
     """What ``manifest.json`` holds; only ``date`` and ``commit`` change when the same run is made again here."""
     return {

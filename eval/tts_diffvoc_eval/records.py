@@ -20,13 +20,13 @@ from tts_diffvoc.files import write_beside
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = ("quality", "speed", "diversity")
 # What a record has at least, each a text, a number or nothing.
 FIELDS = {
     "quality": ("system", "seed"),
     "speed": ("system", "device", "batch", "asked", "seconds", "repeat", "repeats", "took", "memory", "error"),
     "diversity": ("system", "clip", "error"),
 }
+KINDS = tuple(FIELDS)
 
 
 def reason(error: BaseException) -> str:
@@ -116,26 +116,36 @@ def read(run: Path, name: str) -> dict[str, Any]:
     return values
 
 
-def check_same(run: Path, before: dict[str, Any], after: dict[str, Any], names: Iterable[str], *more: str) -> None:
-    """Check that a run is continued with what it was started with.
+def begin(run: Path, manifest: dict[str, Any], resume: bool, names: Iterable[str]) -> dict[str, Any]:
+    """Check that ``run`` is a new one, or, to ``resume`` it, that it was started with what ``manifest`` says.
 
-    Args:
-        before, after: its manifest, and what that of the whole run would be.
-        names: what must be the same, such as "device" or "options.count". more: what has changed besides.
+    Args: names: what must be the same, such as "device" or "options.count".
 
-    Raises: DiffvocError naming what has changed.
+    Returns: the manifest that the run has so far, empty for a new one.
+
+    Raises: DiffvocError for a folder that has a run already, or none to resume, or naming what has changed.
     """
-
-    def value(manifest: Any, name: str) -> Any:
-        for part in name.split("."):
-            manifest = manifest.get(part) if isinstance(manifest, dict) else None
-        return manifest
-
-    after = json.loads(json.dumps(after))
-    changed = [name.rpartition(".")[2].replace("_", " ") for name in names if value(before, name) != value(after, name)]
-    if changed or more:
-        other = " and ".join([*changed, *more])
+    if (run / "manifest.json").is_file() != resume:
+        raise DiffvocError(
+            f"there is no run to continue in {run}; leave --resume out."
+            if resume
+            else f"{run} holds a run already; continue it with --resume, or choose another --output."
+        )
+    before, changed = read(run, "manifest"), []
+    if resume:
+        after = json.loads(json.dumps(manifest))
+        changed = [name.partition(".")[2] or name for name in names if _entry(before, name) != _entry(after, name)]
+    if changed:
+        other = " and ".join(changed).replace("_", " ")
         raise DiffvocError(f"{run} was started with other {other}; give the same, or another --output.")
+    return before
+
+
+def _entry(manifest: dict[str, Any], name: str) -> Any:
+    """Of "options.count", the value of ``count`` in ``options``; None where there is none."""
+    section, _, key = name.partition(".")
+    value = manifest.get(section)
+    return value if not key else value.get(key) if isinstance(value, dict) else None
 
 
 def write(run: Path, name: str, values: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tts_diffvoc import voices
 from tts_diffvoc.errors import DiffvocError, Failure
-from tts_diffvoc_eval import functions, systems
+from tts_diffvoc_eval import folders, functions, systems
 from tts_diffvoc_eval.baselines import NAMES, build, coqui, folder
 from tts_diffvoc_eval.generation import systems as generators
 from tts_diffvoc_eval.generation.systems import GeneratorSystem
@@ -41,7 +41,7 @@ def find(spec: str, device: str, steps: Iterable[int] = (), samplers: Iterable[s
         return [systems.python_function(spec)]
     if voices.bundled(name) is not None or (Path(name).is_dir() and voices.is_vocoder(voices.resolve(name))):
         return systems.our_vocoder(spec, device, steps, samplers)
-    if folder.is_saved(path):
+    if folders.is_saved(path, folder.FORMAT):
         return [folder.load(path, device)]
     if spec.startswith(coqui.PREFIX) or path.exists():
         return [coqui.load(spec, device)]
@@ -89,7 +89,7 @@ def find_generators(
         path = Path(spec).expanduser()
         if functions.is_function(spec):
             found.append(generators.from_file(spec))
-        elif generators.is_baseline(path):
+        elif folders.is_saved(path, generators.FORMAT):
             found.append(generators.from_baseline(path, device))
         else:
             found += generators.from_generator(spec, device, choices or {})

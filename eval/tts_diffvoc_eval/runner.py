@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,45 +20,13 @@ from tts_diffvoc.files import make_folder
 from tts_diffvoc.jobs import bar, end_with_parent
 from tts_diffvoc.mel import log_mel
 from tts_diffvoc_eval import diversity, metrics, records, speed
-from tts_diffvoc_eval.limits import TooSlow, time_limit
 from tts_diffvoc_eval.mels import MEL
 from tts_diffvoc_eval.records import reason
 from tts_diffvoc_eval.speech import Clip
+from tts_diffvoc_eval.speed import TooSlow, time_limit
 from tts_diffvoc_eval.systems import System
 
 RATE = MEL.sample_rate
-
-
-@dataclass(frozen=True)
-class BenchmarkConfig:
-    """What is measured.
-
-    Attributes:
-        metrics: names, of ``metrics.METRICS``.
-        seeds: of the systems that have a choice.
-        listen: how many clips are kept as audio files.
-        workers: processes that compute metrics.
-        device: of synthesis.
-        batch_sizes, lengths: clips at once, and seconds of each, that are timed.
-        repeats: timed calls of each.
-        cap: seconds that one system may take in a setting.
-        threads: of PyTorch while timing.
-        timeout: seconds that one call of a system, or the metrics of one sound, may take; 0 for no limit.
-        plugins: ``file.py:function`` of each metric that is not bundled.
-    """
-
-    metrics: tuple[str, ...]
-    seeds: tuple[int, ...]
-    listen: int
-    workers: int
-    device: str
-    batch_sizes: Sequence[int]
-    lengths: Sequence[float]
-    repeats: int
-    cap: float
-    threads: int
-    timeout: float = 0.0
-    plugins: tuple[str, ...] = ()
 
 
 # Synthesis
@@ -115,21 +83,21 @@ def score(names: Sequence[str], made: np.ndarray, original: np.ndarray | None, t
     return {"values": values, "reasons": reasons}
 
 
-def work(jobs: Sequence[Job], config: BenchmarkConfig) -> list[dict[str, Any]]:
+def work(jobs: Sequence[Job], options: argparse.Namespace) -> list[dict[str, Any]]:
     """What each job makes, or how it failed. A worker's death fails all jobs at hand: each is tried again, alone."""
-    calls = (delayed(_do)(config, job) for job in jobs)
-    count = config.workers  # with fewer than two, joblib would work in this process
+    calls = (delayed(_do)(job, options.plugins, options.timeout) for job in jobs)
+    count = options.workers  # with fewer than two, joblib would work in this process
     try:
         with parallel_config("loky", inner_max_num_threads=1):  # there are as many workers as cores
             return Parallel(max(2, count), batch_size=1, pre_dispatch=count, max_nbytes=None)(calls)
     except BrokenProcessPool as error:
-        return [_failed(error)] if len(jobs) == 1 else [made for job in jobs for made in work([job], config)]
+        return [_failed(error)] if len(jobs) == 1 else [made for job in jobs for made in work([job], options)]
 
 
-def _do(config: BenchmarkConfig, job: Job) -> dict[str, Any]:
-    _begin(config.plugins)
+def _do(job: Job, plugins: tuple[str, ...], timeout: float) -> dict[str, Any]:
+    _begin(plugins)
     try:
-        with time_limit(config.timeout):
+        with time_limit(timeout):
             return job()
     except Exception as error:
         return _failed(error)
@@ -155,22 +123,25 @@ class Benchmark:
 
     Args:
         run: the folder of the run, whose records are appended to.
+        options: of ``compare``, :func:`tts_diffvoc_eval.compare.complete`.
     """
 
-    def __init__(self, run: Path, systems: Sequence[System], clips: Sequence[Clip], config: BenchmarkConfig) -> None:
-        self.run, self.systems, self.clips, self.config = run, systems, clips, config
+    def __init__(
+        self, run: Path, systems: Sequence[System], clips: Sequence[Clip], options: argparse.Namespace
+    ) -> None:
+        self.run, self.systems, self.clips, self.options = run, systems, clips, options
         self.scored = {(r["system"], r["clip"], r["seed"]) for r in records.lines(run, "quality")}
         self.compared = {(r["system"], r["clip"]) for r in records.lines(run, "diversity")}
-        self.heard = {clip.name for clip in clips[: config.listen]}
+        self.heard = {clip.name for clip in clips[: options.listen]}
         self.slow: set[str] = set()
 
     def _missing(self, system: System, clip: Clip) -> tuple[list[int], bool]:
         """Seeds without a record, and whether the spread over all has none. A sentence has no original."""
         if system.family == "original" and clip.samples is None:
             return [], False
-        wanted = self.config.seeds[:1] if system.deterministic else self.config.seeds
+        wanted = self.options.seeds[:1] if system.deterministic else self.options.seeds
         seeds = [seed for seed in wanted if (system.name, clip.name, seed) not in self.scored]
-        several = len(self.config.seeds) > 1 and clip.samples is not None
+        several = len(self.options.seeds) > 1 and clip.samples is not None
         return seeds, several and (system.name, clip.name) not in self.compared
 
     def measure_quality(self) -> None:
@@ -181,23 +152,23 @@ class Benchmark:
         for clip, system, seeds, spread in (progress := bar(todo, "quality")):
             progress.set_postfix_str(system.label, refresh=False)
             jobs += self._sounds(clip, system, seeds, spread)
-            if len(jobs) >= 4 * self.config.workers:
+            if len(jobs) >= 4 * self.options.workers:
                 self._finish(jobs)
                 jobs = []
         self._finish(jobs)
 
     def _finish(self, jobs: Sequence[tuple[str, dict[str, Any], Job]]) -> None:
         """Append the records of (kind, what is known, the job that makes the rest)."""
-        for (kind, record, _), made in zip(jobs, work([job for _, _, job in jobs], self.config)):
+        for (kind, record, _), made in zip(jobs, work([job for _, _, job in jobs], self.options)):
             records.append(self.run, kind, {**record, **made})
 
     def _synthesise(self, system: System, clip: Clip, seed: int) -> np.ndarray | str:
         """A waveform, or in words why there is none: a system may fail in any way."""
         if system.name in self.slow:
-            return f"it took more than {self.config.timeout:g} s before, and was not tried again."
+            return f"it took more than {self.options.timeout:g} s before, and was not tried again."
         try:
-            with time_limit(self.config.timeout):
-                return synthesise(system, clip, seed, self.config.device)
+            with time_limit(self.options.timeout):
+                return synthesise(system, clip, seed, self.options.device)
         except TooSlow as error:
             self.slow.add(system.name)
             return reason(error)
@@ -209,7 +180,7 @@ class Benchmark:
     ) -> Iterator[tuple[str, dict[str, Any], Job]]:
         """One system on one clip: what is to be recorded; a system that calls itself deterministic proves it with all
         seeds."""
-        all_seeds = self.config.seeds[:1] if system.family == "original" else self.config.seeds
+        all_seeds = self.options.seeds[:1] if system.family == "original" else self.options.seeds
         original = rounded(clip.samples) if clip.samples is not None else None
         made = {seed: self._synthesise(system, clip, seed) for seed in (all_seeds if spread else seeds)}
         for seed in seeds:
@@ -221,9 +192,9 @@ class Benchmark:
             if isinstance(sound, str):
                 records.append(self.run, "quality", {**record, "error": sound, "values": {}, "reasons": {}})
                 continue
-            if clip.name in self.heard and seed == self.config.seeds[0]:
+            if clip.name in self.heard and seed == self.options.seeds[0]:
                 record["audio"] = keep_audio(self.run, system, clip, seed, sound)
-            yield "quality", record, partial(score, self.config.metrics, sound, original, clip.text)
+            yield "quality", record, partial(score, self.options.metrics, sound, original, clip.text)
         if spread:
             job = partial(diversity.record, made, RATE, system.family == "original")
             yield "diversity", {"system": system.name, "clip": clip.name}, job
@@ -233,16 +204,16 @@ class Benchmark:
         if system.mel == MEL:
             return system.synthesise
         recorded = [clip for clip in self.clips if clip.samples is not None]
-        own = torch.cat([mel_for(system, clip, self.config.device) for clip in recorded], dim=-1)
+        own = torch.cat([mel_for(system, clip, self.options.device) for clip in recorded], dim=-1)
         return lambda mel, seed: system.synthesise(speed.fit_mel(own, len(mel), mel.shape[-1] * speed.FRAME), seed)
 
     def measure_speed(self) -> None:
         """Append the records of every setting; they must be taken side by side, so all are taken anew or none."""
-        config = self.config
+        options = self.options
         recorded = any(clip.samples is not None for clip in self.clips)
         timed = [one for one in self.systems if one.family != "original" and (recorded or one.mel == MEL)]
         calls = {system.name: self._timed(system) for system in timed}
-        settings = speed.settings(config.batch_sizes, config.lengths)
+        settings = speed.settings(options.batch_sizes, options.lengths)
         found = {
             (r["system"], r["batch"], r["asked"])
             for r in records.lines(self.run, "speed")
@@ -252,7 +223,7 @@ class Benchmark:
             return
         (self.run / "speed.jsonl").unlink(missing_ok=True)
         mel = torch.cat([clip.mel for clip in self.clips], dim=-1)
-        limits = {name: getattr(config, name) for name in ("device", "repeats", "cap", "threads", "timeout")}
+        limits = {name: getattr(options, name) for name in ("device", "repeats", "cap", "threads", "timeout")}
         measured = speed.measure(calls, mel, settings, **limits)
-        for record in bar(measured, "speed", len(calls) * len(settings) * config.repeats):
+        for record in bar(measured, "speed", len(calls) * len(settings) * options.repeats):
             records.append(self.run, "speed", record)

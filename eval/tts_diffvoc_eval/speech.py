@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -21,7 +21,7 @@ from tts_diffvoc_eval import text_to_speech
 from tts_diffvoc_eval.held_back import held_back
 from tts_diffvoc_eval.mels import MEL
 from tts_diffvoc_eval.metrics.recognition import LANGUAGE
-from tts_diffvoc_eval.systems import safe
+from tts_diffvoc_eval.systems import digest, safe
 
 BUNDLED = Path(__file__).parent / "clips"
 WORD = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<place>.+?)(?::(?P<language>[a-z]{2,3}))?")
@@ -124,9 +124,12 @@ def _recording(one: DataSet, text: str | None, seconds: float | None, recording:
     return Clip(name, samples.numpy(), mel.unsqueeze(0), text if whole else None, said, one.name)
 
 
-def _sentence(one: DataSet, model: text_to_speech.TextToMel, number: int, sentence: text_to_speech.Sentence) -> Clip:
-    said = hashlib.sha256(f"{model.digest} {sentence.text}".encode()).hexdigest()
-    return Clip(f"{one.name}-{number:02}", None, model.mel(sentence.text), sentence.spoken, said, one.name)
+def _sentence(
+    one: DataSet, synthesizer: Any, weights: str | None, number: int, sentence: text_to_speech.Sentence
+) -> Clip:
+    mel = text_to_speech.mel_of(synthesizer, sentence.text)
+    said = hashlib.sha256(f"{weights} {sentence.text}".encode()).hexdigest()
+    return Clip(f"{one.name}-{number:02}", None, mel, sentence.spoken, said, one.name)
 
 
 def load(
@@ -147,8 +150,9 @@ def load(
     said = []
     for one in parse_all(data):
         if text_to_speech.is_acoustic(one.place):
-            model, texts = text_to_speech.load(one.place, device=device), text_to_speech.read_sentences()
-            makers.append([partial(_sentence, one, model, number, text) for number, text in enumerate(texts, 1)])
+            synthesizer, texts = text_to_speech.load(one.place, device=device), text_to_speech.read_sentences()
+            reader = partial(_sentence, one, synthesizer, digest(Path(synthesizer.tts_checkpoint)))
+            makers.append([partial(reader, number, text) for number, text in enumerate(texts, 1)])
             said.append(f"{one.place}: reads {len(texts)} sentences")
             continue
         corpus = scan(Path(one.place).expanduser(), MEL)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,6 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc_eval.limits import time_limit
 from tts_diffvoc_eval.mels import MEL
 from tts_diffvoc_eval.records import reason
 
@@ -33,6 +34,34 @@ FRAME = MEL.hop_length / MEL.sample_rate  # seconds
 SHORTEST = 0.25  # seconds of the first calls' clip, and of the shortest that a slow system is given
 KEYS = ["system", "device", "batch", "asked"]
 PEAK, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class TooSlow(DiffvocError):
+    """A call took longer than it may."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TooSlow in what takes longer than ``seconds``; 0 is no limit.
+
+    It works in the main thread, of systems with SIGALRM, and once a loop in C comes back to Python. A function that
+    catches the error is told again each second.
+    """
+    usable = hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
+    if not seconds or not usable:
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise TooSlow(f"it took more than {seconds:g} s.")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Setting(NamedTuple):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +12,6 @@ from tts_diffvoc import register, voices
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc_eval.mels import MEL
 from tts_diffvoc_eval.records import reason
-from tts_diffvoc_eval.systems import digest
 
 SENTENCES = Path(__file__).resolve().parent / "sentences.txt"
 
@@ -36,35 +33,22 @@ def read_sentences(path: Path = SENTENCES) -> list[Sentence]:
     return [Sentence(*row) for row in rows]
 
 
-@dataclass
-class TextToMel:
-    """A Coqui acoustic model in front of a vocoder of ours, as ``TTS.api`` loads it."""
+def mel_of(synthesizer: Any, text: str) -> Tensor:
+    """Log-mel [1, 80, F] of the benchmark's kind: what Coqui's ``Synthesizer`` hands to a vocoder of ours."""
+    given: list[Tensor] = []
 
-    name: str
-    synthesizer: Any
+    def take(mel: Tensor, **_: Any) -> Tensor:
+        given.append(mel.detach().cpu().float())
+        return torch.zeros(1, 1, mel.shape[-1] * MEL.hop_length)
 
-    @cached_property
-    def digest(self) -> str | None:
-        """SHA-256 of the weights."""
-        return digest(Path(self.synthesizer.tts_checkpoint))
-
-    def mel(self, text: str) -> Tensor:
-        """Log-mel [1, 80, F] of the benchmark's kind: what the synthesizer hands to the vocoder."""
-        given: list[Tensor] = []
-        vocoder, hop = self.synthesizer.vocoder_model, MEL.hop_length
-
-        def take(mel: Tensor, **_: Any) -> Tensor:
-            given.append(mel.detach().cpu().float())
-            return torch.zeros(1, 1, mel.shape[-1] * hop)
-
-        vocoder.inference = take
-        try:
-            self.synthesizer.tts(text)
-        finally:
-            del vocoder.inference
-        if not given:
-            raise DiffvocError(f"{self.name} made no mel of {text!r}.")
-        return torch.cat([one.reshape(1, *one.shape[-2:]) for one in given], dim=-1)
+    synthesizer.vocoder_model.inference = take
+    try:
+        synthesizer.tts(text)
+    finally:
+        del synthesizer.vocoder_model.inference
+    if not given:
+        raise DiffvocError(f"{synthesizer.tts_checkpoint} made no mel of {text!r}.")
+    return torch.cat([one.reshape(1, *one.shape[-2:]) for one in given], dim=-1)
 
 
 def is_acoustic(name: str) -> bool:
@@ -76,8 +60,8 @@ def _folder(name: str) -> Path:
     return voices.bundled_acoustic(name) or Path(name).expanduser()
 
 
-def load(name: str, vocoder: str | None = f"{voices.VOCODER_PREFIX}diffwave", device: str = "cpu") -> TextToMel:
-    """An acoustic model and a vocoder; None is Coqui's own Griffin-Lim.
+def load(name: str, vocoder: str | None = f"{voices.VOCODER_PREFIX}diffwave", device: str = "cpu") -> Any:
+    """Coqui's ``Synthesizer`` of an acoustic model and a vocoder; None is Coqui's own Griffin-Lim.
 
     Raises: DiffvocError for an unknown name, and when Coqui cannot load it, with its reason.
     """
@@ -91,9 +75,8 @@ def load(name: str, vocoder: str | None = f"{voices.VOCODER_PREFIX}diffwave", de
     if (folder / voices.WEIGHTS).is_file():
         model = {"model_path": str(folder / voices.WEIGHTS), "config_path": str(folder / "config.json")}
     try:
-        api = TTS(**model, vocoder_name=vocoder, progress_bar=False).to(device)
+        return TTS(**model, vocoder_name=vocoder, progress_bar=False).to(device).synthesizer
     except DiffvocError:
         raise
     except Exception as error:  # Coqui, its downloads and its models fail in many ways
         raise DiffvocError(f"the acoustic model {name} cannot be loaded: {reason(error)}") from None
-    return TextToMel(name, api.synthesizer)

@@ -23,6 +23,7 @@ import torch
 from tts_diffvoc.arguments import MOST_STEPS, whole
 from tts_diffvoc.base import check_device
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.files import make_folder
 from tts_diffvoc.generator import centred
 from tts_diffvoc.generators import GENERATORS
 from tts_diffvoc.jobs import bar
@@ -173,36 +174,26 @@ def manifest_of(
             "config": classifier.config.to_dict(),
         },
     }
+    command = provenance.command_line("python eval/unconditional.py", options.typed)
+    clips = {"train": waveform_digest(corpus.train), "held": waveform_digest(corpus.held)}
+    weights = {one.name: one.digest for one in compared}
     return provenance.manifest(
-        provenance.command_line("python eval/unconditional.py", options.typed),
-        options.device,
-        options.threads,
-        options.seeds,
-        corpus.sample_rate,
-        {"train": waveform_digest(corpus.train), "held": waveform_digest(corpus.held)},
-        {one.name: one.digest for one in compared},
-        facts,
+        command, clips, weights, facts, options.seeds, corpus.sample_rate, options.device, options.threads
     )
 
 
-def continued(run: Path, manifest: dict[str, Any], resume: bool) -> dict[str, Any]:
-    """The manifest to write: that of a new run, or of a resumed one with what is added.
+def begin(run: Path, manifest: dict[str, Any], resume: bool) -> None:
+    """Write the manifest of a new run, or of a resumed one with what is added.
 
-    Raises: DiffvocError for a folder that has a run already, or one to resume that is missing or was made otherwise.
+    Raises: DiffvocError as :func:`records.begin` does, for other weights of one name too.
     """
-    before = records.read(run, "manifest")
-    if before and not resume:
-        raise DiffvocError(f"{run} has a run already; continue it with --resume, or choose another --output.")
-    if resume and not before:
-        raise DiffvocError(f"there is no run to resume in {run}; leave --resume out.")
-    if not resume:
-        return manifest
-    weights = before.get("checkpoints") or {}
-    changed = [name for name, value in manifest["checkpoints"].items() if weights.get(name, value) != value]
-    records.check_same(run, before, manifest, KEPT, *changed)
-    records.mend(run)
+    weights = records.read(run, "manifest").get("checkpoints") or {}
+    same = [f"checkpoints.{name}" for name in manifest["checkpoints"] if name in weights]
+    before = records.begin(run, manifest, resume, [*KEPT, *same])
     seeds = sorted({*before.get("seeds", []), *manifest["seeds"]})
-    return {**manifest, "checkpoints": {**weights, **manifest["checkpoints"]}, "seeds": seeds}
+    make_folder(run)
+    records.mend(run)
+    records.write(run, "manifest", {**manifest, "checkpoints": {**weights, **manifest["checkpoints"]}, "seeds": seeds})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -232,13 +223,11 @@ def run(options: argparse.Namespace) -> None:
     compared = registry.find_generators(options.model or sorted(GENERATORS), options.device, choices)
     for one in compared:
         check_rate(one.label, one.sample_rate, corpus)
-    folder = options.output
     train, held = (
         Classified(*classifier.classify(part.waveforms), part.labels.numpy()) for part in (corpus.train, corpus.held)
     )
-    manifest = continued(folder, manifest_of(options, corpus, classifier, held, compared), options.resume)
-    folder.mkdir(parents=True, exist_ok=True)
-    records.write(folder, "manifest", manifest)
+    folder = options.output
+    begin(folder, manifest_of(options, corpus, classifier, held, compared), options.resume)
     data = {"family": "data", "labelled": True, "training": "not applicable", "parameters": None}
     described = {TRAINING: {"label": "training set", **data}, HELD: {"label": "held-back set", **data}}
     described |= records.read(folder, "systems") | {one.name: one.describe() for one in compared}

@@ -97,7 +97,7 @@ def measure(options: argparse.Namespace, sentences: Sequence[Sentence], voice: s
     torch.set_num_threads(1)
     name, vocoder = Path(voice).name, options.vocoder
     seeded = vocoder if "seed=" in vocoder else f"{vocoder}{'&' if '?' in vocoder else '?'}seed={SEED}"
-    synthesizer = load(voice, None if vocoder == "griffin_lim" else seeded).synthesizer
+    synthesizer = load(voice, None if vocoder == "griffin_lim" else seeded)
     model, rate = synthesizer.tts_model, synthesizer.output_sample_rate
     folder = {voice: folder for voice, _, folder in (one.partition("=") for one in options.teachers)}.get(name)
     teacher = read_teacher(Path(folder), [one.text for one in sentences]) if folder else []
@@ -174,7 +174,7 @@ def run(options: argparse.Namespace) -> None:
     found = dict(jobs.each(partial(measure, options, sentences), options.voices, options))
     results = {name: found[name] for name in (Path(one).name for one in options.voices)}
     command, texts = provenance.command_line("python eval/voices.py", options.typed), options.sentences
-    made = provenance.manifest(command, "cpu", 1, [SEED], 22050, {texts.name: digest(texts)}, {}, {})
+    made = provenance.manifest(command, {texts.name: digest(texts)}, {}, {}, [SEED])
     text = page(results, sentences, options.vocoder)
     write_beside(options.output / "voices.md", text)
     records.write(options.output, "voices", {"manifest": made, "voices": results})

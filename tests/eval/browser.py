@@ -25,6 +25,16 @@ FLAGS = (
     "--remote-debugging-pipe",
 )  # fmt: skip
 
+# The least contrast of a text against what lies behind it, as WCAG 2 counts it.
+CONTRAST = """Math.min(...[...document.querySelectorAll(
+  'p, td, th, h2, h3, figcaption, li, dd, dt, small, .tag, .button')].map(element => {
+    const light = color => { const [r, g, b] = color.match(/[\\d.]+/g).map(v => v / 255).map(
+      v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    let behind = element;
+    while (getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+    const [a, b] = [light(getComputedStyle(element).color), light(getComputedStyle(behind).backgroundColor)];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); }))"""
+
 
 def find() -> str | None:
     """The program, or None where none is installed."""

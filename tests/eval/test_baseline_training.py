@@ -16,7 +16,8 @@ from tts_diffvoc.flow import FlowConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.training.corpus import scan
 from tts_diffvoc_eval import registry, speech
-from tts_diffvoc_eval.baselines import NAMES, configs, folder, vocoder
+from tts_diffvoc_eval.baselines import NAMES, configs, folder
+from tts_diffvoc_eval.baselines.networks import generator
 from tts_diffvoc_eval.baselines.training import Training, TrainingConfig
 from tts_diffvoc_eval.mels import MEL
 
@@ -146,6 +147,6 @@ def test_sizes_are_those_of_the_papers():
     """Millions of parameters: DiffWave's Base, WaveGrad's Base for a hop of 256, WaveGlow as NVIDIA trained it."""
     found = {}
     for name, baseline in configs.VOCODERS.items():
-        made = vocoder.untrained(baseline.published, name, 0)
+        made = generator(baseline.kind, baseline.published.network)
         found[name] = round(sum(p.numel() for p in made.parameters()) / 1e6, 1)
     assert found == {"diffwave-waveform": 2.6, "wavegrad-waveform": 15.8, "waveglow": 87.7}

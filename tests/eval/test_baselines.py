@@ -14,8 +14,9 @@ from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, log_mel
 from tts_diffvoc.training.corpus import scan
 from tts_diffvoc.training.crops import read_clip
+from tts_diffvoc_eval import folders
 from tts_diffvoc_eval.baselines import NAMES, build, configs, coqui, folder, gan, wavernn
-from tts_diffvoc_eval.baselines.networks import fold_weight_norm, generator, synthesise
+from tts_diffvoc_eval.baselines.networks import fold_weight_norm, generator
 from tts_diffvoc_eval.mels import MEL, convert, differences
 
 CLIPS = Path(__file__).resolve().parents[2] / "eval" / "tts_diffvoc_eval" / "clips"
@@ -67,8 +68,10 @@ def test_a_loud_frame_is_heard_where_it_is(name):
 def test_what_wavernn_hears_is_where_it_is(fold):
     """With the same random numbers its samples differ from a loud frame on, or up to three frames before it: it sees
     two frames ahead. Pieces side by side come in order."""
-    network = build("wavernn", "small").module
-    made = [synthesise(network, MEL, fold, one, 0)[0] for one in burst(8, 6)]
+    network, made = build("wavernn", "small").module, []
+    for one in burst(8, 6):
+        torch.manual_seed(0)
+        made.append(wavernn.generate(network, one, fold)[0])
     first = int((made[1] != made[0]).nonzero()[0])
     assert 3 * 256 <= first <= 6 * 256 and made[0].shape == (8 * 256,)
 
@@ -78,7 +81,8 @@ def test_sizes_are_those_of_the_papers():
 
     def count(name, size):
         baseline = configs.find(name)
-        network = fold_weight_norm(generator(baseline.kind, baseline.size(size).network))
+        with torch.device("meta"):
+            network = fold_weight_norm(generator(baseline.kind, baseline.size(size).network))
         return sum(p.numel() for p in network.parameters()) / 1e6
 
     papers = {"hifigan-v1": 13.9, "hifigan-v2": 0.9, "melgan": 4.3, "parallel-wavegan": 1.3}
@@ -134,11 +138,11 @@ def test_folded_pieces_join_to_the_whole():
 
 
 def test_narrower_discriminator_has_fewer_channels_and_the_same_scores():
-    wide, narrow = (gan.make_discriminator("hifigan", narrower=by) for by in (1, 16))
+    with torch.device("meta"):
+        wide, narrow = (gan.make_discriminator("hifigan", narrower=by) for by in (1, 16))
+        shapes = [[score.shape for score in one(torch.randn(1, 1, 2048))[0]] for one in (wide, narrow)]
     count = [sum(p.numel() for p in one.parameters()) for one in (wide, narrow)]
     assert count[1] < count[0] / 100
-    waveform = torch.randn(1, 1, 2048)
-    shapes = [[score.shape for score in one(waveform)[0]] for one in (wide, narrow)]
     assert shapes[0] == shapes[1]
 
 
@@ -157,7 +161,7 @@ def test_saved_and_loaded_says_the_same(name, tmp_path, mel):
     network = generator(baseline.kind, baseline.small.network)
     path = tmp_path / "mine" / "vocoder"
     folder.save(network, path, name, "small", MEL, "3 CPU minutes", "somebody")
-    assert folder.is_saved(path) and not folder.is_saved(tmp_path) and not voices.is_vocoder(path)
+    assert folders.is_saved(path, folder.FORMAT) and not voices.is_vocoder(path)
     assert voices.card(path)["data"] == "somebody"
     loaded = folder.load(path)
     assert (loaded.name, loaded.training) == ("mine", "3 CPU minutes")
@@ -216,7 +220,10 @@ def coqui_run(folder, kind="hifigan", model_params=None, **audio):
     model = setup_model(config)
     folder.mkdir(exist_ok=True)
     config.save_json(str(folder / "config.json"))
-    state = {"config": config.to_dict(), "model": model.state_dict(), "step": 3, "model_loss": {"train_loss": 1.0}}
+    weights = model.state_dict()
+    for name in [name for name, value in weights.items() if name.startswith("model_d.") and value.dim() > 1]:
+        del weights[name]  # 280 MB that nobody reads
+    state = {"config": config.to_dict(), "model": weights, "step": 3, "model_loss": {"train_loss": 1.0}}
     torch.save(state, folder / "best_model.pth")
     return model.eval()
 

@@ -21,7 +21,6 @@ from tts_diffvoc_eval import generation_page, program, records, registry, uncond
 from tts_diffvoc_eval.generation import classifier as classifiers
 from tts_diffvoc_eval.generation import datasets, systems, tables
 from tts_diffvoc_eval.generation.datasets import LABELS
-from tts_diffvoc_eval.generation.samples import SampleMaker
 from tts_diffvoc_eval.generation.wavegan import WaveGan, WaveGanConfig
 
 COLUMNS, POINTS, NOISE, SEED = 2, 3, 0.05, 7
@@ -301,7 +300,7 @@ def test_the_same_line_makes_the_same_page(run, data, models, text):
 def test_another_seed_draws_other_recordings(data, models, classifier):
     (system,) = registry.find_generators([str(models / "spoken")], "cpu")
     corpus = datasets.load(data)
-    first, second = (SampleMaker(corpus, classifier, system, seed) for seed in (0, 1))
+    first, second = (generation_page.SampleMaker(corpus, classifier, system, seed) for seed in (0, 1))
     assert [row[-1].source for row in first.grid(1)] != [row[-1].source for row in second.grid(1)]
 
 
@@ -362,7 +361,7 @@ def test_in_chromium(run):
                 opened.size(width, 844, dark)
                 opened.open(run / "index.html")
                 assert opened.run("document.documentElement.scrollWidth") <= width
-                assert opened.run(CONTRAST) >= 4.5  # WCAG 2, level AA
+                assert opened.run(browser.CONTRAST) >= 4.5  # WCAG 2, level AA
         opened.run("document.querySelectorAll('img').forEach(image => { image.loading = 'eager'; })")
         opened.wait("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
         links = "document.querySelectorAll('a.sound')"
@@ -380,12 +379,3 @@ def test_in_chromium(run):
         assert opened.run("audio.paused && document.querySelectorAll('.playing').length === 0")
         assert opened.run(f"[...{links}].every(link => link.getAttribute('role') === 'button')")
         assert opened.troubles() == []
-
-
-CONTRAST = """Math.min(...[...document.querySelectorAll('p, td, th, h2, h3, li, dd, dt, .button')].map(element => {
-  const light = color => { const [r, g, b] = color.match(/[\\d.]+/g).map(v => v / 255).map(
-    v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  let behind = element;
-  while (getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
-  const [a, b] = [light(getComputedStyle(element).color), light(getComputedStyle(behind).backgroundColor)];
-  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); }))"""

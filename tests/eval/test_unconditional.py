@@ -184,7 +184,7 @@ def test_more_can_be_added_but_nothing_changed(done, data, own, capsys):
     for words, count, said in (
         (["--resume", "--bins", 5], 20, "started with other bins"),
         (["--resume"], 16, "started with other count"),
-        ([], 20, "has a run already"),
+        ([], 20, "holds a run already"),
     ):
         capsys.readouterr()
         assert run(data, done, "--model", f"{own}:tone", *words, count=count) == 2
@@ -193,7 +193,7 @@ def test_more_can_be_added_but_nothing_changed(done, data, own, capsys):
     assert run(data, done, "--model", f"{own}:tone", "--resume") == 2
     assert "started with other own-tone" in capsys.readouterr().err
     assert run(data, done / "none", "--model", f"{own}:tone", "--resume") == 2
-    assert "no run to resume" in capsys.readouterr().err
+    assert "no run to continue" in capsys.readouterr().err
 
 
 def test_a_failure_is_a_record_and_is_tried_again(data, own, tmp_path, capsys):

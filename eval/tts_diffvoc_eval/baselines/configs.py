@@ -50,7 +50,7 @@ class BaselineConfig:
 
     Attributes:
         label: its name for people.
-        kind: a key of ``networks.KINDS``, or "vocoder" for a vocoder of this package.
+        kind: a key of ``networks.KINDS``, of which "vocoder" is a vocoder of this package.
         published, small: its two sizes.
         coqui: Coqui's configuration, for losses, their weights, betas and clipping; None for a vocoder of this package.
         family: as a ``System`` has it.
@@ -82,37 +82,20 @@ class BaselineConfig:
 # Coqui's GANs and WaveRNN
 
 
-def _hifigan(channels: int) -> dict[str, Any]:
+def _hifigan(label: str, channels: int, small_channels: int) -> BaselineConfig:
     """Generator of Kong et al. 2020, appendix A.1, table 5."""
-    return {
-        "in_channels": 80,
-        "out_channels": 1,
-        "upsample_initial_channel": channels,
-        "upsample_factors": [8, 8, 2, 2],
-        "upsample_kernel_sizes": [16, 16, 4, 4],
-        "resblock_type": "1",
-        "resblock_kernel_sizes": [3, 7, 11],
-        "resblock_dilation_sizes": [[1, 3, 5]] * 3,
-    }
-
-
-def _hifigan_baseline(label: str, channels: int, small_channels: int) -> BaselineConfig:
+    published, small = (
+        {"in_channels": 80, "out_channels": 1, **HIFIGAN.generator_model_params, "upsample_initial_channel": count}
+        for count in (channels, small_channels)
+    )
     return BaselineConfig(
         label,
         "hifigan",
-        SizeConfig(_hifigan(channels), 32, 16, 2e-4, {"name": "hifigan"}),
-        SizeConfig(_hifigan(small_channels), 32, 4, 1e-3, {"name": "hifigan", "narrower": 16}, 0.4),
-        coqui.HifiganConfig(),
+        SizeConfig(published, 32, 16, 2e-4, {"name": "hifigan"}),
+        SizeConfig(small, 32, 4, 1e-3, {"name": "hifigan", "narrower": 16}, 0.4),
+        HIFIGAN,
         normalised=False,
     )
-
-
-def _melgan(channels: int, blocks: int, factors: list[int]) -> dict[str, Any]:
-    return {"base_channels": channels, "upsample_factors": factors, "num_res_blocks": blocks}
-
-
-def _melgan_discriminator(base: int, most: int, factors: list[int]) -> dict[str, Any]:
-    return {"name": "melgan", "base_channels": base, "max_channels": most, "downsample_factors": factors}
 
 
 def _wavegan(channels: int, blocks: int, stacks: int) -> dict[str, Any]:
@@ -123,22 +106,6 @@ def _wavegan(channels: int, blocks: int, stacks: int) -> dict[str, Any]:
         "gate_channels": 2 * channels,
         "skip_channels": channels,
         "upsample_factors": [4, 4, 4, 4],
-    }
-
-
-def _univnet(hidden: int, predictor: int) -> dict[str, Any]:
-    """Generator of Jang et al. 2021, figure 1; the paper's c16 and c32 are 16 and 32 hidden channels."""
-    return {
-        "in_channels": 64,
-        "out_channels": 1,
-        "hidden_channels": hidden,
-        "cond_channels": 80,
-        "upsample_factors": [8, 8, 4],
-        "lvc_layers_each_block": 4,
-        "lvc_kernel_size": 3,
-        "kpnet_hidden_channels": predictor,
-        "kpnet_conv_size": 3,
-        "dropout": 0.0,
     }
 
 
@@ -155,12 +122,27 @@ def _wavernn(hidden: int, features: int, blocks: int, bits: int) -> dict[str, An
     }
 
 
-SMALL_MELGAN_DISCRIMINATOR = _melgan_discriminator(8, 128, [4, 4, 4])
+def _melgan(label: str, config: Any, channels: int, large: SizeConfig) -> BaselineConfig:
+    """MelGAN in Coqui's layout, with one band or several."""
+    network, discriminator = config.generator_model_params, config.discriminator_model_params
+    narrow = {"name": "melgan", "base_channels": 8, "max_channels": 128, "downsample_factors": [4, 4, 4]}
+    return BaselineConfig(
+        label,
+        config.generator_model.removesuffix("_generator").replace("_", "-"),
+        replace(
+            large, network={**network, "base_channels": channels}, discriminator={"name": "melgan", **discriminator}
+        ),
+        SizeConfig({**network, "base_channels": 128}, large.frames, 4, 1e-3, narrow, 0.4),
+        config,
+    )
+
+
+HIFIGAN, UNIVNET = coqui.HifiganConfig(), coqui.UnivnetConfig()
 # Coqui computes the loss on sub-bands and weighs it 0; Yang et al. 2020, equation 7, weigh both alike.
 MULTIBAND = coqui.MultibandMelganConfig(subband_stft_loss_weight=0.5)
 COQUI = {
-    "hifigan-v1": _hifigan_baseline("HiFi-GAN V1", 512, 96),
-    "hifigan-v2": _hifigan_baseline("HiFi-GAN V2", 128, 64),
+    "hifigan-v1": _hifigan("HiFi-GAN V1", 512, 96),
+    "hifigan-v2": _hifigan("HiFi-GAN V2", 128, 64),
     "parallel-wavegan": BaselineConfig(
         "Parallel WaveGAN",
         "parallel-wavegan",
@@ -169,26 +151,20 @@ COQUI = {
         coqui.ParallelWaveganConfig(),
         deterministic=False,
     ),
-    "melgan": BaselineConfig(
-        "MelGAN",
-        "melgan",
-        SizeConfig(_melgan(512, 3, [8, 8, 2, 2]), 32, 16, 2e-4, _melgan_discriminator(16, 1024, [4, 4, 4, 4])),
-        SizeConfig(_melgan(128, 3, [8, 8, 2, 2]), 32, 4, 1e-3, SMALL_MELGAN_DISCRIMINATOR, 0.4),
-        coqui.MelganConfig(),
+    "melgan": _melgan("MelGAN", coqui.MelganConfig(), 512, SizeConfig({}, 32, 16, 2e-4)),
+    "multiband-melgan": _melgan(
+        "multi-band MelGAN", MULTIBAND, 384, SizeConfig({}, 64, 64, 2e-4, discriminator_from=0.25)
     ),
-    "multiband-melgan": BaselineConfig(
-        "multi-band MelGAN",
-        "multiband-melgan",
-        SizeConfig(_melgan(384, 4, [8, 4, 2]), 64, 64, 2e-4, _melgan_discriminator(16, 512, [4, 4, 4]), 0.25),
-        SizeConfig(_melgan(128, 4, [8, 4, 2]), 64, 4, 1e-3, SMALL_MELGAN_DISCRIMINATOR, 0.4),
-        MULTIBAND,
-    ),
+    # The paper's c16 and c32 (Jang et al. 2021, figure 1) are 16 and 32 hidden channels.
     "univnet": BaselineConfig(
         "UnivNet",
         "univnet",
-        SizeConfig(_univnet(32, 64), 32, 32, 1e-4, {"name": "univnet"}, 0.25),
-        SizeConfig(_univnet(16, 32), 32, 4, 1e-3, {"name": "univnet", "narrower": 8}, 0.5),
-        coqui.UnivnetConfig(),
+        SizeConfig(UNIVNET.generator_model_params, 32, 32, 1e-4, {"name": "univnet"}, 0.25),
+        SizeConfig(
+            {**UNIVNET.generator_model_params, "hidden_channels": 16, "kpnet_hidden_channels": 32},
+            *(32, 4, 1e-3, {"name": "univnet", "narrower": 8}, 0.5),
+        ),
+        UNIVNET,
         deterministic=False,
     ),
     # Of the package vocos; its losses are HiFi-GAN's, its discriminators UnivNet's.
@@ -199,7 +175,7 @@ COQUI = {
         SizeConfig(
             {"channels": 384, "hidden": 1152, "layers": 8}, 64, 4, 1e-3, {"name": "univnet", "narrower": 12}, 0.4
         ),
-        coqui.HifiganConfig(),
+        HIFIGAN,
         normalised=False,
     ),
     "wavernn": BaselineConfig(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
+from tts_diffvoc.checkpoint import save_checkpoint
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.naming import WEIGHTS
 from tts_diffvoc.voices import card
 from tts_diffvoc_eval import folders
-from tts_diffvoc_eval.baselines import configs, wavernn
+from tts_diffvoc_eval.baselines import configs
 from tts_diffvoc_eval.baselines.networks import as_system, fold_weight_norm, generator
 from tts_diffvoc_eval.systems import System, digest, folder_name, safe
 
@@ -22,18 +23,13 @@ training: {training}
 data: {data}
 ---
 # {label}
-A baseline of the benchmark in `eval/`: a {kind} network, {parameters:,} parameters, on the mel contract of
-tts-diffvoc (22,050 Hz, hop 256, 80 bands).
+A system of the benchmark in `eval/`, trained from nothing by `recipes/benchmark`: {parameters:,} parameters, kept as
+float16, on the mel contract of tts-diffvoc (22,050 Hz, hop 256, 80 bands).
 """
 
 
-def is_saved(folder: str | Path) -> bool:
-    """Whether ``folder`` calls itself a baseline that :func:`save` wrote."""
-    return folders.is_saved(folder, FORMAT)
-
-
 def save(
-    network: nn.Module,
+    network: Any,
     folder: str | Path,
     name: str,
     size: str,
@@ -41,29 +37,32 @@ def save(
     training: str = "untrained",
     data: str = "not said",
 ) -> None:
-    """Write a generator, its weight norm multiplied out, as float16.
+    """Write a generator, its weight norm multiplied out, or a vocoder of this package as a checkpoint; as float16.
 
     Args:
         network: of the baseline ``name`` in ``size``; it stays as it is.
-        mel: the mel that it takes.
+        mel: the mel that a generator takes.
         training, data: for the card, how it was trained and on what.
 
     Raises: DiffvocError when the folder cannot be written.
     """
     baseline = configs.find(name)
-    settings = baseline.size(size).network
-    plain = generator(baseline.kind, settings)
-    plain.load_state_dict(network.state_dict())
-    fold_weight_norm(plain)
-    values = {"format": FORMAT, "name": name, "size": size, "network": settings, "training": training}
-    facts = {"label": baseline.label_of(size), "kind": baseline.kind}
+    settings, plain = baseline.size(size).network, network
+    if baseline.kind != "vocoder":
+        plain = generator(baseline.kind, settings)
+        plain.load_state_dict(network.state_dict())
+        fold_weight_norm(plain)
     parameters = sum(p.numel() for p in plain.parameters())
-    text = CARD.format(**facts, parameters=parameters, training=training, data=data)
+    text = CARD.format(label=baseline.label_of(size), parameters=parameters, training=training, data=data)
+    if baseline.kind == "vocoder":
+        save_checkpoint(plain, folder, text)
+        return
+    values = {"format": FORMAT, "name": name, "size": size, "network": settings, "training": training}
     folders.save(plain, Path(folder), {**values, "mel": mel.to_dict()}, text)
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu", fold: tuple[int, int] | None = wavernn.FOLD) -> System:
-    """The system that :func:`save` wrote to ``folder``, float32, on ``device``; ``fold`` as ``as_system`` takes it.
+def load(folder: str | Path, device: str | torch.device = "cpu") -> System:
+    """The baseline that :func:`save` wrote to ``folder``, float32, on ``device``.
 
     Raises: DiffvocError for a folder that is missing, truncated or not a baseline.
     """
@@ -80,7 +79,6 @@ def load(folder: str | Path, device: str | torch.device = "cpu", fold: tuple[int
         network,
         MelConfig.from_dict(values["mel"]),
         device,
-        fold,
         name=safe(folder_name(folder)),
         label=f"{label}, {part}" if part.startswith("quarter-") else label,
         family=baseline.family,

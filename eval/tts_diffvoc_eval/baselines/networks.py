@@ -17,6 +17,7 @@ from TTS.vocoder.models.parallel_wavegan_generator import ParallelWaveganGenerat
 from TTS.vocoder.models.univnet_generator import UnivnetGenerator
 from TTS.vocoder.models.wavernn import Wavernn
 
+from tts_diffvoc import factory
 from tts_diffvoc.audio import resample
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, check_mel
@@ -53,12 +54,13 @@ KINDS: dict[str, Callable[..., nn.Module]] = {
     "univnet": UnivnetGenerator,
     "vocos": Vocos,
     "wavernn": wavernn.make,
+    "vocoder": lambda **settings: factory.build(factory.config_from_dict(settings), "vocoder"),
 }
 # Mean and deviation of log-mels of speech, until training has measured those of its corpus.
 MEAN, DEVIATION = -5.5, 2.2
 
 
-def generator(kind: str, settings: dict[str, Any], seed: int = 0) -> nn.Module:
+def generator(kind: str, settings: dict[str, Any], seed: int = 0) -> Any:
     """A network with weight norm, as it is trained, its weights drawn with ``seed``.
 
     Raises: DiffvocError when ``settings`` do not suit the kind.
@@ -97,20 +99,16 @@ def as_system(
     network: nn.Module,
     mel: MelConfig,
     device: str | torch.device,
-    fold: tuple[int, int] | None = wavernn.FOLD,
     **about: Any,
 ) -> System:
     """The system of a generator, whose weight norm is multiplied out in place.
 
     Args:
         mel: the mel that the network takes.
-        fold: WaveRNN only: frames of the pieces that are generated side by side, and of the run-up before each; None
-            to generate each clip from end to end.
         about: attributes of the ``System``.
     """
     fold_weight_norm(network).eval().requires_grad_(False).to(device)
-    call = partial(synthesise, network, mel, fold)
-    return System(**about, synthesise=call, module=network)
+    return System(**about, synthesise=partial(synthesise, network, mel), module=network)
 
 
 def fold_weight_norm(network: nn.Module) -> nn.Module:
@@ -122,7 +120,7 @@ def fold_weight_norm(network: nn.Module) -> nn.Module:
 
 
 @torch.inference_mode()
-def synthesise(network: nn.Module, target: MelConfig, fold: tuple[int, int] | None, mel: Tensor, seed: int) -> Tensor:
+def synthesise(network: nn.Module, target: MelConfig, mel: Tensor, seed: int) -> Tensor:
     """Waveforms [B, F * 256] in [-1, 1] of log-mels [B, 80, F], on the network's device.
 
     The global random numbers are left as they were. The seed belongs to the whole batch.
@@ -133,7 +131,7 @@ def synthesise(network: nn.Module, target: MelConfig, fold: tuple[int, int] | No
     given = check_mel(mel, MEL).to(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        waveform = _forward(network, convert(given, target), fold, target.hop_length).float()
+        waveform = _forward(network, convert(given, target), target.hop_length).float()
     samples = given.shape[-1] * MEL.hop_length
     if (target.sample_rate, target.hop_length) != (MEL.sample_rate, MEL.hop_length):
         waveform = resample(waveform, target.sample_rate, MEL.sample_rate)
@@ -146,9 +144,9 @@ def synthesise(network: nn.Module, target: MelConfig, fold: tuple[int, int] | No
     return waveform.clamp(-1, 1)
 
 
-def _forward(network: Any, mel: Tensor, fold: tuple[int, int] | None, hop: int) -> Tensor:
+def _forward(network: Any, mel: Tensor, hop: int) -> Tensor:
     if isinstance(network, Wavernn):
-        return wavernn.generate(network, mel, fold)
+        return wavernn.generate(network, mel)
     # Coqui's `inference` repeats the outer frames, so that a clip's ends do not sound cut, and keeps the audio of
     # the repeated ones; that delays its output, so it is cut off here.
     frames = getattr(network, "inference_padding", 0)

@@ -1,6 +1,6 @@
 """Training any system of the benchmark from nothing: the same crops, budget and seed for all.
 
-The loop is ``tts_diffvoc.training.loop``; what differs are the losses, of ``gan``, ``wavernn`` and ``vocoder``.
+The loop is ``tts_diffvoc.training.loop``; what differs are the losses, of ``gan`` and ``wavernn``, or a vocoder's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import write_beside
@@ -22,7 +22,7 @@ from tts_diffvoc.training.crops import CropBatches, CropDataset, CropKey, change
 from tts_diffvoc.training.learner import VocoderTraining
 from tts_diffvoc.training.loop import Loop, LoopConfig, check_device
 from tts_diffvoc.voices import read_json
-from tts_diffvoc_eval.baselines import configs, folder, vocoder
+from tts_diffvoc_eval.baselines import configs, folder
 from tts_diffvoc_eval.baselines.gan import GANTraining
 from tts_diffvoc_eval.baselines.networks import generator
 from tts_diffvoc_eval.baselines.wavernn import WaveRNNTraining
@@ -31,7 +31,7 @@ from tts_diffvoc_eval.systems import System, our_vocoder
 
 VOCODER, RESULT = "vocoder", "result.json"
 QUARTERS = (0.25, 0.5, 0.75)
-SHORT_PIECES = (10, 2)  # frames that WaveRNN generates side by side, and their run-up, to be quick in validation
+COMPILE_MODE = "max-autotune-no-cudagraphs"  # on a GPU; cudagraphs would keep the weights' averages from being taken
 FIXED = ("name", "size", "seed", "batch", "frames", "gain_db", "bf16")
 
 
@@ -91,26 +91,24 @@ class Training:
         check_device(config.device)
         self.config, self.output = config, output
         self.baseline = configs.find(config.name)
-        self.size = self._size()
+        size, slow = self.baseline.size(config.size), self.baseline.kind == "wavernn"
+        self.size = replace(size, batch=config.batch or size.batch, frames=config.frames or size.frames)
+        least = 2 if slow else 8
+        if self.size.batch < 1 or self.size.frames < least:
+            raise DiffvocError(
+                f"{self.size.batch} crops of {self.size.frames} frames were asked for; {self.baseline.label} needs at "
+                f"least 1 of {least}."
+            )
         self.result = self._begin()
-        self.network = self._network()
-        margin = self.network.args.pad if self.baseline.kind == "wavernn" else 0
-        self.clips = CropDataset(recordings, MEL, self.size.frames + 2 * margin).load(config.device)
+        self.network: Any = generator(self.baseline.kind, self.size.network, config.seed)
+        frames = self.size.frames + (2 * self.network.args.pad if slow else 0)  # the network's margins
+        self.clips = CropDataset(recordings, MEL, frames).load(config.device)
         self.mel = self._mel()
-        self.held = self._held(held)
+        count, least = (3, 86) if slow else (8, 172)
+        scored = CropDataset(held[:count], MEL, max(least, frames)).load(config.device)
+        self.held = collate([scored[CropKey(i, 0, 0)] for i in range(len(scored))])
         self.loop = self._loop()
         self.quarter = int(4 * self.loop.progress)
-
-    def _size(self) -> configs.SizeConfig:
-        size, config = self.baseline.size(self.config.size), self.config
-        size = replace(size, batch=config.batch or size.batch, frames=config.frames or size.frames)
-        least = 2 if self.baseline.kind == "wavernn" else 8
-        if size.batch < 1 or size.frames < least:
-            raise DiffvocError(
-                f"{size.batch} crops of {size.frames} frames were asked for; {self.baseline.label} needs at least 1 "
-                f"of {least}."
-            )
-        return size
 
     def _begin(self) -> dict[str, Any]:
         """What the folder holds of its result; DiffvocError for one of other settings."""
@@ -122,13 +120,6 @@ class Training:
             raise DiffvocError(f"the run in {self.output} has {', '.join(other)}; give another output folder.")
         return result
 
-    def _network(self) -> Any:
-        if self.baseline.kind != "vocoder":
-            return generator(self.baseline.kind, self.size.network, self.config.seed)
-        network = vocoder.untrained(self.size, self.config.name, self.config.seed)
-        network.autocast = torch.bfloat16 if self.config.bf16 else None
-        return network
-
     def _mel(self) -> MelConfig:
         """The mel that the network takes: each band scaled to mean 0 and deviation 1 where its authors do so."""
         if "mel" not in self.result:
@@ -138,12 +129,6 @@ class Training:
             self.result["mel"] = (scaled if self.baseline.normalised else MEL).to_dict()
         return MelConfig.from_dict(self.result["mel"])
 
-    def _held(self, held: Sequence[Recording]) -> dict[str, Tensor]:
-        """The held-back clips in one batch; for WaveRNN, which is slow, three of one second."""
-        count, frames = (3, 86) if self.baseline.kind == "wavernn" else (8, 172)
-        clips = CropDataset(held[:count], MEL, max(frames, self.clips.frames)).load(self.config.device)
-        return collate([clips[CropKey(i, 0, 0)] for i in range(len(clips))])
-
     def _loop(self) -> Loop:
         config, coqui = self.config, self.baseline.coqui
         torch.manual_seed(config.seed)  # of the discriminator's weights
@@ -152,6 +137,7 @@ class Training:
             clips = coqui.grad_clip
             clip_norm, betas = clips if isinstance(clips, float) else clips[0], tuple(coqui.optimizer_params["betas"])
         if self.baseline.kind == "vocoder":
+            self.network.autocast = torch.bfloat16 if config.bf16 else None
             model: nn.Module = VocoderTraining(self.network)
         elif self.baseline.kind == "wavernn":
             model = WaveRNNTraining(self.network)
@@ -175,12 +161,23 @@ class Training:
     def run(self) -> dict[str, Any]:
         """Train until the budget is spent; returns what ``result.json`` then holds."""
         if self.config.compiled and self.baseline.kind == "vocoder" and self.loop.progress < 1:
-            example = collate([self.clips[CropKey(0, 0, 0)]] * self.size.batch)
-            vocoder.compile_training(self.loop.model, example)
+            self.compile()
         self.loop.run(self.batches(), self.check)
         if not self.result.get("finished") or self.result["steps"] != self.loop.step:
             self.validate(self.loop.average.module.eval(), VOCODER)
         return self.result
+
+    def compile(self) -> None:
+        """Compile the network of a vocoder of this package, by one loss and its gradient.
+
+        What the compiler cannot take runs as it is. Do not copy the vocoder afterwards: the copy would share its
+        weights.
+        """
+        torch._dynamo.config.suppress_errors = True
+        batch, model = collate([self.clips[CropKey(0, 0, 0)]] * self.size.batch), self.loop.model
+        self.network.network.compile(dynamic=False, mode=COMPILE_MODE if batch["waveform"].is_cuda else "default")
+        model.loss(batch)["loss"].backward()
+        model.zero_grad(set_to_none=True)
 
     def batches(self) -> Iterator[dict[str, Any]]:
         """Crops without end, from where the training is."""
@@ -217,17 +214,14 @@ class Training:
 
     def export(self, model: Any, path: Path) -> None:
         """Write the folder of a vocoder of this package, or of a baseline."""
-        words, config = self._words(), self.config
-        if isinstance(model, VocoderTraining):
-            vocoder.save(model.vocoder, path, self.baseline.label_of(config.size), words, config.data)
-        else:
-            folder.save(model.generator, path, config.name, config.size, self.mel, words, config.data)
+        network, config = getattr(model, "vocoder", None) or model.generator, self.config
+        folder.save(network, path, config.name, config.size, self.mel, self._words(), config.data)
 
     def load(self, path: Path) -> System:
         """What :meth:`export` wrote."""
         if self.baseline.kind == "vocoder":
             return our_vocoder(str(path), self.config.device)[0]
-        return folder.load(path, self.config.device, SHORT_PIECES)
+        return folder.load(path, self.config.device)
 
     def _words(self) -> str:
         where, count = "CPU", torch.get_num_threads()

@@ -42,7 +42,7 @@ def draw(logits: Tensor, mode: str | int) -> Tensor:
     return sample(parameters).reshape(-1, 1)
 
 
-def generate(model: Any, mel: Tensor, fold: tuple[int, int] | None = None) -> Tensor:
+def generate(model: Any, mel: Tensor, fold: tuple[int, int] | None = FOLD) -> Tensor:
     """Waveforms [B, F * hop] of ``mel`` [B, M, F] in the network's own scale; random numbers are torch's global ones.
 
     Args:

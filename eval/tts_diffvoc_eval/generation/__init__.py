@@ -1,1 +1,1 @@
-"""Generation of spoken digits: datasets, systems, a classifier, metrics, tables, and the samples of a page."""
+"""Generation of spoken digits: datasets, systems, a classifier, metrics and tables."""

@@ -26,7 +26,7 @@ FSDD_NAME = re.compile(r"(\d)_(.+)_(\d+)")
 SC09_LISTS = {"held": "testing_list.txt", "validation": "validation_list.txt"}
 
 
-class Clip(NamedTuple):
+class DigitClip(NamedTuple):
     """A clip on disk: its label 0 to 9, and its part, "train", "held" (out), or, of SC09, "validation".
 
     ``name`` is that of the file without suffix; SC09's with its folder.
@@ -46,7 +46,7 @@ class Digits:
     Attributes:
         waveforms: [N, T] float32 in [-1, 1], on the CPU.
         labels: [N] int64, 0 to 9.
-        speakers, names: as in :class:`Clip`.
+        speakers, names: as in :class:`DigitClip`.
     """
 
     waveforms: Tensor
@@ -96,12 +96,12 @@ def is_sc09(folder: Path) -> bool:
     return any((folder / word).is_dir() for word in WORDS)
 
 
-def list_clips(folder: Path) -> list[Clip]:
+def list_clips(folder: Path) -> list[DigitClip]:
     """Every clip of a corpus, sorted. Raises: DiffvocError for a folder that holds none."""
     return _sc09_clips(folder) if is_sc09(folder) else _fsdd_clips(folder)
 
 
-def _fsdd_clips(folder: Path) -> list[Clip]:
+def _fsdd_clips(folder: Path) -> list[DigitClip]:
     """Held out are takes 0 to 7 of every digit and speaker, and take 8 where the digit plus the speaker's place in
     alphabetical order is a multiple of 3: 500 of the whole corpus, so that 2,500 are trained on."""
     for place in (folder, folder / "recordings"):
@@ -118,11 +118,11 @@ def _fsdd_clips(folder: Path) -> list[Clip]:
     for match in matches:
         label, speaker, take = int(match[1]), match[2], int(match[3])
         held = take < 8 or (take == 8 and (label + speakers.index(speaker)) % 3 == 0)
-        clips.append(Clip(found[match[0]], match[0], label, speaker, "held" if held else "train"))
+        clips.append(DigitClip(found[match[0]], match[0], label, speaker, "held" if held else "train"))
     return clips
 
 
-def _sc09_clips(folder: Path) -> list[Clip]:
+def _sc09_clips(folder: Path) -> list[DigitClip]:
     missing = [name for name in (*WORDS, *SC09_LISTS.values()) if not (folder / name).exists()]
     if missing:
         raise DiffvocError(
@@ -134,7 +134,7 @@ def _sc09_clips(folder: Path) -> list[Clip]:
     for label, word in enumerate(WORDS):
         for path in sorted((folder / word).glob("*.wav")):
             part = parts.get(f"{word}/{path.name}", "train")
-            clips.append(Clip(path, f"{word}/{path.stem}", label, path.stem.split("_nohash_")[0], part))
+            clips.append(DigitClip(path, f"{word}/{path.stem}", label, path.stem.split("_nohash_")[0], part))
     return clips
 
 

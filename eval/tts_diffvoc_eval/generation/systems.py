@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +15,6 @@ import tts_diffvoc
 from tts_diffvoc import generators, naming
 from tts_diffvoc.checkpoint import parse_options
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.generator import Generator
 from tts_diffvoc_eval import folders
 from tts_diffvoc_eval.generation.datasets import LABELS
 from tts_diffvoc_eval.generation.unconditional_model import FORMAT, UnconditionalModel
@@ -56,10 +54,6 @@ def from_file(spec: str) -> GeneratorSystem:
         labelled=labelled,
         sample_rate=getattr(module, "SAMPLE_RATE", None),
     )
-
-
-def is_baseline(folder: Path) -> bool:
-    return folders.is_saved(folder, FORMAT)
 
 
 def load_baseline(folder: Path, device: str | torch.device = "cpu") -> UnconditionalModel:
@@ -111,11 +105,15 @@ def from_generator(spec: str, device: str, choices: dict[str, Sequence[Any]]) ->
         options = parse_options(model, {key: str(value) for key, value in zip(keys, values)})
         steps, sampler, guidance = options["steps"], options["sampler"], options.get("guidance")
         label = f"{base}, {steps} step{'s' if steps > 1 else ''}, {SAMPLER_NAMES.get(sampler, sampler)}"
+
+        def generate(count: int, seed: int, labels: list[int] | None, options: dict[str, Any] = options) -> Any:
+            return model.generate(count, labels, seed=seed, **options)
+
         system = GeneratorSystem(
             safe(f"{base}-{steps}-{sampler}" + ("" if guidance is None else f"-g{guidance:g}")),
             label + ("" if guidance is None else f", guidance {guidance:g}"),
             "diffusion",
-            partial(generate, model, options),
+            generate,
             labelled=bool(model.labels),
             sample_rate=model.sample_rate,
             training=naming.card(folder).get("training", "see its model card"),
@@ -127,9 +125,3 @@ def from_generator(spec: str, device: str, choices: dict[str, Sequence[Any]]) ->
         )
         found.append(system)
     return found
-
-
-def generate(
-    model: Generator, options: dict[str, Any], count: int, seed: int, labels: list[int] | None
-) -> torch.Tensor:
-    return model.generate(count, labels, seed=seed, **options)

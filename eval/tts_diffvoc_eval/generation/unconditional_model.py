@@ -13,13 +13,6 @@ from tts_diffvoc.schema import FromJson
 from tts_diffvoc_eval import folders
 
 FORMAT = "diffvoc-seed/1"
-CARD = """---
-training: {training}
-data: {data}
----
-# {label}
-{what} {count:,} parameters, clips of {length:,} samples at {rate:,} Hz, without labels.
-"""
 
 
 class UnconditionalModel(nn.Module):
@@ -71,13 +64,9 @@ class UnconditionalModel(nn.Module):
         Raises: DiffvocError when it cannot be written.
         """
         values = {"format": FORMAT, "kind": self.kind, "size": self.size, "training": training, "data": data}
-        card = CARD.format(
-            training=training,
-            data=data,
-            label=self.label,
-            what=self.what,
-            count=sum(p.numel() for p in self.parameters()),
-            length=self.config.length,
-            rate=self.config.sample_rate,
+        count, length, rate = sum(p.numel() for p in self.parameters()), self.config.length, self.config.sample_rate
+        card = (
+            f"---\ntraining: {training}\ndata: {data}\n---\n# {self.label}\n{self.what} {count:,} parameters, "
+            f"clips of {length:,} samples at {rate:,} Hz, without labels.\n"
         )
         folders.save(self, Path(folder), {**values, "network": self.config.to_dict()}, card)

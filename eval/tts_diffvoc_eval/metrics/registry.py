@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from tts_diffvoc_eval.metrics.voice import f0_rmse, mcd, periodicity, vuv_f1
 from tts_diffvoc_eval.metrics.waveforms import check_pair
 
 
-@dataclass(frozen=True)
+@dataclass
 class Metric:
     """A quality metric of one sound beside its original.
 
@@ -38,7 +38,8 @@ class Metric:
         decimals: digits after the point that mean something.
         alone: whether it needs no recording of the same words.
         package: what it needs that no extra of ours installs.
-        meaning, limits: what it says, and what it cannot tell.
+        meaning, limits: what it says, and what it cannot tell: where they are not given, how the docstring begins, and
+            its section "Limits".
     """
 
     compute: Callable[..., float]
@@ -51,6 +52,11 @@ class Metric:
     package: str | None = None
     meaning: str = ""
     limits: str = ""
+
+    def __post_init__(self) -> None:
+        text = inspect.getdoc(self.compute) or ""
+        meaning, limits = (part.partition("\n\n")[0].split() for part in (text, text.partition("Limits:\n")[2]))
+        self.meaning, self.limits = self.meaning or " ".join(meaning), self.limits or " ".join(limits)
 
     @property
     def needs_text(self) -> bool:
@@ -65,29 +71,23 @@ class Metric:
         return f"{self.meaning} {self.limits}".strip()
 
 
-def documented(compute: Callable[..., float], *facts: Any, **more: Any) -> Metric:
-    """A metric whose docstring begins with what it means, and has a section "Limits" for what it cannot tell."""
-    text = inspect.getdoc(compute) or ""
-    meaning, limits = (part.partition("\n\n")[0].split() for part in (text, text.partition("Limits:\n")[2]))
-    return Metric(compute, *facts, **{"meaning": " ".join(meaning), "limits": " ".join(limits), **more})
-
-
 BUNDLED = (
-    documented(pesq_wb, "PESQ-WB", "MOS-LQO", "higher", quick=True),
-    documented(stoi, "STOI", "", "higher", quick=True, decimals=3),
-    documented(dnsmos, "DNSMOS", "MOS", "higher", quick=True, alone=True),
-    documented(distillmos, "DistillMOS", "MOS", "higher", alone=True),
-    documented(lsd, "LSD", "dB", "lower", quick=True),
-    documented(mrstft, "MR-STFT", "", "lower", quick=True, decimals=3),
-    documented(log_mel_l1, "Log-mel error", "ln", "lower", quick=True, decimals=3),
-    documented(mcd, "MCD", "dB", "lower", quick=True),
-    documented(f0_rmse, "F0 error", "cents", "lower", decimals=1),
-    documented(vuv_f1, "V/UV F1", "", "higher", decimals=3),
-    documented(periodicity, "Periodicity error", "", "lower", quick=True, decimals=3),
-    documented(speaker_similarity, "Speaker similarity", "", "higher", decimals=3, package="resemblyzer"),
-    documented(wer, "Word error", "%", "lower", decimals=1, alone=True),
+    Metric(pesq_wb, "PESQ-WB", "MOS-LQO", "higher", quick=True),
+    Metric(stoi, "STOI", "", "higher", quick=True, decimals=3),
+    Metric(dnsmos, "DNSMOS", "MOS", "higher", quick=True, alone=True),
+    Metric(distillmos, "DistillMOS", "MOS", "higher", alone=True),
+    Metric(lsd, "LSD", "dB", "lower", quick=True),
+    Metric(mrstft, "MR-STFT", "", "lower", quick=True, decimals=3),
+    Metric(log_mel_l1, "Log-mel error", "ln", "lower", quick=True, decimals=3),
+    Metric(mcd, "MCD", "dB", "lower", quick=True),
+    Metric(f0_rmse, "F0 error", "cents", "lower", decimals=1),
+    Metric(vuv_f1, "V/UV F1", "", "higher", decimals=3),
+    Metric(periodicity, "Periodicity error", "", "lower", quick=True, decimals=3),
+    Metric(speaker_similarity, "Speaker similarity", "", "higher", decimals=3, package="resemblyzer"),
+    Metric(wer, "Word error", "%", "lower", decimals=1, alone=True),
 )
-OWN = ("decimals", "alone", "meaning", "limits")  # what the file of a user's metric may say of it, in capitals
+# What the file of a user's metric may say of it, in capitals.
+OWN = ("label", "unit", "decimals", "alone", "meaning", "limits")
 METRICS: dict[str, Metric] = {metric.name: metric for metric in BUNDLED}
 
 
@@ -110,8 +110,7 @@ def from_file(place: str) -> Metric:
     if name in METRICS:
         raise DiffvocError(f"there is a metric {name!r} already; give yours another name.")
     given = {field: getattr(module, field.upper()) for field in OWN if hasattr(module, field.upper())}
-    label, unit = getattr(module, "LABEL", name), getattr(module, "UNIT", "")
-    METRICS[name] = documented(function, label, unit, better, **{"decimals": 3, **given})
+    METRICS[name] = Metric(function, better=better, **{"label": name, "unit": "", "decimals": 3, **given})
     return METRICS[name]
 
 

@@ -75,13 +75,10 @@ def once(analysis: Callable[[np.ndarray, int], Result]) -> Callable[[np.ndarray,
     return call
 
 
-def loud_frames(samples: np.ndarray, span: int = 1024, down: float = 50.0) -> np.ndarray:
-    """Which frames, centred at samples 256 f, are less than ``down`` dB below the loudest; bool [T // 256 + 1].
-
-    Args: span: samples that a frame looks at.
-    """
-    power = np.square(frames(samples, span), dtype=np.float64).mean(-1)
-    return power > power.max() * 10 ** (-down / 10)
+def loud_frames(samples: np.ndarray) -> np.ndarray:
+    """Which frames of 1,024 samples, centred at samples 256 f, are within 50 dB of the loudest; [T // 256 + 1]."""
+    power = np.square(frames(samples, 1024), dtype=np.float64).mean(-1)
+    return power > power.max() * 1e-5
 
 
 def frames(samples: np.ndarray, span: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from tts_diffvoc_eval.reporting.rows import Cell, Column, Leaderboard, Row
 # What the rank stands on: nearness to the recording, what a listener without it may say, and the words.
 PRIMARY = ("pesq_wb", "dnsmos", "wer")
 SPREAD = "spread_lsd"  # what an overview shows of diversity
-SHOWN_OF_SYSTEM = ("label", "title", "family", "steps", "sampler", "training", "minutes", "trained_on")
 
 
 def load(run: Path) -> Leaderboard:
@@ -39,12 +38,11 @@ def load(run: Path) -> Leaderboard:
     spreads = diversity_columns(records.value_names(run, "diversity"))
     shown = headline_calls(calls, manifest.get("device"))
     headline = speed.summarise(shown)
-    cells = mean_cells(quality, metrics)
-    for more in (mean_cells(diversity, spreads), speed_cells(headline)):
-        for name, of_system in more.items():
+    sizes = {name: {"parameters": Cell((entry or {}).get("parameters") or None)} for name, entry in entries.items()}
+    cells: dict[str, dict[str, Cell]] = defaultdict(dict)
+    for part in (mean_cells(quality, metrics), mean_cells(diversity, spreads), speed_cells(headline), sizes):
+        for name, of_system in part.items():
             cells[name] |= of_system
-    for name, entry in entries.items():
-        cells[name]["parameters"] = Cell((entry or {}).get("parameters") or None)
     filled = {name for of_system in cells.values() for name, cell in of_system.items() if cell.value is not None}
     columns = [column for column in [*metrics, *SPEED_COLUMNS, *spreads] if column.name in filled]
     primary = primary_names([column for column in columns if column.kind == "quality"])
@@ -53,7 +51,7 @@ def load(run: Path) -> Leaderboard:
     ranges, scores, clips = rank(quality, main)
     names = dict.fromkeys([*entries, *quality["system"], *calls["system"], *diversity["system"]])
     rows = [
-        make_row(name, entries.get(name) or {}, ranges.get(name), cells[name], quality)
+        make_row(name, entries.get(name) or {}, quality, rank=ranges.get(name), cells=cells[name])
         for name in sorted(names, key=lambda name: (name != "original", -scores.get(name, -math.inf), name))
     ]
     data_sets = {}
@@ -81,12 +79,11 @@ def load(run: Path) -> Leaderboard:
 
 def quality_columns(names: list[str], more: dict[str, dict[str, Any]]) -> list[Column]:
     """Columns of the metrics ``names``; ``more``: what the manifest says of metrics that are not bundled."""
+    plain = {"unit": "", "better": "neither", "description": "", "decimals": None}
     made = []
-    for name in [*(name for name in METRICS if name in names), *(name for name in names if name not in METRICS)]:
-        facts = vars(METRICS[name]) | {"description": METRICS[name].description} if name in METRICS else more.get(name)
-        about = {"label": name, "unit": "", "better": "neither", "description": "", "decimals": None, **(facts or {})}
-        shown = {key: about[key] for key in ("label", "unit", "better", "description", "decimals")}
-        made.append(Column(name, kind="quality", **shown))
+    for name in sorted(names, key=[*METRICS, *names].index):
+        known = {key: getattr(METRICS[name], key) for key in ("label", *plain)} if name in METRICS else more.get(name)
+        made.append(Column(name, kind="quality", **{"label": name, **plain, **(known or {})}))
     return made
 
 
@@ -189,13 +186,12 @@ def rank(quality: pd.DataFrame, metrics: list[Column]) -> tuple[dict[str, tuple[
     return intervals.ranks(scores), means, len(clips)
 
 
-def make_row(
-    name: str, entry: dict[str, Any], rank: tuple[int, int] | None, cells: dict[str, Cell], quality: pd.DataFrame
-) -> Row:
-    facts = {key: entry[key] for key in SHOWN_OF_SYSTEM if entry.get(key) not in (None, "")}
-    own = quality[quality["system"] == name]
-    about = {"name": name, "label": name, "title": name, **facts}
-    return Row(**about, entry=entry, rank=rank, cells=cells, sounds=len(own), failed=int(own["error"].count()))
+def make_row(name: str, entry: dict[str, Any], quality: pd.DataFrame, **found: Any) -> Row:
+    known = {one.name for one in fields(Row)}
+    facts = {key: value for key, value in entry.items() if key in known and value not in (None, "")}
+    own = quality.loc[quality["system"] == name, "error"]
+    about = {"name": name, "label": name, "title": name, "sounds": len(own), "failed": int(own.count())}
+    return Row(**{**about, **facts}, entry=entry, **found)
 
 
 def sounds(quality: pd.DataFrame) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
