@@ -18,17 +18,15 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 import torch
 
+from tts_diffvoc.audio import resample, write_audio
 from tts_diffvoc.english.phonemes import phonemes
 from tts_diffvoc.english.symbols import PRIMARY, SECONDARY, START, STRESS, SYMBOL_IDS, VOWELS
 from tts_diffvoc.errors import DiffvocError
@@ -188,7 +186,7 @@ def utterance(teacher: Hibari | Piper, text: str, gain: float) -> dict[str, np.n
     if len(symbols) > 250:
         return None
     samples, seconds, exact = teacher.speak(symbols)
-    samples = gain * soxr.resample(samples.astype(np.float32), teacher.sample_rate, MEL.sample_rate)
+    samples = gain * resample(torch.from_numpy(samples).float(), teacher.sample_rate, MEL.sample_rate).numpy()
     if not 0.3 < len(samples) / MEL.sample_rate < LONGEST_SECONDS or np.abs(samples).max() < 1e-3:
         return None
     mel = log_mel(torch.from_numpy(samples[None]), MEL)[0].numpy().T
@@ -235,18 +233,13 @@ def render_shard(arguments: tuple[dict[str, Any], list[str], Path, Path | None])
             continue
         samples = row.pop("samples")
         if audio is not None:
-            soundfile.write(audio / f"{path.stem}-{len(rows):03d}.flac", samples, MEL.sample_rate)
+            write_audio(audio / f"{path.stem}-{len(rows):03d}.flac", torch.from_numpy(samples), MEL.sample_rate)
         rows.append(row)
     lengths = np.array([[len(row["symbols"]), len(row["mel"])] for row in rows])
     part = path.with_suffix(".part.npz")
     np.savez(part, lengths=lengths, **{key: np.concatenate([row[key] for row in rows]) for key in rows[0]})
     part.replace(path)
     return path, len(rows), int(lengths[:, 1].sum())
-
-
-def shards(folder: Path) -> Iterator[Path]:
-    """Finished shards of a folder, in order."""
-    yield from sorted(path for path in folder.glob("?????.npz"))
 
 
 def main() -> None:
@@ -267,11 +260,8 @@ def main() -> None:
         facts = {"teacher": args.teacher, **facts_of(teacher_named(args.teacher), plain)}
         notes.write_text(json.dumps(facts) + "\n", "utf-8")
     facts = json.loads(notes.read_text("utf-8"))
-    done = {int(path.stem) for path in shards(args.output)}
-    hours = 0.0
-    for path in shards(args.output):
-        with np.load(path) as file:
-            hours += file["lengths"][:, 1].sum() * FRAME / 3600
+    done = {int(path.stem): np.load(path)["lengths"] for path in args.output.glob("?????.npz")}
+    hours = sum(lengths[:, 1].sum() for lengths in done.values()) * FRAME / 3600
     todo = (
         (facts, texts[start : start + SHARD], args.output / f"{index:05d}.npz", audio)
         for index, start in enumerate(range(0, len(texts), SHARD))
