@@ -79,24 +79,22 @@ def settle(options: argparse.Namespace, named: bool) -> None:
     Raises: DiffvocError for what cannot be done.
     """
     ours = zoo.is_our_vocoder(options.vocoder_name)
-    if not ours and voices.bundled_acoustic(options.model_name) is None:
-        set_speed_and_pitch(options)
-        return
-    support.check()
-    if options.use_cuda or options.device:
-        from tts_diffvoc.base import check_device  # imports torch
-
-        check_device("cuda" if options.use_cuda else options.device)
-    text = getattr(options, "text", None)
-    if text is not None:
-        bundled = (ours and not named) or voices.bundled_acoustic(options.model_name) is not None
-        check_text(text, english=bundled and options.model_path is None)
-        check_out_path(Path(options.out_path))
-    if ours and not named and options.model_path is None:
+    chosen = ours and not named and options.model_path is None
+    if chosen:
         options.model_name = zoo.DEFAULT_ACOUSTIC
-        print(
-            f"Using the bundled acoustic model {zoo.DEFAULT_ACOUSTIC}; --model_name chooses another.", file=sys.stderr
-        )
+    bundled = options.model_path is None and voices.bundled_acoustic(options.model_name) is not None
+    if ours or bundled:
+        support.check()
+        if options.use_cuda or options.device:
+            from tts_diffvoc.base import check_device  # imports torch
+
+            check_device("cuda" if options.use_cuda else options.device)
+        if getattr(options, "text", None) is not None:
+            check_text(options.text, english=bundled)
+            check_out_path(Path(options.out_path))
+    if chosen:
+        said = f"Using the bundled acoustic model {zoo.DEFAULT_ACOUSTIC}; --model_name chooses another."
+        print(said, file=sys.stderr)
     set_speed_and_pitch(options)
 
 

@@ -94,8 +94,8 @@ def _download_pair(original: Callable[..., Any], self: Any, model_name: str, voc
 # TTS.utils.synthesizer: from text to samples
 
 
-def _uses_ours(synthesizer: Any) -> bool:
-    models = (getattr(synthesizer, "vocoder_model", None), getattr(synthesizer, "tts_model", None))
+def _any_ours(*models: Any) -> bool:
+    """Whether one of the models is of this package; an acoustic model that is knows English alone."""
     return any(type(model).__module__.startswith("tts_diffvoc.") for model in models)
 
 
@@ -135,29 +135,25 @@ def _run_vocoder(original: Callable[..., Any], self: Any, mel_postnet_spec: Any,
 def _split_into_sentences(original: Callable[..., list[str]], self: Any, *args: Any, **kwargs: Any) -> list[str]:
     """Leave out sentences of which nothing can be spoken, of which an acoustic model makes noise; cut endless ones."""
     found = original(self, *args, **kwargs)
-    if not _uses_ours(self):
+    if not _any_ours(self.tts_model, self.vocoder_model):
         return found
-    speakable = foreign.speakable if _is_english(self) else lambda part: any(c.isalnum() for c in part)
+    speakable = foreign.speakable if _any_ours(self.tts_model) else lambda part: any(c.isalnum() for c in part)
     return [part for s in found for part in sentences.parts(s) if speakable(part)]
-
-
-def _is_english(synthesizer: Any) -> bool:
-    """Whether one of our voices speaks, which know English alone."""
-    return type(getattr(synthesizer, "tts_model", None)).__module__.startswith("tts_diffvoc.")
 
 
 def _tts(original: Callable[..., Any], self: Any, text: str = "", *args: Any, **kwargs: Any) -> Any:
     """Refuse what cannot be spoken, and warn of what an English voice leaves out or would read as English."""
-    if _uses_ours(self) and not kwargs.get("source_wav"):
-        arguments.check_text(text, _is_english(self))
-        for remark in foreign.remarks(text) if _is_english(self) else ():
+    english = _any_ours(self.tts_model)
+    if (english or _any_ours(self.vocoder_model)) and not kwargs.get("source_wav"):
+        arguments.check_text(text, english)
+        for remark in foreign.remarks(text) if english else ():
             logger.warning(remark)
     return original(self, text, *args, **kwargs)
 
 
 def _save_wav(original: Callable[..., None], self: Any, wav: Any, path: Any, pipe_out: Any = None) -> None:
     """Write beside and rename, so that a failure leaves no half file."""
-    if not _uses_ours(self) or not isinstance(path, (str, os.PathLike)):
+    if not _any_ours(self.tts_model, self.vocoder_model) or not isinstance(path, (str, os.PathLike)):
         return original(self, wav, path, pipe_out)
     path = Path(path).resolve()  # a link stays one
     if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe
@@ -189,10 +185,10 @@ def _check_request(synthesizer: Any) -> None:
     """Raise DiffvocError for a text that cannot be spoken, before /api/tts, which answers 500 to any error within."""
     from flask import request
 
-    if request.path == "/api/tts" and _uses_ours(synthesizer):
+    if request.path == "/api/tts" and _any_ours(synthesizer.tts_model, synthesizer.vocoder_model):
         text = request.headers.get("text") or request.values.get("text", "")
         if text.strip():
-            arguments.check_text(text, _is_english(synthesizer))
+            arguments.check_text(text, _any_ours(synthesizer.tts_model))
 
 
 CHANGED: dict[str, dict[str, Callable[..., Any]]] = {
