@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_diffvoc.arguments import MOST_STEPS, file_path, seed, whole
-from tts_diffvoc.commands.generating import read_clip
+from tts_diffvoc.commands.generate import read_clip
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.jobs import bar
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from tts_diffvoc.arguments import MOST_STEPS, file_path, number, whole
-from tts_diffvoc.commands.generating import add_common, read_clip, seed_of
+from tts_diffvoc.commands.generate import add_common, read_clip, seed_of
 from tts_diffvoc.files import check_writable
 
 HELP = "take noise off a recording with a generator"

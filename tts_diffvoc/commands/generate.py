@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import random
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tts_diffvoc.arguments import MOST_STEPS, file_path, number, whole
-from tts_diffvoc.commands.generating import add_common, seed_of
+from tts_diffvoc.arguments import MOST_STEPS, file_path, number, seed, whole
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.files import make_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts_diffvoc.generator import Generator
 
 HELP = "make new clips from noise with a generator"
 # Clips at a time.
@@ -61,3 +68,29 @@ def file_name(number: int, label: str | None) -> str:
         return f"{number:03d}.wav"
     plain = re.sub(r"[^\w.-]", "_", label)
     return f"{number:03d}-{plain}.wav"
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Model, seed, sampler and device, of every command that uses a generator."""
+    parser.add_argument("--model", default="digits", help="name or checkpoint folder of a generator, options after '?'")
+    parser.add_argument("--seed", type=seed, help="the same seed gives the same samples")
+    parser.add_argument("--sampler", help="ddpm, ddim, dpm_solver_pp_2m or langevin")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+
+
+def seed_of(options: argparse.Namespace, generator: Generator) -> int:
+    """The seed that was given, the model's own, or a new one, which the command tells."""
+    own = generator.defaults.get("seed") if options.seed is None else options.seed
+    return random.randrange(2**31) if own is None else own
+
+
+def read_clip(path: Path, generator: Generator, told: bool = True) -> Tensor:
+    """The recording [T] at the generator's rate; a sentence says so where it had another, if that is to be told."""
+    from tts_diffvoc.audio import read_audio, resample
+
+    samples, rate = read_audio(path, highpass=False)
+    if not len(samples):
+        raise DiffvocError(f"{path} holds no samples; give a recording of some length.")
+    if told and rate != generator.sample_rate:
+        print(f"{path} has {rate} samples a second and was resampled to the {generator.sample_rate} of the model.")
+    return resample(samples, rate, generator.sample_rate)

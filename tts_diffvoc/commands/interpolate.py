@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tts_diffvoc.arguments import MOST_STEPS, file_path, whole
-from tts_diffvoc.commands.generating import add_common, read_clip, seed_of
+from tts_diffvoc.commands.generate import add_common, read_clip, seed_of
 from tts_diffvoc.files import make_folder
 
 HELP = "make clips between two recordings with a generator"

@@ -67,15 +67,9 @@ def acoustic_processor(synthesizer: Any) -> Any:
 
 def spectrogram(processor: Any) -> MelConfig:
     """What a level conversion cannot change about the mels of a Coqui AudioProcessor, which are Slaney's magnitudes."""
-    return MelConfig(
-        sample_rate=processor.sample_rate,
-        n_fft=processor.fft_size,
-        win_length=processor.win_length,
-        hop_length=processor.hop_length,
-        n_mels=processor.num_mels,
-        fmin=float(processor.mel_fmin or 0.0),
-        fmax=float(processor.mel_fmax or processor.sample_rate / 2),
-    )
+    values = {ours: getattr(processor, theirs) for ours, theirs in configs.SHARED.items()}
+    values |= {"fmin": values["fmin"] or 0.0, "fmax": values["fmax"] or processor.sample_rate / 2}
+    return MelConfig(**values)
 
 
 def magnitudes(mel: np.ndarray, processor: Any) -> np.ndarray:

@@ -52,7 +52,7 @@ def train_from_recipe(config: DiffvocConfig, split: Split | None = None) -> None
     are held back, where a corpus has an opinion on that.
     """
     try:
-        run(config, split)
+        _run(config, split)
     except DiffvocError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -62,8 +62,7 @@ def train_from_recipe(config: DiffvocConfig, split: Split | None = None) -> None
             torch.distributed.destroy_process_group()
 
 
-def run(config: DiffvocConfig, split: Split | None = None) -> DiffvocTrainer:
-    """:func:`train_from_recipe` without its ending; returns the trainer that ran."""
+def _run(config: DiffvocConfig, split: Split | None) -> None:
     args = RecipeArgs()
     rest = args.parse_known_args(arg_prefix="")
     for name in ("max_steps", "max_minutes"):
@@ -92,7 +91,6 @@ def run(config: DiffvocConfig, split: Split | None = None) -> DiffvocTrainer:
             print(f'tts-diffvoc vocode RECORDING.wav -o out.wav --vocoder "{result}?speaker={names[0]}"')
         else:
             print(f'tts --text "hello" --vocoder_name {result}')
-    return ran
 
 
 def join_processes(args: RecipeArgs, config: DiffvocConfig) -> None:
