@@ -139,7 +139,7 @@ def test_training_says_what_is_wrong(clips, tmp_path):
             train("melgan", clips, tmp_path, 1, **options)
     with pytest.raises(DiffvocError, match="none held back"):
         train("melgan", (clips[0], []), tmp_path, 1)
-    with pytest.raises(DiffvocError, match="did you mean 'melgan'"):
+    with pytest.raises(DiffvocError, match="the closest names are melgan"):
         train("mellgan", clips, tmp_path, 1)
 
 

@@ -98,8 +98,8 @@ def test_usual_sizes():
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda: build("hifigan-v3"), "did you mean 'hifigan-v"),
-        (lambda: build("lpcnet"), "the names are diffwave-waveform"),
+        (lambda: build("hifigan-v3"), "the closest names are hifigan-v"),
+        (lambda: build("lpcnet"), "some names are diffwave-waveform"),
         (lambda: build("melgan", "tiny"), "published or small"),
         (lambda: generator("hifigan", {"in_channels": 80}), "no hifigan network"),
         (lambda: generator("vits", {}), "no kind of network"),

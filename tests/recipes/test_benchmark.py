@@ -69,7 +69,7 @@ def test_budgets(recipe):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--systems", "mellgan"], "did you mean 'melgan'"),
+        (["--systems", "mellgan"], "the closest names are melgan"),
         (["--systems", "melgan", "melgan"], "named twice"),
         (["--side-by-side", "0"], "at least 1"),
         (["--device", "nowhere"], "no device 'nowhere'"),

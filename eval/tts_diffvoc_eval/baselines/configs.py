@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 from TTS.vocoder import configs as coqui
@@ -14,6 +13,7 @@ from TTS.vocoder import configs as coqui
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import published
+from tts_diffvoc.naming import unknown
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
@@ -233,9 +233,5 @@ BASELINES = {**VOCODERS, **COQUI}
 def find(name: str) -> BaselineConfig:
     """Raises: DiffvocError for an unknown name, with the closest."""
     if name not in BASELINES:
-        close = get_close_matches(name, BASELINES, 1)
-        raise DiffvocError(
-            f"there is no baseline {name!r}{f', did you mean {close[0]!r}?' if close else ';'} "
-            f"the names are {', '.join(BASELINES)}."
-        )
+        raise unknown(name, [*BASELINES], "baseline")
     return BASELINES[name]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -174,7 +174,7 @@ class Training:
         weights.
         """
         torch._dynamo.config.suppress_errors = True
-        batch, model = collate([self.clips[CropKey(0, 0, 0)]] * self.size.batch), self.loop.model
+        batch, model = collate([self.clips[CropKey(0, 0, 0)]] * self.size.batch), cast(Any, self.loop.model)
         self.network.network.compile(dynamic=False, mode=COMPILE_MODE if batch["waveform"].is_cuda else "default")
         model.loss(batch)["loss"].backward()
         model.zero_grad(set_to_none=True)
