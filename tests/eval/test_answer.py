@@ -43,9 +43,14 @@ def made_up(tmp_path_factory):
     return make_run.make(tmp_path_factory.mktemp("run") / "run", systems(), CLIPS, parts=("quality", "speed"))
 
 
-@pytest.fixture(params=["made up", "committed"])
+@pytest.fixture(scope="module", params=["made up", "committed"])
 def run(request, made_up):
     return COMMITTED if request.param == "committed" else made_up
+
+
+@pytest.fixture(scope="module")
+def leaderboard(run):
+    return load(run)
 
 
 class Records:
@@ -152,14 +157,13 @@ def published(records, sentence):
 CHECKS = {"At equal": rivals, "To make": cost, "With its": network, "On ": published, "": steps}
 
 
-def test_every_figure_again_from_the_records(run):
+def test_every_figure_again_from_the_records(run, leaderboard):
     records = Records(run)
-    for sentence in load(run).answer:
+    for sentence in leaderboard.answer:
         next(check for start, check in CHECKS.items() if sentence.startswith(start))(records, sentence)
 
 
-def test_the_readme_opens_with_the_answer(run):
-    leaderboard = load(run)
+def test_the_readme_opens_with_the_answer(run, leaderboard):
     text = (run / "README.md").read_text("utf-8") if run == COMMITTED else tables.markdown(leaderboard)
     listed = [line[2:].replace("\\", "") for line in text.split("\n\n")[1].splitlines()]
     assert listed == leaderboard.answer and answer.NOTE in text

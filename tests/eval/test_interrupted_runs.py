@@ -68,14 +68,13 @@ def copied(whole, output) -> None:
         (output / name).write_bytes((whole / name).read_bytes())
 
 
-@pytest.mark.parametrize("moment", [1, 4])
-def test_a_killed_run_loses_nothing_and_leaves_no_worker(whole, own, tmp_path, moment):
-    """Only the parent is killed, as soon as so many records are there."""
+def test_a_killed_run_loses_nothing_and_leaves_no_worker(whole, own, tmp_path):
+    """Only the parent is killed, as soon as two records of six are there."""
     output = tmp_path / "run"
     start = "import sys; from tts_diffvoc.cli import main; sys.exit(main(sys.argv[1:]))"
     run = subprocess.Popen([sys.executable, "-c", start, *command(output, own)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(records.lines(output, "quality"))) < moment:
+    while len(list(records.lines(output, "quality"))) < 2:
         assert run.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     workers = psutil.Process(run.pid).children(recursive=True)
@@ -96,9 +95,7 @@ def test_damaged_and_foreign_records_are_measured_again(whole, own, tmp_path, ca
     infinite = {"values": {"log_mel_l1": math.inf}}
     changes = ({"system": "other"}, {"clip": "other"}, {"clip": []}, {"seed": {}}, {"values": 3}, infinite)
     foreign = [b"\0" * 40, b"\xff\xfe", b"[1, 2]", b"7", b"[" * 100_000, b'{"clip": "a"}', b'{"system": 3}', b""]
-    foreign += [
-        json.dumps({**record, **change}).encode() for change in (*changes, {"values": {"log_mel_l1": math.inf}})
-    ]
+    foreign += [json.dumps({**record, **change}).encode() for change in changes]
     damaged = [*lines[1:3], *(line + b"\n" for line in foreign), lines[3][:25]]
     (output / "quality.jsonl").write_bytes(b"".join(damaged))
     (output / "diversity.jsonl").write_bytes(b"\0" * 100)
@@ -134,19 +131,9 @@ def test_a_system_that_hangs_is_tried_once(own, tmp_path):
 
 
 def test_a_metric_that_ends_its_process_costs_its_own_sound_alone(own, tmp_path):
-    systems = [
-        "--systems",
-        "original",
-        f"{own}:slow",
-        "--clips",
-        "1",
-        "--seeds",
-        "1",
-        "--metrics",
-        "lsd",
-        f"{own}:deadly",
-    ]
-    assert cli.main(["compare", *OPTIONS, *systems, "--output", str(tmp_path / "run")]) == 0
+    systems = ["--systems", "original", f"{own}:slow", "--metrics", "lsd", f"{own}:deadly"]
+    one = ["--clips", "1", "--seeds", "1", "--output", str(tmp_path / "run")]
+    assert cli.main(["compare", *OPTIONS, *systems, *one]) == 0
     found = list(records.lines(tmp_path / "run", "quality"))
     assert len(found) == 2
     for one in found:

@@ -16,7 +16,6 @@ from tts_diffvoc_eval.reporting import tables
 from tts_diffvoc_eval.reporting.leaderboard import load
 
 FEW = {name: make_run.SYSTEMS[name] for name in ("original", "griffin-lim", "hifigan-v2", "diffwave-6", "diffwave-50")}
-TABLES = ["README.md", "leaderboard.csv", "leaderboard.json"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def markdown_rows(run: Path) -> dict[str, dict[str, str]]:
     return {cells[1]: dict(zip(split[0], cells)) for cells in split[2:]}
 
 
-@pytest.mark.parametrize("metric", ["pesq_wb", "dnsmos", "wer", "mcd"])
+@pytest.mark.parametrize("metric", ["pesq_wb", "wer"])
 def test_means_agree_with_pandas(run, metric):
     written = read_csv(run)
     cells = {entry["system"]: entry["cells"] for entry in json.loads((run / "leaderboard.json").read_text())["systems"]}
@@ -124,20 +123,19 @@ def test_the_best_is_first_and_bold(tmp_path):
     assert re.search(r"\| +\*\*", tables.overview(leaderboard))
 
 
-def test_a_run_draws_the_same_bytes_again_wherever_it_lies(small, tmp_path):
-    report.redraw(small)
-    before = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
-    (small / "plots" / "quality-speed-gone.png").write_bytes(b"of a former drawing")
-    (small / "spectrograms" / "gone.webp").write_bytes(b"of a former drawing")
-    report.redraw(small)
-    after = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
+def test_a_run_draws_the_same_bytes_again_wherever_it_lies(run, tmp_path):
+    """And what a former drawing left behind goes."""
+    moved = shutil.copytree(run, tmp_path / "moved")
+    (moved / "plots" / "quality-speed-gone.png").write_bytes(b"of a former drawing")
+    (moved / "spectrograms" / "gone.webp").write_bytes(b"of a former drawing")
+    report.redraw(moved)
+    before, after = (
+        {p.relative_to(top): p.read_bytes() for p in top.rglob("*") if p.is_file()} for top in (run, moved)
+    )
     assert sorted(after) == sorted(before)
     assert [path.name for path in after if after[path] != before[path]] == []
-    moved = shutil.copytree(small, tmp_path / "elsewhere" / "moved")
-    report.redraw(moved)
-    for name in [*TABLES, "index.html"]:
-        assert (small / name).read_bytes() == (moved / name).read_bytes()
-        assert str(tmp_path) not in (small / name).read_text(encoding="utf-8")
+    for path in moved.glob("*.*"):
+        assert str(tmp_path).encode() not in path.read_bytes()
 
 
 @pytest.mark.parametrize("parts", [("quality",), ("speed",), ("diversity",), ("quality", "diversity")], ids="+".join)
@@ -151,13 +149,16 @@ def test_partial_runs_are_drawn(tmp_path, parts):
     assert (run / "index.html").is_file() and set(read_csv(run)) == set(FEW)
 
 
-def test_an_interrupted_run(small):
+def test_an_interrupted_run_is_drawn_by_the_command(small, capsys):
     lines = (small / "quality.jsonl").read_text().splitlines()
     kept = [line for line in lines if '"diffwave-50"' not in line]
     (small / "quality.jsonl").write_text("\n".join(kept) + '\n{"system": "diffwave-50", "cl')
     for sound in (small / "audio").rglob("*.mp3"):
         sound.unlink()
-    leaderboard = report.redraw(small)
+    assert program.main(report, [str(small)]) == 0
+    said = capsys.readouterr().out
+    assert re.match(r"\| rank +\| system +\|", said) and "index.html" in said
+    leaderboard = load(small)
     assert leaderboard.row("diffwave-50").rank is None and leaderboard.row("hifigan-v2").rank is not None
     assert any(failure.endswith("has no quality record in this run.") for failure in leaderboard.failures)
     assert markdown_rows(small)["DiffWave, 50 steps"]["failures"] == "not run"
@@ -243,12 +244,6 @@ def test_a_folder_that_is_no_run(tmp_path, content, capsys):
     assert program.main(report, [str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "Traceback" not in said
-
-
-def test_command_line_prints_the_overview(small, capsys):
-    assert program.main(report, [str(small)]) == 0
-    said = capsys.readouterr().out
-    assert re.match(r"\| rank +\| system +\|", said) and "index.html" in said
 
 
 @pytest.mark.parametrize(
