@@ -1,5 +1,7 @@
 """Fixtures that tests of several rooms share."""
 
+import gc
+
 import pytest
 import torch
 from hypothesis import settings
@@ -23,6 +25,12 @@ LONGEST = """
 def pytest_collection_modifyitems(items):
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
+def pytest_collection_finish():
+    """Holm's correction in statsmodels, and whoever measures memory, collects garbage at each call, which takes a fifth
+    of a second with torch and Coqui imported: these are left out."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
