@@ -1,8 +1,7 @@
 """Vocoders that are told who speaks or what: the recipes for FSDD and Speech Commands, as a user runs them."""
 
 import dataclasses
-import os
-import subprocess
+import runpy
 import sys
 
 import numpy as np
@@ -57,15 +56,6 @@ def typed(monkeypatch):
     return type_words
 
 
-def command(script: str, *words) -> str:
-    """What a recipe prints, run as a user does."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    line = [sys.executable, str(RECIPES / script), *map(str, words)]
-    result = subprocess.run(line, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
 def coqpit(*settings) -> list[str]:
     return [word for setting in settings for word in ("--coqpit." + setting).split("=", 1)]
 
@@ -73,9 +63,10 @@ def coqpit(*settings) -> list[str]:
 # FSDD
 
 
-def test_the_command_trains_a_vocoder_of_named_speakers(digits, tmp_path, capsys):
-    paths = (f"data_path={digits}", f"output_path={tmp_path / 'runs'}")
-    said = command("digits/train_vocoder.py", *coqpit(*paths, *TINY), "--max_steps", 2)
+def test_the_command_trains_a_vocoder_of_named_speakers(digits, tmp_path, typed, capsys):
+    typed(*coqpit(f"data_path={digits}", f"output_path={tmp_path / 'runs'}", *TINY), "--max_steps", 2)
+    runpy.run_path(str(RECIPES / "digits" / "train_vocoder.py"), run_name="__main__")
+    said = capsys.readouterr().out
     (run,) = (tmp_path / "runs").iterdir()
     assert "conditioned on 2: ann, bob_2" in said and f'--vocoder "{run}/vocoder?speaker=ann"' in said
     heard = digits / "recordings" / "1_ann_0.wav"
