@@ -1,4 +1,4 @@
-"""Samplers on data whose best denoiser is known in closed form: a Gaussian, a mixture, a swiss roll."""
+"""Samplers on data whose best denoiser is known in closed form: a Gaussian, a mixture."""
 
 import math
 
@@ -80,17 +80,6 @@ def test_a_mixture_keeps_its_weights_and_shape(way):
     assert energy_distance(samples, fresh) < 0.006
     within = samples - points[nearest]
     assert within.std().item() == pytest.approx(0.2, abs=0.02)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_the_swiss_roll_is_rolled_again(way):
-    angle = 1.5 * torch.pi * (1 + 2 * torch.rand(600, generator=seeded(7)))
-    roll = torch.stack([angle * angle.cos(), angle * angle.sin()], dim=1) / 8
-    noise = torch.randn(1500, 2, generator=seeded(8))
-    schedule = NoiseSchedule.log_snr(0.9999, 0.02, 200)
-    samples = WAYS[way](points_denoiser(roll, 1e-3), noise, schedule, generator=seeded(9))
-    assert torch.cdist(samples, roll).min(1).values.quantile(0.99).item() < 0.05
-    assert energy_distance(samples, roll) < 0.02
 
 
 def test_second_order_beats_first_at_ten_steps():

@@ -24,13 +24,6 @@ def randomise(network, scale=0.08):
     return network.eval()
 
 
-def assert_agree(mine, theirs, tolerance=1e-5):
-    """To 1e-5 of the output's size, which must not be nothing."""
-    size = theirs.abs().max()
-    assert size > 1e-2
-    assert (mine - theirs).abs().max() <= tolerance * max(1.0, size)
-
-
 def diffwave_pair(config, name="diffwave-50"):
     schedule = published_schedule(name)
     public = public_diffwave.DiffWave(
@@ -52,32 +45,6 @@ def wavegrad_pair():
     ours = wavegrad.WaveGrad(wavegrad.BASE).eval()
     ours.load_state_dict(public.state_dict(), strict=True)
     return public, ours
-
-
-@pytest.mark.parametrize("config", [diffwave.BASE, diffwave.LARGE], ids=["BASE", "LARGE"])
-@torch.inference_mode()
-def test_diffwave_agrees_with_the_public_network(config):
-    public, ours = diffwave_pair(config)
-    mel, x = torch.randn(2, 80, 6), torch.randn(2, 6 * 256)
-    conditioning = ours.condition(mel)
-    levels = ours.schedule.noise_levels
-    for step in (0, 17, 49):
-        theirs = public(x, mel, torch.tensor([step])).squeeze(1)
-        mine = ours(x, levels[step].expand(2).float(), conditioning)
-        assert_agree(mine, theirs)
-    between = (0.5 * levels[20] + 0.5 * levels[21]).float()
-    theirs = public(x, mel, torch.tensor([20.5])).squeeze(1)
-    assert_agree(ours(x, between.expand(2), conditioning), theirs)
-
-
-@torch.inference_mode()
-def test_wavegrad_agrees_with_the_public_network():
-    public, ours = wavegrad_pair()
-    mel, x = torch.randn(2, 128, 5), torch.randn(2, 5 * 300)
-    for level in (0.999, 0.6, 0.1):
-        noise_level = torch.full((2,), level)
-        theirs = public(x, mel, noise_level).squeeze(1)
-        assert_agree(ours(x, noise_level, ours.condition(mel)), theirs)
 
 
 @pytest.mark.parametrize("fast", [False, True], ids=["50 steps", "6 steps"])
