@@ -90,11 +90,11 @@ def am_score(p: np.ndarray, train_marginal: np.ndarray) -> float:
     return float(special.rel_entr(train_marginal, p.mean(0)).sum() + special.entr(p).sum(1).mean())
 
 
-def ndb(train: np.ndarray, counts: np.ndarray) -> float:
+def ndb(train: np.ndarray, counts: np.ndarray, significance: float = SIGNIFICANCE) -> float:
     """NDB / K: the share of bins with another proportion of samples than of the training set; lower is better.
 
     Richardson & Weiss 2018, "On GANs and GMMs": in each bin the two-proportion z-test with the pooled proportion P,
-    z = (p - q) / sqrt(P (1 - P) (1 / N_p + 1 / N_q)). Two samples of one distribution give about 5 %.
+    z = (p - q) / sqrt(P (1 - P) (1 / N_p + 1 / N_q)). Two samples of one distribution give about ``significance``.
 
     Args: train, counts: [K], how many sounds of the training set and of the samples are in each bin.
 
@@ -106,7 +106,7 @@ def ndb(train: np.ndarray, counts: np.ndarray) -> float:
     error = np.sqrt(pooled * (1 - pooled) * (1 / sizes[0] + 1 / sizes[1]))
     gap = np.abs(train / sizes[0] - counts / sizes[1])
     z = np.divide(gap, error, out=np.zeros_like(gap), where=error > 0)
-    return float((2 * stats.norm.sf(z) < SIGNIFICANCE).mean())
+    return float((2 * stats.norm.sf(z) < significance).mean())
 
 
 def accuracy(p: np.ndarray, labels: Sequence[int] | np.ndarray) -> Estimate:
