@@ -18,16 +18,14 @@ SPECTRA = {
 }
 
 
-def sizes(hop: int = 0, labels: int = 0, gains: bool = False, **changes) -> DiffWaveConfig:
-    channels = 3 * (2 * hop + 1) if gains else 2 * (2 * hop + 1)
-    return DiffWaveConfig(**{**SMALL, "in_channels": channels if hop else 1, "labels": labels, **changes})
+def sizes(hop: int = 0, labels: int = 0, **changes) -> DiffWaveConfig:
+    return DiffWaveConfig(**{**SMALL, "in_channels": 6 * hop + 3 if hop else 1, "labels": labels, **changes})
 
 
 CONFIGS = {
     "plain": GeneratorConfig(sizes(), **PLAIN),
     "plain with labels": GeneratorConfig(sizes(labels=3), labels=("one", "two", "2"), **PLAIN),
     "spectra": GeneratorConfig(sizes(HOP), **SPECTRA),
-    "spectra with gains": GeneratorConfig(sizes(HOP, 3, gains=True), labels=("one", "two", "2"), **SPECTRA),
     "spectra with labels": GeneratorConfig(sizes(HOP, 3), labels=("one", "two", "2"), **SPECTRA),
 }
 

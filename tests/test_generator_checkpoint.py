@@ -9,7 +9,7 @@ import torch
 from small_generators import CONFIGS, random_generator
 
 import tts_diffvoc
-from tts_diffvoc import generators, voices
+from tts_diffvoc import generators, naming, voices
 from tts_diffvoc.checkpoint import load_checkpoint, load_generator, save_checkpoint
 from tts_diffvoc.errors import DiffvocError
 
@@ -51,15 +51,13 @@ def test_options_behind_the_name_become_defaults(tmp_path):
 
 
 def test_names(tmp_path, monkeypatch):
-    assert generators.discover(generators.Path(generators.__file__).parent) == generators.GENERATORS
     save_checkpoint(random_generator("plain"), tmp_path / "spoken", CARD)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")
-    found = generators.discover(tmp_path)
-    assert list(found) == ["spoken"] and voices.discover(tmp_path)[0] == {}
+    found = naming.discover(tmp_path)
+    assert list(found) == ["spoken"]
     monkeypatch.setattr(generators, "GENERATORS", found)
     assert load_generator("spoken?steps=3").defaults == {"steps": 3}
-    assert generators.find("spoken") == tmp_path / "spoken" and generators.find("gone") is None
     with pytest.raises(DiffvocError, match="no generator or checkpoint folder 'spoke'; the closest names are spoken"):
         load_generator("spoke")
 
@@ -68,7 +66,7 @@ def test_paths(tmp_path):
     save_checkpoint(random_generator("plain"), tmp_path / "run" / "generator", CARD)
     folder = tmp_path / "run" / "generator"
     for name in (folder, folder / "model.safetensors", tmp_path / "run"):
-        assert generators.resolve(str(name)) == generators.find(str(name)) == folder
+        assert generators.resolve(str(name)) == folder
     with pytest.raises(DiffvocError, match="has no name"):
         load_generator("?steps=3")
 
@@ -84,8 +82,7 @@ def test_vocoders_and_generators_are_told_apart(diffwave, tmp_path):
         DiffvocError, match="not a tts-diffvoc checkpoint.* is the checkpoint of a tts-diffvoc generator"
     ):
         load_checkpoint(tmp_path / "spoken")
-    assert not generators.is_generator(tmp_path / "vocoder") and not voices.is_vocoder(tmp_path / "spoken")
-    assert generators.find(str(tmp_path / "vocoder")) is None
+    assert voices.is_vocoder(tmp_path / "vocoder") and not voices.is_vocoder(tmp_path / "spoken")
 
 
 def test_bad_checkpoints_are_refused(tmp_path):

@@ -134,7 +134,7 @@ def test_bad_input_is_one_sentence_and_no_file(folder, noisy, tmp_path, capsys):
     for arguments, says in [
         (["generate", *out, "--model", "digts"], "digts"),
         (["generate", *out, *model, "--count", "0"], "from 1 to"),
-        (["generate", *out, *model, "--label", "seven"], "its labels are one, two, 2"),
+        (["generate", *out, *model, "--label", "seven"], "or a name: one, two, 2"),
         (["generate", *out, *model, "--guidance", "1"], "--label"),
         (["generate", *out, *model, "--guidance", "-1", "--label", "one"], "not a number from 0"),
         (["generate", *out, *model, "--steps", "500"], "at most 100"),

@@ -67,12 +67,6 @@ def test_matcha_is_hifigans_standardised():
     torch.testing.assert_close(converted, level, atol=1e-5, rtol=0)
 
 
-def test_presets_by_name():
-    assert MelConfig.preset("tacotron2") == OWN and MelConfig.preset("vocos").n_mels == 100
-    with pytest.raises(DiffvocError, match="no mel preset is called 'melgan'; choose one of tacotron2, hifigan"):
-        MelConfig.preset("melgan")
-
-
 @pytest.mark.parametrize("kind", LEVELS)
 def test_levels_convert_exactly(speech, kind):
     mel = log_mel(speech, OWN)

@@ -95,20 +95,16 @@ def read_blocks(path: Path, start: int = 0, stop: int | None = None) -> Iterator
                 if not len(block):
                     break
                 start, left = start + len(block), left - len(block)
-                _check_block(block, path)
+                peak = float(np.abs(block).max())
+                if not np.isfinite(peak):
+                    raise DiffvocError(f"{path} holds NaN or infinite samples; make it again.")
+                if peak > LOUDEST:
+                    raise DiffvocError(f"{path} has peaks far above full scale; samples lie within -1 to 1: scale it.")
                 yield block
     except (soundfile.SoundFileError, OSError):
         left = 1
     if left > 0:
         raise DiffvocError(f"{path} cannot be read to its end; it is damaged, or has changed.")
-
-
-def _check_block(block: np.ndarray, path: Path) -> None:
-    peak = float(np.abs(block).max())
-    if not np.isfinite(peak):
-        raise DiffvocError(f"{path} holds NaN or infinite samples; make it again.")
-    if peak > LOUDEST:
-        raise DiffvocError(f"{path} has peaks far above full scale; samples lie within -1 to 1: scale them down.")
 
 
 def read_audio(
@@ -186,36 +182,24 @@ def resample(waveform: Tensor, rate: int, wanted: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(made.T)).to(waveform)
 
 
-def scale_peaks(waveform: Samples, name: str) -> Samples:
+def scale_peaks(waveform: Samples, name: str, cut: bool = False) -> Samples:
     """``waveform`` [..., T], each row whose peak is above 1 scaled to 1, with a warning; ``name`` is who made it.
 
-    Raises: DiffvocError for NaN and infinity.
-    """
-    highest = _peak(waveform, name)
-    if highest <= 1:
-        return waveform
-    warnings.warn(f"{name} made a peak of {highest:.3g}, and the clip was scaled down to 1.", stacklevel=3)
-    peaks = abs(waveform)
-    return waveform / (peaks.max(-1, keepdims=True) if isinstance(peaks, np.ndarray) else peaks.amax(-1, True)).clip(1)
-
-
-def cut_peaks(waveform: Tensor, name: str) -> Tensor:
-    """``waveform`` [..., T] cut to [-1, 1], with a warning: of a stream, whose later peaks nobody knows.
+    With ``cut`` it is cut to [-1, 1] instead: a stream, whose later peaks nobody knows.
 
     Raises: DiffvocError for NaN and infinity.
     """
-    highest = _peak(waveform, name)
-    if highest <= 1:
-        return waveform
-    warnings.warn(f"{name} made a peak of {highest:.3g}, which was cut to 1.", stacklevel=3)
-    return waveform.clamp(-1.0, 1.0)
-
-
-def _peak(waveform: Any, name: str) -> float:
-    peak = float(abs(waveform).max())
-    if not np.isfinite(peak):
+    peaks: Any = abs(waveform)
+    highest = float(peaks.max())
+    if not np.isfinite(highest):
         raise Failure(f"{name} made NaN or infinite samples; give another mel, other options or weights.")
-    return peak
+    if highest <= 1:
+        return waveform
+    done = "which was cut to 1" if cut else "and the clip was scaled down to 1"
+    warnings.warn(f"{name} made a peak of {highest:.3g}, {done}.", stacklevel=3)
+    if cut:
+        return waveform.clip(-1, 1)
+    return waveform / (peaks.max(-1, keepdims=True) if isinstance(peaks, np.ndarray) else peaks.amax(-1, True)).clip(1)
 
 
 def format_of(path: Path) -> Format:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_diffvoc.arguments import MOST_THREADS, THREADS, checked, whole
-from tts_diffvoc.audio import LOUDEST, cut_peaks, scale_peaks
+from tts_diffvoc.audio import LOUDEST, scale_peaks
 from tts_diffvoc.capture import BUCKET, Captures, Function
 from tts_diffvoc.diffusion.noise import FrameNoise, cut_rows, row_seeds
 from tts_diffvoc.diffusion.samplers import Callback
@@ -46,6 +46,7 @@ class AudioModel(nn.Module):
 
     Attributes:
         name: for messages.
+        card: the README.md of the checkpoint folder that the model came from.
         config: everything but the weights; it has ``defaults``.
         defaults: of the options of ``generate``.
         autocast: the type of the network's arithmetic under mixed precision; everything around it stays float32.
@@ -57,21 +58,13 @@ class AudioModel(nn.Module):
         super().__init__()
         if os.environ.get(THREADS):
             torch.set_num_threads(checked(THREADS, os.environ[THREADS], whole(1, MOST_THREADS)))
-        self.name = name
-        self.config = config
-        self.check_names(config.defaults)
+        self.name, self.config, self.card = name, config, ""
         self.defaults: dict[str, Any] = {one: self.parse_option(one, value) for one, value in config.defaults.items()}
         self.autocast: torch.dtype | None = None
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
-
-    def check_names(self, options: Iterable[str]) -> None:
-        """Raise DiffvocError for a name that is no option of ``generate``."""
-        unknown = sorted(set(options) - set(self.GENERATE_OPTIONS))
-        if unknown:
-            raise DiffvocError(f"unknown option {unknown[0]!r}; the options are {', '.join(self.GENERATE_OPTIONS)}.")
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise DiffvocError for options, each valid by itself, that this model cannot take."""
@@ -94,18 +87,20 @@ class AudioModel(nn.Module):
     def parse_option(self, name: str, value: Any) -> Any:
         """A value for the option ``name`` of ``generate``, or its text, checked.
 
-        Raises: DiffvocError for what the option cannot be.
+        Raises: DiffvocError for a name that is no option, and for what the option cannot be.
         """
+        if name not in self.GENERATE_OPTIONS:
+            raise DiffvocError(f"unknown option {name!r}; the options are {', '.join(self.GENERATE_OPTIONS)}.")
         return checked(name, value, self.GENERATE_OPTIONS[name])
 
-    def _option(self, name: str, given: Any, fallback: Any) -> Any:
-        """What the caller gave, else this model's default; checked like the same option in text."""
-        value = given if given is not None else self.defaults.get(name, fallback)
-        return value if value is None else self.parse_option(name, value)
+    def _options(self, **given: Any) -> dict[str, Any]:
+        """Options of ``generate``, checked: those given, and this model's defaults for what is None or missing."""
+        chosen = {**self.defaults, **{name: value for name, value in given.items() if value is not None}}
+        return {name: self.parse_option(name, value) for name, value in chosen.items()}
 
     def _random(self, seed: int | None) -> torch.Generator:
         """What draws noise, on the CPU, so that one seed gives one result on every device; None for a new seed."""
-        seed = self._option("seed", seed, None)
+        seed = self._options(seed=seed).get("seed")
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         return generator
@@ -183,7 +178,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
 
     def sample(self, mel: Tensor, seed: Seeds = None, callback: Callback | None = None, **options: Any) -> Tensor:
         """What :meth:`generate` makes of a mel of this vocoder's kind, of any level, as a search must see it."""
-        settings, frames = self._settings(options), mel.shape[-1]
+        settings, frames = self._settle(**options), mel.shape[-1]
         longest = round(LONGEST * self.sample_rate / self.config.mel.hop_length)
         chunk = frames if frames <= longest or callback else max(longest // 8, 4 * self._context(settings))
         return torch.cat(list(self._chunks([mel], chunk, self._seeds(seed, len(mel)), settings, callback)), 1)
@@ -210,9 +205,9 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         first = next(checked, None)
         if first is None:
             raise DiffvocError("the stream of mels ended before its first; give at least one piece [B, M, F].")
-        settings, seeds = self._settings(options), self._seeds(seed, len(first))
+        settings, seeds = self._settle(**options), self._seeds(seed, len(first))
         chunks = self._chunks(chain([first], checked), chunk_frames, seeds, settings)
-        return (cut_peaks(one, self.name).to(first.device) for one in chunks)
+        return (scale_peaks(one, self.name, cut=True).to(first.device) for one in chunks)
 
     @torch.no_grad()
     def _chunks(
@@ -247,7 +242,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         """The waveform of a window's whole mel, and what the next window must know of it, as ``carried``."""
 
     @abstractmethod
-    def _settle(self, *args: Any, **options: Any) -> Any:
+    def _settle(self, **options: Any) -> Any:
         """The settings that ``options`` of ``generate`` give, with the defaults for those that are None or missing."""
 
     @abstractmethod
@@ -256,11 +251,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise DiffvocError for options, each valid by itself, that this vocoder cannot take."""
-        self._settings({name: value for name, value in options.items() if name != "seed"})
-
-    def _settings(self, options: dict[str, Any]) -> Any:
-        self.check_names(options)
-        return self._settle(**options)
+        self._settle(**options)
 
     def _seeds(self, seed: Seeds, rows: int) -> list[int]:
         given = self.defaults.get("seed") if seed is None else seed

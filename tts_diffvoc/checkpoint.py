@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -24,9 +24,9 @@ from tts_diffvoc.base import AudioModel, check_device
 from tts_diffvoc.capture import Captures
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError, shown
-from tts_diffvoc.factory import AnyVocoder, build, config_from_dict, kind_of
+from tts_diffvoc.factory import AnyVocoder, build, config_from_dict
 from tts_diffvoc.files import check_readable, make_folder, reason, replacing, replacing_folder, write_beside
-from tts_diffvoc.generator import Generator, GeneratorConfig
+from tts_diffvoc.generator import Generator
 from tts_diffvoc.naming import WEIGHTS, card_text, read_text
 
 VERSION = 1  # of the entries of config.json; a folder from before they were counted has none
@@ -36,7 +36,6 @@ GENERATOR_FORMAT = "tts-diffvoc-generator/1"
 HOLDS = {FORMAT: "a tts-diffvoc checkpoint", GENERATOR_FORMAT: "the checkpoint of a tts-diffvoc generator"}
 # Ends the name of an int8 weight's scales, one a row.
 ROW_SCALE = ".row_scale"
-Model = TypeVar("Model", bound=AudioModel)
 FILES = ("config.json", WEIGHTS, "README.md")
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -63,7 +62,7 @@ def read_config(folder: Path, kind: str = FORMAT) -> dict[str, Any]:
         raise DiffvocError(f'{path} is not {HOLDS[kind]}: it lacks "format": "{kind}"; {advice}.')
     version = values.pop("version", VERSION)
     if kind == GENERATOR_FORMAT:
-        values.pop("kind", None)
+        values["kind"] = "generator"
     if version != VERSION:
         raise DiffvocError(f"{path} is of version {shown(version)} and this tts-diffvoc reads {VERSION}; update it.")
     return values
@@ -74,19 +73,17 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> A
 
     Raises: DiffvocError for a folder that is missing, truncated or not a tts-diffvoc checkpoint.
     """
-    folder = Path(folder)
-    vocoder = _load(folder, device, FORMAT, lambda values: build(config_from_dict(values), folder.name))
-    vocoder.card = card_text(folder)
-    return vocoder
+    return _load(Path(folder), device, FORMAT)
 
 
-def _load(folder: Path, device: str | torch.device, kind: str, made: Callable[[dict[str, Any]], Model]) -> Model:
-    """The model that ``made`` builds of the configuration of ``folder``, with its weights."""
+def _load(folder: Path, device: str | torch.device, kind: str) -> Any:
+    """The model in ``folder``, whose format is ``kind``."""
     device = check_device(device)
     values, weights = read_config(folder, kind), read_weights(folder)
     with at_most(weights, folder / WEIGHTS):
-        model = made(values)
+        model = build(config_from_dict(values), folder.name)
     load_weights(model, weights, folder / WEIGHTS)
+    model.card = card_text(folder)
     return model.to(device).eval()
 
 
@@ -195,7 +192,7 @@ def save_checkpoint(model: AudioModel, folder: str | Path, card: str, dtype: tor
     weights = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
     write_weights(folder / WEIGHTS, check_finite(weights, f"{model.name} has, as {dtype},"))
     kind = GENERATOR_FORMAT if isinstance(model, Generator) else FORMAT
-    values = {"format": kind, "version": VERSION, "kind": kind_of(model.config), **model.config.to_dict()}
+    values = {"format": kind, "version": VERSION, **model.config.to_dict()}
     write_beside(folder / "config.json", json.dumps(values, indent=1) + "\n")
     write_beside(folder / "README.md", card)
 
@@ -271,15 +268,13 @@ def load_generator(spec: str | Path, device: str | torch.device = "cpu") -> Gene
     Raises: DiffvocError for an unknown name (with the closest ones), a bad option or a bad checkpoint.
     """
     name, options = generators.parse(str(spec))
-    folder = generators.resolve(name)
-    generator = _load(folder, device, GENERATOR_FORMAT, lambda v: Generator(GeneratorConfig.from_dict(v), folder.name))
+    generator: Generator = _load(generators.resolve(name), device, GENERATOR_FORMAT)
     generator.defaults.update(parse_options(generator, options))
     return generator
 
 
 def parse_options(model: AudioModel, options: dict[str, str]) -> dict[str, Any]:
     """Options of ``generate`` from text, checked against this vocoder or generator."""
-    model.check_names(options)
     values = {name: model.parse_option(name, text) for name, text in options.items()}
     model.check_options(values)
     return values

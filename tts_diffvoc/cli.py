@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
-from tts_diffvoc import __version__, generators, voices
+from tts_diffvoc import __version__, generators, naming, voices
 from tts_diffvoc.arguments import MOST_THREADS, THREADS, Parser, spoken, whole
 from tts_diffvoc.commands import (
     bound,
@@ -22,7 +21,6 @@ from tts_diffvoc.commands import (
     tune,
     vocode,
 )
-from tts_diffvoc.errors import DiffvocError
 
 COMMANDS = {
     "vocode": vocode,
@@ -62,30 +60,18 @@ def list_models() -> None:
         print(f"{name:12} generator  {voices.card(folder)['description']}")
 
 
-def find_model(name: str) -> tuple[Path, str]:
-    """The checkpoint folder of a vocoder's or generator's name or path, and its format."""
-    from tts_diffvoc.checkpoint import FORMAT, GENERATOR_FORMAT
-
-    folder = generators.find(name)
-    if folder is not None:
-        return folder, GENERATOR_FORMAT
-    try:
-        return voices.resolve(name), FORMAT
-    except DiffvocError:
-        known = [*voices.VOCODERS, *map(voices.full_name, voices.VOCODERS), *generators.GENERATORS]
-        raise voices.unknown(name, known, "vocoder, generator or checkpoint folder") from None
-
-
 def info(name: str) -> None:
     import json
 
-    from tts_diffvoc.checkpoint import read_config
-    from tts_diffvoc.naming import read_text
+    from tts_diffvoc.checkpoint import FORMAT, GENERATOR_FORMAT, read_config
 
-    folder, kind = find_model(name)
-    config = read_config(folder, kind)
+    folder = generators.GENERATORS.get(name) or voices.bundled(name) or naming.existing(name)
+    if folder is None:
+        known = [*voices.VOCODERS, *map(voices.full_name, voices.VOCODERS), *generators.GENERATORS]
+        raise voices.unknown(name, known, "vocoder, generator or checkpoint folder")
+    config = read_config(folder, GENERATOR_FORMAT if naming.has_format(folder, naming.GENERATOR) else FORMAT)
     card = folder / "README.md"
-    print(read_text(card) if card.is_file() else f"{folder} has no model card.")
+    print(naming.read_text(card) if card.is_file() else f"{folder} has no model card.")
     keys = "network sizes mel sample_rate length labels hop speaker_names defaults qualities".split()
     print(json.dumps({key: config[key] for key in keys if key in config}, indent=1))
 

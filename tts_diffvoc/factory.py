@@ -1,4 +1,4 @@
-"""Vocoders of every kind: from a configuration, from JSON, and as the papers have them."""
+"""Models of every kind: from a configuration, from JSON, and as the papers have them."""
 
 from __future__ import annotations
 
@@ -7,34 +7,27 @@ from typing import Any
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import DiffvocError, shown
 from tts_diffvoc.flow import FlowConfig, FlowVocoder
+from tts_diffvoc.generator import Generator, GeneratorConfig
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWaveConfig
 from tts_diffvoc.networks.factors import upsample_factors
 from tts_diffvoc.networks.waveglow import WaveGlowConfig
 from tts_diffvoc.networks.wavegrad import WaveGradConfig
 from tts_diffvoc.schema import FromJson
-from tts_diffvoc.spectral.vocoder import SPECTRAL, SpectralConfig, SpectralVocoder
+from tts_diffvoc.spectral.vocoder import SpectralConfig, SpectralVocoder
 from tts_diffvoc.vocoder import Vocoder, VocoderConfig
 
 AnyConfig = VocoderConfig | FlowConfig | SpectralConfig
 AnyVocoder = Vocoder | FlowVocoder | SpectralVocoder
-# Kinds of checkpoints of vocoders by what config.json calls them.
-KINDS: dict[str, tuple[type, type]] = {
-    "diffusion": (VocoderConfig, Vocoder),
-    "flow": (FlowConfig, FlowVocoder),
-    SPECTRAL: (SpectralConfig, SpectralVocoder),
-}
+CONFIGS: tuple[type[FromJson], ...] = (VocoderConfig, FlowConfig, SpectralConfig, GeneratorConfig)
+MODELS: tuple[type, ...] = (Vocoder, FlowVocoder, SpectralVocoder, Generator)  # of these
+KINDS = {config.kind: (config, model) for config, model in zip(CONFIGS, MODELS)}
 # What the networks of the first edition had and no other; None or False in folders that it imported.
 FIRST_EDITION = ("folded", "estimator")
 
 
-def kind_of(config: Any) -> str:
-    """What ``config.json`` calls the kind of a model."""
-    return next((kind for kind, (made, _) in KINDS.items() if isinstance(config, made)), "generator")
-
-
-def config_from_dict(values: dict[str, Any]) -> AnyConfig:
-    """The configuration in plain values; DiffvocError names what is missing or unknown."""
+def config_from_dict(values: dict[str, Any]) -> Any:
+    """The configuration of any model in plain values; DiffvocError names what is missing or unknown."""
     if any(values.get(name) for name in FIRST_EDITION):
         raise DiffvocError(
             "this vocoder was made by the first edition of tts-diffvoc, whose networks are gone; train it again with "
@@ -42,14 +35,13 @@ def config_from_dict(values: dict[str, Any]) -> AnyConfig:
         )
     kind = values.get("kind", "flow" if values.get("network") == "waveglow" else "diffusion")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise DiffvocError(f"the kind {shown(kind)} of vocoder is unknown; this version has {', '.join(KINDS)}.")
-    config: type[FromJson] = KINDS[kind][0]
-    return config.from_dict({name: v for name, v in values.items() if name not in (*FIRST_EDITION, "kind")})  # type: ignore[return-value]
+        raise DiffvocError(f"the kind {shown(kind)} of model is unknown; this version has {', '.join(KINDS)}.")
+    return KINDS[kind][0].from_dict({name: v for name, v in values.items() if name not in FIRST_EDITION})
 
 
-def build(config: AnyConfig, name: str = "vocoder") -> AnyVocoder:
-    """The vocoder of a configuration, its weights fresh."""
-    return KINDS[kind_of(config)][1](config, name)
+def build(config: Any, name: str = "vocoder") -> Any:
+    """The model of a configuration, its weights fresh."""
+    return KINDS[config.kind][1](config, name)
 
 
 def published(network: str, mel: MelConfig) -> AnyConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -30,6 +30,7 @@ class FlowConfig(FromJson):
         defaults: what ``generate`` does unless told otherwise (seed, sigma, denoise).
     """
 
+    kind = "flow"
     network: Literal["waveglow"] = "waveglow"
     sizes: WaveGlowConfig = field(default_factory=WaveGlowConfig)
     mel: MelConfig = field(default_factory=MelConfig)
@@ -42,13 +43,6 @@ class FlowConfig(FromJson):
             raise DiffvocError(
                 f"the network takes {given[0]} bands and a hop of {given[1]}; the mel has {wanted[0]} and {wanted[1]}."
             )
-
-
-class FlowSettings(NamedTuple):
-    """What ``generate`` was asked for."""
-
-    sigma: float
-    denoise: float
 
 
 class FlowVocoder(MelVocoder):
@@ -85,28 +79,27 @@ class FlowVocoder(MelVocoder):
             found = self.network(waveform, mel)
         return -log_likelihood(*(one.float() for one in found)).mean() / waveform.shape[1]
 
-    def _settle(self, sigma: float | None = None, denoise: float | None = None) -> FlowSettings:
-        return FlowSettings(self._option("sigma", sigma, 0.6), self._option("denoise", denoise, 0.0))
+    def _settle(self, **options: Any) -> dict[str, float]:
+        return {"sigma": 0.6, "denoise": 0.0, **self._options(**options)}
 
-    def _context(self, settings: FlowSettings) -> int:
+    def _context(self, settings: dict[str, float]) -> int:
         sizes, mel = self.config.sizes, self.config.mel
-        samples = sizes.reach + (2 * mel.n_fft if settings.denoise else 0)
+        samples = sizes.reach + (2 * mel.n_fft if settings["denoise"] else 0)
         return math.ceil((samples + sizes.upsample_window) / mel.hop_length)
 
     def _synthesise(
-        self, window: Window, noise: FrameNoise, settings: FlowSettings, carried: None, callback: Any
+        self, window: Window, noise: FrameNoise, settings: dict[str, float], carried: None, callback: Any
     ) -> tuple[Tensor, None]:
         drawn = noise(0, window.start, window.mel.shape[-1], self.config.mel.hop_length).flatten(1)
-        z = settings.sigma * drawn.unflatten(1, (-1, self.config.sizes.group)).transpose(1, 2)
+        z = settings["sigma"] * drawn.unflatten(1, (-1, self.config.sizes.group)).transpose(1, 2)
+        strength = settings["denoise"]
 
         def invert(mel: Tensor, z: Tensor) -> Tensor:
-            return self._denoised(self.network.inverse(mel, z), settings.denoise)
+            waveform = self.network.inverse(mel, z)
+            if not strength or waveform.shape[-1] <= self.config.mel.n_fft:
+                return waveform
+            if self._bias is None or self._bias.device != waveform.device:
+                self._bias = bias_spectrum(self.network, self.config.mel.n_fft)
+            return denoise(waveform, self._bias, strength)
 
-        return self._evaluate(settings.denoise, invert, [window.mel, z], callback), None
-
-    def _denoised(self, waveform: Tensor, strength: float) -> Tensor:
-        if not strength or waveform.shape[-1] <= self.config.mel.n_fft:
-            return waveform
-        if self._bias is None or self._bias.device != waveform.device:
-            self._bias = bias_spectrum(self.network, self.config.mel.n_fft)
-        return denoise(waveform, self._bias, strength)
+        return self._evaluate(strength, invert, [window.mel, z], callback), None

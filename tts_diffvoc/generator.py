@@ -28,10 +28,10 @@ from tts_diffvoc.diffusion.objectives import (
     noise_prediction_loss,
 )
 from tts_diffvoc.diffusion.process import Denoiser, denoiser_from, q_sample
-from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback
+from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback, sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.labels import Label, Labels, label_indices, one_each
+from tts_diffvoc.labels import Label, Labels, label_number, one_each
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.preconditioning import MDCT, STFT, precondition, remaining_error, with_gains
 from tts_diffvoc.schema import FromJson, Length, Rate
@@ -54,11 +54,11 @@ class GeneratorConfig(FromJson):
         scale: brings the data to what is diffused: 1 for the published networks, which work on samples, about one over
             the data's deviation for those that work on spectra.
         hop: 0 for the published network; else the network works on short-time spectra of 4 * hop samples, one a hop
-            (:mod:`tts_diffvoc.preconditioning`). With 4 * hop + 2 channels it sees them and corrects them; with
-            6 * hop + 3 it sees each bin's power as well, and also answers with a gain for each bin.
+            (:mod:`tts_diffvoc.preconditioning`), and has 6 * hop + 3 channels.
         defaults: what ``generate`` does unless told otherwise (steps, seed, sampler, guidance).
     """
 
+    kind = "generator"
     sizes: DiffWaveConfig
     schedule: NoiseSchedule
     sample_rate: Rate
@@ -87,17 +87,11 @@ class GeneratorConfig(FromJson):
             raise DiffvocError(
                 f"a hop of {self.hop} samples does not fit clips of {self.length}; give 0, or an even divisor."
             )
-        fitting = (4 * self.hop + 2, 6 * self.hop + 3) if self.hop else (1,)
-        if self.sizes.in_channels not in fitting:
+        channels = 6 * self.hop + 3 if self.hop else 1
+        if self.sizes.in_channels != channels:
             raise DiffvocError(
-                f"the network has {self.sizes.in_channels} channels; a hop of {self.hop} samples needs "
-                f"{' or '.join(map(str, fitting))}."
+                f"the network has {self.sizes.in_channels} channels; a hop of {self.hop} samples needs {channels}."
             )
-
-    @property
-    def gains(self) -> bool:
-        """Whether a network on spectra sees powers and answers with gains."""
-        return self.hop > 0 and self.sizes.in_channels == 6 * self.hop + 3
 
 
 def centred(waveform: Tensor, length: int) -> Tensor:
@@ -175,10 +169,20 @@ class Generator(AudioModel):
         self.deviation.copy_((power / count).sqrt().clamp_min(FLOOR * self.config.scale))
 
     def indices(self, label: Labels, count: int) -> Tensor | None:
-        """Labels [count] as the network takes them, see :func:`label_indices`; None for an unconditional generator."""
+        """Labels [count] as the network takes them, given by name or number, one for all or one each.
+
+        None is no label, whose index is the number of names; an unconditional generator gives None for it.
+
+        Raises: DiffvocError for labels that the generator does not have, or of another number.
+        """
         if label is None and not self.labels:
             return None
-        return torch.tensor(label_indices(label, count, self.labels, self.name), device=self.device)
+        given, names = one_each(label, count), self.labels
+        if len(given) != count:
+            raise DiffvocError(f"{len(given)} labels were given for {count} clips; give one, or one for each.")
+        known = len(names)
+        found = [known if one is None else label_number(one, names, known, "label", self.name) for one in given]
+        return torch.tensor(found, device=self.device)
 
     def denoiser(self, labels: Tensor | None = None, guidance: float = 0) -> Denoiser:
         """The function (x [B, T], noise_level [B]) -> x0 [B, T] that samplers see.
@@ -193,9 +197,8 @@ class Generator(AudioModel):
         predict = self._prediction(labels, guidance)
         if self.mdct is None or self.stft is None:
             return denoiser_from(predict)
-        network = with_gains(predict) if self.config.gains else predict
         # Guidance is linear, and the linear estimate the same with a label and without: so it guides eps as well.
-        return precondition(network, self.deviation.square().reshape(1, -1, 1), self.mdct, self.stft)
+        return precondition(with_gains(predict), self.deviation.square().reshape(1, -1, 1), self.mdct, self.stft)
 
     def _prediction(self, labels: Tensor | None, guidance: float = 0) -> Denoiser:
         """What the network itself answers to (x, noise_level): the noise, or a correction of spectra."""
@@ -276,14 +279,15 @@ class Generator(AudioModel):
         if min(count, length) < 1:
             raise DiffvocError(f"{count} clips of {length} samples were asked for; give at least 1 of 1.")
         labels = None if label is None else self.indices(label, count)
-        schedule = self.inference_schedule(self._option("steps", steps, self.config.schedule.num_steps))
+        options = self._options(steps=steps, sampler=sampler, guidance=guidance)
+        schedule = self.inference_schedule(options.get("steps", self.config.schedule.num_steps))
         # Where there is nothing to guide to, guidance by default is none.
-        weight = self._option("guidance", guidance, 0.0) if label is not None or guidance else 0.0
+        weight = options.get("guidance", 0.0) if label is not None or guidance else 0.0
         generator = self._random(seed)
         size = -(-length // self.config.hop) * self.config.hop if self.config.hop else length
         x = torch.randn(count, size, generator=generator).to(self.device)
-        sample = SAMPLERS[self._option("sampler", sampler, "ddpm")]
-        x = sample(self.denoiser(labels, weight), x, schedule, generator=generator, callback=callback)
+        taken = SAMPLERS[options.get("sampler", "ddpm")]
+        x = sample(taken, self.denoiser(labels, weight), x, schedule, generator=generator, callback=callback)
         return self.decode(x)[:, :length]
 
     def inference_schedule(self, steps: int) -> NoiseSchedule:

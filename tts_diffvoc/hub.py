@@ -59,7 +59,7 @@ class HubMixin:
 
     name: str
     config: Any
-    card: str = ""
+    card: str
 
     @classmethod
     def from_pretrained(cls: type[Self], name: str | Path, *, device: str = "cpu", **options: Any) -> Self:

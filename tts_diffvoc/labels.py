@@ -1,4 +1,4 @@
-"""Labels of a generator: names of classes, and their numbers."""
+"""Labels that a model was trained with, classes or speakers: their names, and their numbers."""
 
 from __future__ import annotations
 
@@ -22,23 +22,21 @@ def one_each(label: Labels, count: int = 1) -> list[Any]:
     return [label] * count if alone else list(label)  # type: ignore[arg-type]
 
 
-def label_indices(label: Labels, count: int, names: Sequence[str], model: str) -> list[int]:
-    """Indices [count] into ``names`` of labels given by name or number, one for all or one each.
+def label_number(label: str | int, names: Sequence[str], count: int, kind: str, model: str) -> int:
+    """The number, from 0, of one of ``count`` labels given by name or by number; a text is a name first.
 
-    None is no label, whose index is the number of names.
+    Args:
+        names: of the labels, or empty for labels that have numbers alone.
+        kind: what they are, "label" or "speaker", and ``model`` whose, for messages.
 
-    Raises: DiffvocError for labels that ``model`` does not have, or of another number.
+    Raises: DiffvocError for a model without labels, or without this one.
     """
-    if not names:
-        raise DiffvocError(f"{model} has no labels; leave the label out.")
-    given = one_each(label, count)
-    if len(given) != count:
-        raise DiffvocError(f"{len(given)} labels were given for {count} clips; give one, or one for each.")
-    numbers: dict[Any, int] = {**{n: n for n in range(len(names))}, **{name: n for n, name in enumerate(names)}}
-    numbers[None] = len(names)
-    for one in given:
-        if one not in numbers:
-            raise DiffvocError(
-                f"{model} has no label {one!r}; its labels are {', '.join(names)}, or 0 to {len(names) - 1}."
-            )
-    return [numbers[one] for one in given]
+    if not count:
+        raise DiffvocError(f"{model} has no {kind}s to choose from; leave the {kind} out.")
+    if isinstance(label, str) and label in names:
+        return names.index(label)
+    if str(label).isdecimal() and int(label) < count:
+        return int(label)
+    shown = ", ".join(names[:10]) + (f" and {count - 10} more" if count > 10 else "")
+    known = f"give 0 to {count - 1}, a whole number" + (f", or a name: {shown}" if names else "")
+    raise DiffvocError(f"{kind}={label} is unknown to {model}; {known}.")

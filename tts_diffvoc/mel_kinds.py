@@ -146,12 +146,9 @@ def in_time(log_mel: Tensor, source: MelConfig, target: MelConfig) -> Tensor:
     seconds, wanted = source.hop_length / source.sample_rate, target.hop_length / target.sample_rate
     if seconds == wanted:
         return log_mel
-    last = log_mel.shape[1] - 1
-    position = torch.arange(int(last * seconds / wanted + 1e-6) + 1, dtype=log_mel.dtype) * (wanted / seconds)
-    left = position.floor().long().clamp(max=last)
-    right = (left + 1).clamp(max=last)
-    weight = position - left
-    return log_mel[:, left] * (1 - weight) + log_mel[:, right] * weight
+    given = np.arange(log_mel.shape[1])
+    position = np.arange(int(given[-1] * seconds / wanted + 1e-6) + 1) * (wanted / seconds)
+    return torch.from_numpy(np.stack([np.interp(position, given, band) for band in log_mel.numpy()]))
 
 
 def likely_kind(mel: Tensor, own: MelConfig) -> str | None:

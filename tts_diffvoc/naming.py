@@ -12,6 +12,8 @@ from tts_diffvoc.files import check_readable
 
 WEIGHTS = "model.safetensors"
 MOST_TEXT = 1 << 20  # bytes of a configuration or a model card
+EXAMPLE = "diffwave?steps=6&seed=1"
+KINDS = VOCODER, GENERATOR = "tts-diffvoc", "tts-diffvoc-generator"  # formats of checkpoints
 
 
 def read_text(path: Path) -> str:
@@ -36,45 +38,40 @@ def has_format(folder: Path, kind: str) -> bool:
     return str(read_json(folder / "config.json").get("format", "")).startswith(f"{kind}/")
 
 
-def complete(root: Path) -> dict[str, Path]:
+def discover(root: Path) -> dict[str, Path]:
     """The folders of ``root`` that hold a configuration and weights, by name."""
     return {p.parent.name: p.parent for p in sorted(root.glob("*/config.json")) if (p.parent / WEIGHTS).is_file()}
 
 
-def parse(spec: str, kind: str, example: str) -> tuple[str, dict[str, str]]:
+def parse(spec: str) -> tuple[str, dict[str, str]]:
     """Split "name?steps=50&seed=1" into the name and its options, both still text.
-
-    Args:
-        kind: what the name is of, for messages.
-        example: a spec to show in messages.
 
     Raises: DiffvocError when the name is empty, or an option has no value or is given twice.
     """
     name, _, query = spec.partition("?")
     if not name:
-        raise DiffvocError(f"the {kind} {shown(spec)} has no name; give for example {example!r}.")
+        raise DiffvocError(f"{shown(spec)} has no name; give for example {EXAMPLE!r}.")
     options: dict[str, str] = {}
     for item in filter(None, query.split("&")):
         option, _, value = item.partition("=")
         if not option or not value:
-            raise DiffvocError(f"the option {shown(item)} in {shown(spec)} has no value; write {example!r}.")
+            raise DiffvocError(f"the option {shown(item)} in {shown(spec)} has no value; write {EXAMPLE!r}.")
         if option in options:
             raise DiffvocError(f"the option {shown(option)} is given twice in {shown(spec)}; give it once.")
         options[option] = value
     return name, options
 
 
-def existing(name: str, kind: str, trained: str) -> Path | None:
+def existing(name: str) -> Path | None:
     """The checkpoint folder that a path to it, or to its weights, means; None when there is nothing.
 
-    Args:
-        kind: format of the checkpoints, as for :func:`has_format`.
-        trained: name of the folder that a training leaves in its own, which then stands for it.
+    A training folder stands for the checkpoint that a training leaves in it, as ``vocoder`` or ``generator``.
     """
     try:
         path = Path(name).expanduser()
         if path.is_dir():
-            return path / trained if not has_format(path, kind) and has_format(path / trained, kind) else path
+            folders = (path, path / "vocoder", path / "generator")
+            return next((one for one in folders if any(has_format(one, kind) for kind in KINDS)), path)
         if path.name == WEIGHTS and path.parent.is_dir():
             return path.parent
     except (OSError, RuntimeError, ValueError):  # names that no file can have, or a home that nobody has

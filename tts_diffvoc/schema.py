@@ -7,10 +7,10 @@ where a file is read.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import fields
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from tts_diffvoc.errors import DiffvocError, shown
 
@@ -20,6 +20,7 @@ except ImportError:  # it comes with pydantic, without which networks work and n
     Interval = dict  # type: ignore[assignment,misc]
 
 T = TypeVar("T", bound="FromJson")
+N = TypeVar("N", bound="NetworkConfig")
 Count = Annotated[int, Interval(ge=0, le=16_384)]  # of what a network may lack
 Width = Annotated[int, Interval(ge=1, le=16_384)]  # channels, bands, samples of a window
 Depth = Annotated[int, Interval(ge=1, le=256)]  # layers, blocks
@@ -29,14 +30,19 @@ Rate = Annotated[int, Interval(ge=1_000, le=768_000)]  # samples a second
 
 
 class FromJson:
-    """Base of frozen dataclasses that are read from JSON. Ranges are annotations, which only reading looks at."""
+    """Base of frozen dataclasses that are read from JSON. Ranges are annotations, which only reading looks at.
+
+    Attributes:
+        kind: what JSON calls the kind of a model; empty for parts of one.
+    """
 
     __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+    kind = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
-        return {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in values.items()}
+        values = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}  # type: ignore[arg-type]
+        return {"kind": self.kind, **values} if self.kind else values
 
     @classmethod
     def from_dict(cls: type[T], values: Any) -> T:
@@ -46,23 +52,44 @@ class FromJson:
         """
         from pydantic import ValidationError
 
+        if cls.kind and isinstance(values, dict):
+            values = {name: value for name, value in values.items() if name != "kind"}
         try:
             return _adapter(cls).validate_json(json.dumps(values))  # type: ignore[arg-type]
         except ValidationError as error:
             raise DiffvocError(_sentence(error.errors(include_url=False)[0])) from None
 
 
-def check_part(values: Any, part: str, kinds: Mapping[str, type[FromJson]], kind: Any) -> None:
-    """Read one part of a configuration, which must be of one of ``kinds``: of the union of them errors are unclear.
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value.to_dict() if hasattr(value, "to_dict") else value
 
-    Raises: DiffvocError for what is not of it, and for an unknown kind.
-    """
-    if kind is None:
-        raise DiffvocError("the configuration lacks 'network'; copy or download the checkpoint again.")
-    if not isinstance(kind, str) or kind not in kinds:
-        raise DiffvocError(f"network {shown(kind)} is unknown; this version has {', '.join(kinds)}.")
-    if part in values:
-        kinds[kind].from_dict(values[part])
+
+class NetworkConfig(FromJson):
+    """Base of configurations whose ``sizes`` are those of their ``network``, one of ``networks``."""
+
+    networks: ClassVar[dict[str, type[FromJson]]] = {}
+
+    def __post_init__(self) -> None:
+        network, sizes = (getattr(self, name) for name in ("network", "sizes"))
+        if self.networks.get(network) is not type(sizes):
+            known = ", ".join(self.networks)
+            raise DiffvocError(f"network {network!r} does not go with {sizes}; this version has {known}.")
+
+    @classmethod
+    def from_dict(cls: type[N], values: dict[str, Any]) -> N:
+        """Read what ``to_dict`` wrote; the sizes first, since of a union of sizes errors are unclear."""
+        network = values.get("network")
+        if network is None:
+            raise DiffvocError("the configuration lacks 'network'; copy or download the checkpoint again.")
+        if not isinstance(network, str) or network not in cls.networks:
+            raise DiffvocError(f"network {shown(network)} is unknown; this version has {', '.join(cls.networks)}.")
+        if "sizes" in values:
+            cls.networks[network].from_dict(values["sizes"])
+        return super().from_dict(values)
 
 
 @lru_cache

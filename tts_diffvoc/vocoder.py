@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -22,22 +22,21 @@ from tts_diffvoc.diffusion.objectives import (
     noise_prediction_loss,
 )
 from tts_diffvoc.diffusion.process import Denoiser, NoisePredictor, denoiser_from
-from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback
+from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback, sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.labels import label_number
 from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.networks.diffwave import DiffWave, DiffWaveConfig
 from tts_diffvoc.networks.factors import upsample_factors
 from tts_diffvoc.networks.fast import fast_inference
 from tts_diffvoc.networks.wavegrad import WaveGrad, WaveGradConfig
-from tts_diffvoc.schema import FromJson, check_part
+from tts_diffvoc.schema import NetworkConfig
 from tts_diffvoc.streaming import Window
-
-NETWORKS: dict[str, type] = {"diffwave": DiffWaveConfig, "wavegrad": WaveGradConfig}
 
 
 @dataclass(frozen=True)
-class VocoderConfig(FromJson):
+class VocoderConfig(NetworkConfig):
     """Everything but the weights.
 
     Attributes:
@@ -51,6 +50,8 @@ class VocoderConfig(FromJson):
             numbers; empty for speakers that have numbers alone.
     """
 
+    kind = "diffusion"
+    networks = {"diffwave": DiffWaveConfig, "wavegrad": WaveGradConfig}
     network: str
     sizes: DiffWaveConfig | WaveGradConfig
     schedule: NoiseSchedule
@@ -61,9 +62,7 @@ class VocoderConfig(FromJson):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "speaker_names", tuple(self.speaker_names))
-        if NETWORKS.get(self.network) is not type(self.sizes):
-            known = ", ".join(NETWORKS)
-            raise DiffvocError(f"network {self.network!r} does not go with {self.sizes}; this version has {known}.")
+        super().__post_init__()
         if self.sizes.n_mels != self.mel.n_mels:
             raise DiffvocError(
                 f"the network is conditioned on {self.sizes.n_mels} bands; this contract gives {self.mel.n_mels}."
@@ -88,28 +87,6 @@ class VocoderConfig(FromJson):
     def speakers(self) -> int:
         """How many speakers the network knows by number; 0 for one that hears them in the mel alone."""
         return self.sizes.labels if isinstance(self.sizes, DiffWaveConfig) else 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        sizes = asdict(self.sizes)
-        if not self.speakers:  # as they were before there were labels
-            sizes = {name: value for name, value in sizes.items() if name not in ("labels", "label_channels")}
-        named = {"speaker_names": list(self.speaker_names)} if self.speaker_names else {}
-        return {
-            "network": self.network,
-            "sizes": sizes,
-            "schedule": self.schedule.to_dict(),
-            "mel": self.mel.to_dict(),
-            "inference": {str(steps): list(betas) for steps, betas in self.inference.items()},
-            "defaults": self.defaults,
-            **named,
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> VocoderConfig:
-        """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
-        check_part(values, "sizes", NETWORKS, values.get("network"))
-        return super().from_dict(values)
 
 
 class DiffusionSettings(NamedTuple):
@@ -202,7 +179,8 @@ class Vocoder(MelVocoder):
         draw = discrete_levels if diffwave else hierarchical_levels
         noise_level, eps = draw_noise(waveform, self.config.schedule, draw, seeds)
         if labels is not None:
-            self._check_has_speakers()
+            if not self.config.speakers:
+                raise DiffvocError(f"{self.name} has no speakers to learn; leave the labels out.")
             labels = labels.to(self.device)
             if self.training:
                 labels = drop_labels(labels, self.config.speakers, LABEL_DROPOUT, seeds)
@@ -221,11 +199,12 @@ class Vocoder(MelVocoder):
             return NoiseSchedule(self.config.inference[steps])
         return training.respace(steps)
 
-    def _settle(self, steps: int | None = None, sampler: str | None = None, speaker: Any = None) -> DiffusionSettings:
-        speaker = self.defaults.get("speaker") if speaker is None else speaker
+    def _settle(self, **options: Any) -> DiffusionSettings:
+        chosen, given = self._options(**options), options.get("speaker")
+        speaker = chosen.get("speaker") if given is None else given  # a number, unlike its text, is no name
         return DiffusionSettings(
-            self.inference_schedule(self._option("steps", steps, 6)),
-            self._option("sampler", sampler, "ddpm"),
+            self.inference_schedule(chosen.get("steps", 6)),
+            chosen.get("sampler", "ddpm"),
             None if speaker is None else self.speaker_number(speaker),
         )
 
@@ -237,32 +216,26 @@ class Vocoder(MelVocoder):
         self, window: Window, noise: FrameNoise, settings: DiffusionSettings, carried: None, callback: Callback | None
     ) -> tuple[Tensor, None]:
         rows, _, frames = window.mel.shape
-        speaker = settings.speaker
-        labels = None if speaker is None else torch.full((rows,), speaker, device=self.device)
-        denoiser = self.denoiser(window.mel, labels, window.start)
+        labels, sampler = self.labels(settings.speaker, rows), SAMPLERS[settings.sampler]
         draw = noise.draws(window.start, frames, self.config.mel.hop_length, settings.evaluations)
-        sample = SAMPLERS[settings.sampler]
-        return sample(denoiser, draw(), settings.schedule, generator=draw, callback=callback), None
+        ahead = 0 if self.captures is None else settings.evaluations
+
+        def walk(mel: Tensor, *drawn: Tensor) -> Tensor:
+            left = iter(drawn)
+            following = lambda: next(left) if drawn else draw()  # noqa: E731
+            denoiser = self.denoiser(mel, labels, window.start)
+            return sample(sampler, denoiser, following(), settings.schedule, generator=following, callback=callback)
+
+        key = (settings, window.start if isinstance(self.network, WaveGrad) else 0)
+        return self._evaluate(key, walk, [window.mel, *(draw() for _ in range(ahead))], callback), None
+
+    def labels(self, speaker: int | None, rows: int) -> Tensor | None:
+        """The labels [rows] of one speaker by number; None for no speaker."""
+        return None if speaker is None else torch.full((rows,), speaker, device=self.device)
 
     def speaker_number(self, speaker: str | int) -> int:
         """The number of a speaker given by name or by number; a text is a name first, even one of digits.
 
         Raises: DiffvocError for a vocoder without speakers, or without this one.
         """
-        self._check_has_speakers()
-        names, count = self.config.speaker_names, self.config.speakers
-        if isinstance(speaker, str) and speaker in names:
-            return names.index(speaker)
-        number = int(speaker) if str(speaker).isdecimal() else -1
-        if 0 <= number < count:
-            return number
-        shown = ", ".join(names[:10]) + (f" and {count - 10} more" if count > 10 else "")
-        raise DiffvocError(
-            f"speaker={speaker} is unknown to {self.name}; give 0 to {count - 1}, a whole number"
-            + (f", or a name: {shown}." if names else ".")
-        )
-
-    def _check_has_speakers(self) -> None:
-        """Raise DiffvocError for a vocoder without speakers."""
-        if not self.config.speakers:
-            raise DiffvocError(f"{self.name} has no speakers to choose from; leave the speaker out.")
+        return label_number(speaker, self.config.speaker_names, self.config.speakers, "speaker", self.name)

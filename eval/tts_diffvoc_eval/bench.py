@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from tts_diffvoc.base import check_device
-from tts_diffvoc.diffusion.samplers import ddpm
+from tts_diffvoc.diffusion.samplers import ddpm, sample
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import Failure
 from tts_diffvoc.mel import MelConfig, log_mel
@@ -117,7 +117,8 @@ def ours(vocoder: Vocoder, kind: str = "float32") -> Synthesise:
         vocoder.autocast = torch.bfloat16 if kind == "bf16" else None
         first, *rest = draw(mel, seed)
         following = iter(rest)
-        return ddpm(vocoder.denoiser(mel), first, INFERENCE, generator=lambda: next(following), clip=1.0)
+        denoiser = vocoder.denoiser(mel)
+        return sample(ddpm, denoiser, first, INFERENCE, generator=lambda: next(following), clip=1.0)
 
     return synthesise
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tts_diffvoc.diffusion.schedules import (
-    SCHEDULE_NAMES,
+    PUBLISHED,
     NoiseSchedule,
     fractional_step,
     linear_schedule,
@@ -58,7 +58,7 @@ def test_a_schedule_far_from_noise_is_noticed():
         linear_schedule(1e-6, 1e-3, 50).check_terminal()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for name in SCHEDULE_NAMES:
+        for name in PUBLISHED:
             published_schedule(name).check_terminal()
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from tts_diffvoc.diffusion.samplers import ddim
+from tts_diffvoc.diffusion.samplers import ddim, sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, linear_schedule, published_schedule
 from tts_diffvoc.diffusion.search import (
     Trials,
@@ -49,7 +49,7 @@ def known_errors(levels):
 
 def sampled_error(schedule):
     """Divergence of the true distribution from what DDIM samples with ``schedule``: a linear map of unit noise."""
-    ratio = float(ddim(denoise, torch.ones(1, 1, dtype=torch.float64), schedule)) ** 2 / VARIANCE
+    ratio = float(sample(ddim, denoise, torch.ones(1, 1, dtype=torch.float64), schedule)) ** 2 / VARIANCE
     return 0.5 * (ratio - 1 - math.log(ratio))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tts_diffvoc.diffusion.process import denoiser_from
-from tts_diffvoc.diffusion.samplers import ddpm
+from tts_diffvoc.diffusion.samplers import ddpm, sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule, published_schedule
 from tts_diffvoc.networks import diffwave, wavegrad
 from tts_diffvoc_eval.bench import sample_public
@@ -59,8 +59,8 @@ def test_whole_diffwave_sampling_agrees(fast):
     )  # fmt: skip
     conditioning = ours.condition(mel)
     first, *rest = noises
-    mine = ddpm(denoiser_from(lambda x, level: ours(x, level, conditioning)), first, inference,
-                generator=lambda: rest.pop(0))  # fmt: skip
+    mine = sample(ddpm, denoiser_from(lambda x, level: ours(x, level, conditioning)), first, inference,
+                  generator=lambda: rest.pop(0))  # fmt: skip
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -75,6 +75,6 @@ def test_whole_wavegrad_sampling_agrees():
     )  # fmt: skip
     conditioning = ours.condition(mel)
     first, *rest = noises
-    mine = ddpm(denoiser_from(lambda x, level: ours(x, level, conditioning)), first, schedule,
-                generator=lambda: rest.pop(0))  # fmt: skip
+    mine = sample(ddpm, denoiser_from(lambda x, level: ours(x, level, conditioning)), first, schedule,
+                  generator=lambda: rest.pop(0))  # fmt: skip
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)

@@ -12,10 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tts_diffvoc.diffusion.process import expand_level
-
-# (z [B, ...], noise_level [B]) -> x0 [B, ...]
-Denoiser = Callable[[Tensor, Tensor], Tensor]
+from tts_diffvoc.diffusion.process import Denoiser, expand_level
 
 
 def interpolate(prior: Tensor, x0: Tensor, noise_level: Tensor) -> Tensor:

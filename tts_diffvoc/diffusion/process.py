@@ -23,14 +23,9 @@ def expand_level(noise_level: Tensor, like: Tensor) -> Tensor:
     return noise_level.to(like).reshape(-1, *[1] * (like.dim() - 1))
 
 
-def noise_scale(noise_level: Tensor) -> Tensor:
-    """The standard deviation of the noise that goes with a noise level: sqrt(1 - a^2)."""
-    return (1 - noise_level.square()).clamp_min(0).sqrt()
-
-
 def scales(noise_level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """a and s, each [B, 1, ...], of ``like``'s type."""
-    return expand_level(noise_level, like), expand_level(noise_scale(noise_level), like)
+    return expand_level(noise_level, like), expand_level((1 - noise_level.square()).clamp_min(0).sqrt(), like)
 
 
 def noise_like(x: Tensor, generator: Randomness = None) -> Tensor:

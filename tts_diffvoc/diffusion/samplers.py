@@ -1,177 +1,132 @@
 """Samplers: from noise, or a noised start, to data.
 
-Each takes ``(denoiser, noise, schedule, *, generator, callback)`` and options of its own. ``denoiser(x, noise_level)``
-predicts the clean data x0 in ``x`` [B, ...] at ``noise_level`` [B], float64; ``noise`` is the state at the schedule's
-noisiest level; ``generator`` draws further noise, or is a function that makes the next; ``callback(step, x, x0)`` is
-called after each step with the state and the prediction. With a = noise level and s = sqrt(1 - a^2), the index t is
-the level that a step starts from and u the cleaner one that it ends at; the last step ends at a = 1, s = 0.
+A sampler is a function of a schedule: it gives the steps, one an evaluation of the denoiser, and :func:`sample` takes
+them. With a = noise level and s = sqrt(1 - a^2), the index t is the level that a step starts from and u the cleaner one
+that it ends at; the last step ends at a = 1, s = 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tts_diffvoc.diffusion.process import Denoiser, Randomness, noise_like
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
-from tts_diffvoc.errors import DiffvocError
 
 Callback = Callable[[int, Tensor, Tensor], None]
 
 
-def _steps(schedule: NoiseSchedule) -> Iterator[tuple[int, float, float]]:
-    """(step, a_t, a_u) from the noisiest level to clean data."""
-    levels = [1.0, *schedule.noise_levels.tolist()]
-    for step, t in enumerate(range(schedule.num_steps, 0, -1)):
-        yield step, levels[t], levels[t - 1]
+class Step(NamedTuple):
+    """The denoiser predicts x0 in x at ``level``; then x becomes keep x + take x0 + recall (the x0 of the step before)
+    + renew (fresh unit noise)."""
+
+    level: float
+    keep: float
+    take: float
+    renew: float = 0.0
+    recall: float = 0.0
+
+
+Sampler = Callable[[NoiseSchedule], Iterable[Step]]
+
+
+def sample(
+    sampler: Sampler,
+    denoiser: Denoiser,
+    noise: Tensor,
+    schedule: NoiseSchedule,
+    *,
+    generator: Randomness = None,
+    callback: Callback | None = None,
+    clip: float | None = None,
+) -> Tensor:
+    """Take the steps of ``sampler`` from ``noise`` [B, ...], the state at the schedule's noisiest level, to clean data.
+
+    Args:
+        denoiser: (x, noise_level [B], float64) -> x0, the clean data in x, of the shape of x.
+        generator: draws further noise, or is a function that makes the next.
+        callback: called as (step, x, x0) after each step.
+        clip: cut the state to [-clip, clip] after each step, as the public ``diffwave`` and ``wavegrad`` packages do
+            with 1; no paper says so.
+    """
+    x = x0 = noise
+    for index, step in enumerate(sampler(schedule)):
+        last, x0 = x0, denoiser(x, torch.full((x.shape[0],), step.level, device=x.device, dtype=torch.float64))
+        x = step.keep * x + step.take * x0
+        if step.recall:
+            x = x + step.recall * last
+        if step.renew:
+            x = x + step.renew * noise_like(x, generator)
+        if clip is not None:
+            x = x.clamp(-clip, clip)
+        if callback:
+            callback(index, x, x0)
+    return x
+
+
+def _spans(schedule: NoiseSchedule) -> Iterator[tuple[float, float]]:
+    """(a_t, a_u) of each step, from the noisiest level to clean data."""
+    levels = [1.0, *schedule.levels]
+    return zip(levels[:0:-1], levels[-2::-1])
 
 
 def _sigma(level: float) -> float:
     return math.sqrt(max(1 - level * level, 0.0))
 
 
-def _denoise(denoiser: Denoiser, x: Tensor, level: float) -> Tensor:
-    return denoiser(x, torch.full((x.shape[0],), level, device=x.device, dtype=torch.float64))
-
-
-def ddpm(
-    denoiser: Denoiser,
-    noise: Tensor,
-    schedule: NoiseSchedule,
-    *,
-    generator: Randomness = None,
-    callback: Callback | None = None,
-    variance: str = "beta_tilde",
-    clip: float | None = None,
-) -> Tensor:
+def ddpm(schedule: NoiseSchedule) -> Iterator[Step]:
     """Ancestral sampling: the posterior q(x_u | x_t, x0) at the predicted x0 (Ho et al. 2020, equations 6 and 7).
 
-    Args:
-        variance: of the noise added in a step: "beta_tilde", (1 - a_u^2) / (1 - a_t^2) beta_t, right for data that
-            is one point, or "beta", beta_t, right for data of unit variance (section 3.2).
-        clip: cut the state to [-clip, clip] after each step, as the public ``diffwave`` and ``wavegrad`` packages
-            do with 1; no paper says so.
+    The variance of a step is beta_tilde, (1 - a_u^2) / (1 - a_t^2) beta_t.
     """
-    if variance not in ("beta_tilde", "beta"):
-        raise DiffvocError(f"variance {variance!r} is unknown; use 'beta_tilde' or 'beta'.")
-    x = noise
-    for step, a_t, a_u in _steps(schedule):
-        x0 = _denoise(denoiser, x, a_t)
+    for a_t, a_u in _spans(schedule):
         alpha, left_t, left_u = (a_t / a_u) ** 2, 1 - a_t * a_t, 1 - a_u * a_u
-        x = a_u * (1 - alpha) / left_t * x0 + math.sqrt(alpha) * left_u / left_t * x
-        if left_u > 0:
-            spread = (1 - alpha) * (left_u / left_t if variance == "beta_tilde" else 1.0)
-            x = x + math.sqrt(spread) * noise_like(x, generator)
-        if clip is not None:
-            x = x.clamp(-clip, clip)
-        if callback:
-            callback(step, x, x0)
-    return x
+        renew = math.sqrt((1 - alpha) * left_u / left_t)
+        yield Step(a_t, math.sqrt(alpha) * left_u / left_t, a_u * (1 - alpha) / left_t, renew)
 
 
-def ddim(
-    denoiser: Denoiser,
-    noise: Tensor,
-    schedule: NoiseSchedule,
-    *,
-    generator: Randomness = None,
-    callback: Callback | None = None,
-    eta: float = 0.0,
-) -> Tensor:
-    """Implicit sampling (Song, Meng and Ermon 2021, equations 12 and 16).
-
-    Args:
-        eta: 0 is deterministic after the first noise; 1 is ancestral sampling with "beta_tilde".
-    """
-    if not 0 <= eta <= 1:
-        raise DiffvocError(f"eta={eta} was given; it must lie between 0 and 1.")
-    x = noise
-    for step, a_t, a_u in _steps(schedule):
-        x0 = _denoise(denoiser, x, a_t)
-        s_t, s_u = _sigma(a_t), _sigma(a_u)
-        eps = (x - a_t * x0) / s_t
-        spread = eta * s_u / s_t * math.sqrt(max(1 - (a_t / a_u) ** 2, 0.0))
-        x = a_u * x0 + math.sqrt(max(s_u * s_u - spread * spread, 0.0)) * eps
-        if spread > 0:
-            x = x + spread * noise_like(x, generator)
-        if callback:
-            callback(step, x, x0)
-    return x
+def ddim(schedule: NoiseSchedule) -> Iterator[Step]:
+    """Implicit sampling (Song, Meng and Ermon 2021, equation 12), deterministic after the first noise (eta 0)."""
+    for a_t, a_u in _spans(schedule):
+        keep = _sigma(a_u) / _sigma(a_t)
+        yield Step(a_t, keep, a_u - keep * a_t)
 
 
-def dpm_solver_pp_2m(
-    denoiser: Denoiser,
-    noise: Tensor,
-    schedule: NoiseSchedule,
-    *,
-    generator: Randomness = None,
-    callback: Callback | None = None,
-) -> Tensor:
+def dpm_solver_pp_2m(schedule: NoiseSchedule) -> Iterator[Step]:
     """DPM-Solver++(2M), second order and deterministic (Lu et al. 2022, algorithm 2).
 
     The first step and the last, whose half-log-SNR is infinite, are of first order.
     """
-    x, previous, previous_span = noise, None, 0.0
-    for step, a_t, a_u in _steps(schedule):
-        x0 = _denoise(denoiser, x, a_t)
+    previous = math.inf
+    for a_t, a_u in _spans(schedule):
         s_t, s_u = _sigma(a_t), _sigma(a_u)
         if s_u == 0:
-            x = x0
-        else:
-            span = math.log(a_u / s_u) - math.log(a_t / s_t)
-            d = x0
-            if previous is not None:
-                ratio = previous_span / span
-                d = x0 + (x0 - previous) / (2 * ratio)
-            x = s_u / s_t * x - a_u * math.expm1(-span) * d
-            previous, previous_span = x0, span
-        if callback:
-            callback(step, x, x0)
-    return x
+            yield Step(a_t, 0.0, 1.0)
+            return
+        span = math.log(a_u / s_u) - math.log(a_t / s_t)
+        take = -a_u * math.expm1(-span)
+        second = take * span / (2 * previous)
+        yield Step(a_t, s_u / s_t, take + second, recall=-second)
+        previous = span
 
 
-def langevin(
-    denoiser: Denoiser,
-    noise: Tensor,
-    schedule: NoiseSchedule,
-    *,
-    generator: Randomness = None,
-    callback: Callback | None = None,
-    steps_per_level: int = 1,
-    c1: float = 1.0,
-    c2: float = 0.5,
-) -> Tensor:
+def langevin(schedule: NoiseSchedule) -> Iterator[Step]:
     """Annealed Langevin dynamics (Song and Ermon 2019, algorithm 1), ended by Tweedie's estimate of clean data.
 
     In the variance-exploding view y = x / a has noise of deviation sigma = s / a and the score (x0 - y) / sigma^2. At
-    each level y moves by (c2 sigma^2) score + c1 sqrt(2 c2) sigma z; with the defaults that is half of the way to x0,
-    and sigma of fresh noise.
-
-    Args:
-        steps_per_level: network evaluations at each level.
-        c1: scale of the fresh noise, 1 samples and 0 climbs.
-        c2: step along the score in units of sigma^2, in (0, 1].
+    each level y moves half of the way to x0, along the score by sigma^2 / 2, and gets sigma of fresh noise.
     """
-    if steps_per_level < 1:
-        raise DiffvocError(f"steps_per_level={steps_per_level} was given; give at least 1.")
-    if not 0 < c2 <= 1:
-        raise DiffvocError(f"c2={c2} was given; the step along the score must lie in (0, 1].")
-    levels = schedule.noise_levels.tolist()
-    y, x0 = noise / levels[-1], noise
-    for step, level in enumerate(reversed(levels)):
-        sigma = _sigma(level) / level
-        for _ in range(steps_per_level):
-            x0 = _denoise(denoiser, y * level, level)
-            y = y + c2 * (x0 - y) + c1 * math.sqrt(2 * c2) * sigma * noise_like(y, generator)
-        if callback:
-            callback(step, y * level, x0)
-    return _denoise(denoiser, y * levels[0], levels[0])
+    cleanest, *_ = levels = schedule.levels
+    for level, cleaner in zip(levels[::-1], [*levels[-2::-1], cleanest]):
+        yield Step(level, cleaner / level / 2, cleaner / 2, cleaner * _sigma(level) / level)
+    yield Step(cleanest, 0.0, 1.0)
 
 
-SAMPLERS: dict[str, Callable[..., Tensor]] = {
+SAMPLERS: dict[str, Sampler] = {
     "ddpm": ddpm,
     "ddim": ddim,
     "dpm_solver_pp_2m": dpm_solver_pp_2m,

@@ -58,6 +58,11 @@ class NoiseSchedule:
         return self.alphas_cumprod.sqrt()
 
     @cached_property
+    def levels(self) -> list[float]:
+        """:attr:`noise_levels` as numbers."""
+        return self.noise_levels.tolist()
+
+    @cached_property
     def _placed(self) -> dict[torch.device, Tensor]:
         return {}
 
@@ -106,18 +111,17 @@ class NoiseSchedule:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a published or linear schedule stays readable."""
-        for name, (first, last, steps) in PUBLISHED_LINEAR.items():
-            if self == linear_schedule(first, last, steps):
+        for name, schedule in PUBLISHED.items():
+            if self == schedule:
                 return {"name": name}
         if self.num_steps > 1 and self == linear_schedule(self.betas[0], self.betas[-1], self.num_steps):
             return {"linear": [self.betas[0], self.betas[-1], self.num_steps]}
         cleanest, noisiest = (round(float(self.noise_levels[i]), 12) for i in (0, -1))
-        if self.num_steps > 1 and self._close_to(NoiseSchedule.log_snr(cleanest, noisiest, self.num_steps)):
-            return {"log_snr": [cleanest, noisiest, self.num_steps]}
+        if self.num_steps > 1:
+            even = NoiseSchedule.log_snr(cleanest, noisiest, self.num_steps)
+            if bool((self.noise_levels - even.noise_levels).abs().max() < 1e-9):
+                return {"log_snr": [cleanest, noisiest, self.num_steps]}
         return {"betas": list(self.betas)}
-
-    def _close_to(self, other: NoiseSchedule) -> bool:
-        return bool((self.noise_levels - other.noise_levels).abs().max() < 1e-9)
 
     def check_terminal(self) -> None:
         """Warn when the noisiest level is far from noise, from which sampling starts; refuse a hopeless one."""
@@ -173,37 +177,32 @@ def linear_schedule(beta_min: float, beta_max: float, num_steps: int) -> NoiseSc
     return NoiseSchedule(tuple(torch.linspace(beta_min, beta_max, num_steps, dtype=torch.float64).tolist()))
 
 
-# DiffWave: Kong et al. 2021, section 5.1 and appendix. WaveGrad: Chen et al. 2021, section 4.3.
-PUBLISHED_LINEAR: dict[str, tuple[float, float, int]] = {
-    "diffwave-20": (1e-4, 0.05, 20),
-    "diffwave-40": (1e-4, 0.05, 40),
-    "diffwave-50": (1e-4, 0.05, 50),
-    "diffwave-200": (1e-4, 0.02, 200),
-    "wavegrad-1000": (1e-6, 0.01, 1000),
+def _geometric_schedule(beta_min: float, beta_max: float, num_steps: int) -> NoiseSchedule:
+    betas = torch.logspace(math.log10(beta_min), math.log10(beta_max), num_steps, dtype=torch.float64)
+    return NoiseSchedule(tuple(betas.tolist()))
+
+
+# Training schedules of DiffWave (Kong et al. 2021, section 5.1 and appendix) and WaveGrad (Chen et al. 2021, section
+# 4.3), and short ones for inference. The paper's own short WaveGrad schedules came out of a search on its data and end
+# near noise: the 6-step one is in its form, a leading digit times a power of ten; 50 and 25 steps grow geometrically.
+PUBLISHED: dict[str, NoiseSchedule] = {
+    "diffwave-20": linear_schedule(1e-4, 0.05, 20),
+    "diffwave-40": linear_schedule(1e-4, 0.05, 40),
+    "diffwave-50": linear_schedule(1e-4, 0.05, 50),
+    "diffwave-200": linear_schedule(1e-4, 0.02, 200),
+    "wavegrad-1000": linear_schedule(1e-6, 0.01, 1000),
+    "diffwave-fast-6": NoiseSchedule((1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)),
+    "wavegrad-6": NoiseSchedule((7e-6, 1.4e-4, 2.1e-3, 2.8e-2, 3.5e-1, 7e-1)),
+    "wavegrad-50": _geometric_schedule(1e-6, 0.4, 50),
+    "wavegrad-25": _geometric_schedule(1e-6, 0.7, 25),
 }
-# Inference schedules. The paper's own short WaveGrad schedules came out of a search on its data and end near noise:
-# the 6-step one is in its form, a leading digit times a power of ten; 50 and 25 steps grow geometrically.
-PUBLISHED_BETAS: dict[str, tuple[float, ...]] = {
-    "diffwave-fast-6": (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5),
-    "wavegrad-6": (7e-6, 1.4e-4, 2.1e-3, 2.8e-2, 3.5e-1, 7e-1),
-}
-PUBLISHED_GEOMETRIC = {"wavegrad-50": (1e-6, 0.4, 50), "wavegrad-25": (1e-6, 0.7, 25)}
 
 
 def published_schedule(name: str) -> NoiseSchedule:
-    """A schedule by name, see ``SCHEDULE_NAMES``; DiffvocError names the choices for an unknown one."""
-    if name in PUBLISHED_LINEAR:
-        return linear_schedule(*PUBLISHED_LINEAR[name])
-    if name in PUBLISHED_BETAS:
-        return NoiseSchedule(PUBLISHED_BETAS[name])
-    if name in PUBLISHED_GEOMETRIC:
-        first, last, steps = PUBLISHED_GEOMETRIC[name]
-        betas = torch.logspace(math.log10(first), math.log10(last), steps, dtype=torch.float64)
-        return NoiseSchedule(tuple(betas.tolist()))
-    raise DiffvocError(f"no schedule is called {name!r}; choose one of {', '.join(SCHEDULE_NAMES)}.")
-
-
-SCHEDULE_NAMES = (*PUBLISHED_LINEAR, *PUBLISHED_BETAS, *PUBLISHED_GEOMETRIC)
+    """A schedule by name, see ``PUBLISHED``; DiffvocError names the choices for an unknown one."""
+    if name not in PUBLISHED:
+        raise DiffvocError(f"no schedule is called {name!r}; choose one of {', '.join(PUBLISHED)}.")
+    return PUBLISHED[name]
 
 
 def fractional_step(schedule: NoiseSchedule, noise_level: Tensor) -> Tensor:

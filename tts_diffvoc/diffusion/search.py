@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.diffusion.process import Denoiser, q_sample
-from tts_diffvoc.diffusion.schedules import PUBLISHED_BETAS, WARN_ABOVE, NoiseSchedule
+from tts_diffvoc.diffusion.schedules import PUBLISHED, WARN_ABOVE, NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 
 Objective = Callable[[NoiseSchedule], float]
@@ -80,7 +80,7 @@ def grid_schedules(training: NoiseSchedule, steps: int, seed: int = 0) -> Iterat
     decades = np.linspace(-1, first, steps)[::-1].round().astype(int)
     draw, seen = random.Random(seed), set()
     drawn = (tuple(sorted(float(f"{draw.randint(1, 9)}e{one}") for one in decades)) for _ in range(DRAWS))
-    for betas in itertools.chain((one for one in PUBLISHED_BETAS.values() if len(one) == steps), drawn):
+    for betas in itertools.chain((one.betas for one in PUBLISHED.values() if one.num_steps == steps), drawn):
         if betas not in seen and is_valid(schedule := NoiseSchedule(betas), training):
             yield schedule
         seen.add(betas)

@@ -115,22 +115,18 @@ def read_torch(path: Path, kind: str | None = None) -> Any:
         foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
         if foreign is None:
             raise DiffvocError(f"{path} is damaged or no checkpoint of torch's; download it again.") from None
-        raise DiffvocError(needs_unpickling(path, kind, foreign[1])) from None
+        # The sentence has the code that saves the weights alone.
+        kept = KINDS[kind].plain if kind else '{"model": c["model"]}'
+        plain = path.with_name(f"{path.stem}-weights.pt").name
+        raise DiffvocError(
+            f"{path} holds the Python object {foreign[1]}, and reading it would run code of that file, which this "
+            "program never does; if you trust the file, save its weights alone where the publisher's package is "
+            f"installed, with `import torch; c = torch.load({path.name!r}, weights_only=False, map_location='cpu'); "
+            f"torch.save({kept}, {plain!r})`, and import {plain}."
+        ) from None
     except Exception as error:  # torch's readers raise many kinds for a damaged file
         what = "is empty" if path.stat().st_size == 0 else f"is damaged or no checkpoint ({type(error).__name__})"
         raise DiffvocError(f"{path} {what}; download it again.") from None
-
-
-def needs_unpickling(path: Path, kind: str | None, name: str) -> str:
-    """The sentence for a file that only unpickling can read, with the code that saves its weights alone."""
-    kept = KINDS[kind].plain if kind else '{"model": c["model"]}'
-    plain = path.with_name(f"{path.stem}-weights.pt").name
-    return (
-        f"{path} holds the Python object {name}, and reading it would run code of that file, which this program never "
-        "does; if you trust the file, save its weights alone where the publisher's package is installed, with "
-        f"`import torch; c = torch.load({path.name!r}, weights_only=False, map_location='cpu'); "
-        f"torch.save({kept}, {plain!r})`, and import {plain}."
-    )
 
 
 def read_settings(checkpoint: Checkpoint, config: Path | None) -> PublisherSettings:

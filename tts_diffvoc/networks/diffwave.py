@@ -55,11 +55,6 @@ class DiffWaveConfig(FromJson):
         """Frames of the mel beyond that: each upsampling sees one of its own inputs on either side, at most a frame."""
         return len(self.upsample_factors)
 
-    @property
-    def mel_only(self) -> bool:
-        """Whether it maps a waveform and a mel to noise and is told nothing else, as the fast paths take it."""
-        return self.n_mels > 0 and self.labels == 0 and self.in_channels == 1
-
 
 BASE = DiffWaveConfig()
 LARGE = DiffWaveConfig(residual_channels=128)

@@ -160,9 +160,13 @@ def fast_inference(network: DiffWave | WaveGrad) -> Any:
     """The fast path of ``network`` where there is one, else the network itself.
 
     There is one for a DiffWave that is conditioned on a mel alone, in evaluation mode, without gradients, on a CPU, in
-    float32.
+    float32, and not traced.
     """
-    if not isinstance(network, DiffWave) or not network.config.mel_only or torch.is_grad_enabled() or network.training:
+    traced = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    if not isinstance(network, DiffWave) or traced or network.training:
+        return network
+    config = network.config
+    if not config.n_mels or config.labels or config.in_channels > 1:
         return network
     weight = network.input_projection.weight
     return FastDiffWave(network) if (weight.device.type, weight.dtype) == ("cpu", torch.float32) else network

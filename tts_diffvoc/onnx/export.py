@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tts_diffvoc.diffusion.bridge import restart_levels
+from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.factory import AnyVocoder
@@ -54,11 +54,24 @@ def export(vocoder: AnyVocoder, output: str | Path, int8: bool = False) -> list[
     if int8 and (whole or isinstance(vocoder, Vocoder)):
         raise DiffvocError(f"{output} cannot be in int8, which is for the folder of a spectral vocoder; leave it out.")
     _check_installed()
-    settings = _settings(vocoder)
+    settings: dict[str, Any] = {
+        "format": FORMAT,
+        "name": vocoder.name,
+        "seed": vocoder.defaults.get("seed"),
+        "mel": vocoder.mel_config.to_dict(),
+        "limits": [limit.flatten().tolist() for limit in limits(vocoder.mel_config)],
+    }
     traced = _traceable(vocoder)
     if whole:
         check_writable(output)
-        return [_write_whole(traced, settings, output)]
+        settled = traced._settle()
+        settings |= {"draws": graphs.draws(traced, settled), "options": []}
+        function = partial(graphs.whole, settings=settled, values=settings["draws"])
+        model = _trace(traced, function, ["mel", "noise"], ["waveform"])
+        model.metadata_props.add(key=METADATA, value=json.dumps(settings))
+        _write(model, output)
+        return [output]
+    settings |= _settings(vocoder)
     make_folder(output)
     models = _parts(traced)
     if int8:
@@ -86,46 +99,25 @@ def to_int8(denoiser: ModelProto) -> ModelProto:
 
 
 def plan(schedule: NoiseSchedule, sampler: str) -> list[list[float]]:
-    """A sampler that is linear in x, x0 and fresh noise, as numbers: x <- keep x + take x0 + renew noise.
+    """The steps of a sampler as numbers: noise level, keep, take and renew: x <- keep x + take x0 + renew noise.
 
-    Returns: for each step, noisiest first, noise level, keep, take and renew: of ancestral sampling (Ho et al. 2020,
-        equation 7) or of implicit sampling (Song, Meng and Ermon 2021, equation 12, eta 0).
-    Raises: DiffvocError for another sampler.
+    Raises: DiffvocError for a sampler that needs the x0 of the step before.
     """
-    if sampler not in ("ddpm", "ddim"):
-        raise DiffvocError(f"sampler={sampler} cannot be exported; export with sampler=ddpm or sampler=ddim.")
-    levels = [1.0, *schedule.noise_levels.tolist()]
-    steps = []
-    for level, cleaner in zip(levels[:0:-1], levels[-2::-1]):
-        left, after = 1 - level**2, 1 - cleaner**2
-        if sampler == "ddpm":
-            alpha = (level / cleaner) ** 2
-            keep, renew = math.sqrt(alpha) * after / left, math.sqrt((1 - alpha) * after / left)
-            take = cleaner * (1 - alpha) / left
-        else:
-            keep, renew = math.sqrt(after / left), 0.0
-            take = cleaner - keep * level
-        steps.append([level, keep, take, renew])
-    return steps
+    steps = list(SAMPLERS[sampler](schedule))
+    if any(step.recall for step in steps):
+        raise DiffvocError(f"sampler={sampler} cannot be exported to a folder; export with another, or one file.")
+    return [[step.level, step.keep, step.take, step.renew] for step in steps]
 
 
 def _settings(vocoder: SpectralVocoder | Vocoder) -> dict[str, Any]:
-    """What the host must know beside the graphs."""
+    """What the host of a folder must know beside the graphs and what every export tells."""
     defaults = vocoder.defaults
-    common = {
-        "format": FORMAT,
-        "name": vocoder.name,
-        "seed": defaults.get("seed"),
-        "mel": vocoder.mel_config.to_dict(),
-        "limits": [limit.flatten().tolist() for limit in limits(vocoder.mel_config)],
-    }
     if isinstance(vocoder, Vocoder):
         steps, sampler = defaults.get("steps", 6), defaults.get("sampler", "ddpm")
         counts = sorted({steps, *vocoder.config.inference})
         plans = {str(count): plan(vocoder.inference_schedule(count), sampler) for count in counts}
-        return {**common, "options": ["steps"], "steps": steps, "plans": plans}
+        return {"options": ["steps"], "steps": steps, "plans": plans}
     return {
-        **common,
         "options": ["steps", "consistency", "quality"],
         "quality": defaults.get("quality", "default"),
         "qualities": {quality: vocoder._settle(quality=quality)._asdict() for quality in vocoder.qualities},
@@ -135,98 +127,78 @@ def _settings(vocoder: SpectralVocoder | Vocoder) -> dict[str, Any]:
 
 
 def _traceable(vocoder: Any) -> Any:
-    """A copy of a vocoder whose transform has no complex numbers."""
+    """A copy of a vocoder whose transform has no complex numbers, and whose search of pitch no loop."""
     vocoder = copy.deepcopy(vocoder).cpu().eval().requires_grad_(False)
     vocoder.autocast = None
     if isinstance(vocoder, Vocoder):
         vocoder.config.schedule.noise_levels  # noqa: B018  cached here, or it would become part of the graph
-    if isinstance(vocoder, SpectralVocoder):
+    else:
         vocoder.transform = graphs.ProductTransform(vocoder.transform.n_fft, vocoder.transform.hop)
+        vocoder.pitch.search = graphs.viterbi
     return vocoder
 
 
 def _parts(vocoder: SpectralVocoder | Vocoder) -> dict[str, ModelProto]:
     """The graphs of a folder by name."""
-    trace = _Example(vocoder).trace
     if isinstance(vocoder, Vocoder):
-        return {"denoise": trace(graphs.published, ["x", "noise_level", "mel"], ["x0"])}
+        published = partial(graphs.published, speaker=vocoder._settle().speaker)
+        return {"denoise": _trace(vocoder, published, ["x", "noise_level", "mel"], ["x0"])}
     told = ["magnitude", "spectrum", "hidden"]
-    after = ["next_state", "next_x0"]
+    made_consistent = ["next_state", "next_x0"]
     return {
-        "prior": trace(graphs.prior, ["mel", "noise"], ["x0", "z", *told]),
-        "denoise": trace(graphs.denoise, ["z", "noise_level", *told], ["x0", "next_z"]),
-        "decode": trace(SpectralVocoder.decode, ["x0", "magnitude"], ["waveform"]),
-        "consistency": trace(SpectralVocoder.make_consistent, ["state", "x0", "magnitude", "mel"], after),
+        "prior": _trace(vocoder, graphs.prior, ["mel", "noise"], ["x0", "z", *told]),
+        "denoise": _trace(vocoder, graphs.denoise, ["z", "noise_level", *told], ["x0", "next_z"]),
+        "decode": _trace(vocoder, SpectralVocoder.decode, ["x0", "magnitude"], ["waveform"]),
+        "consistency": _trace(
+            vocoder, SpectralVocoder.make_consistent, ["state", "x0", "magnitude", "mel"], made_consistent
+        ),
     }
 
 
-def _write_whole(vocoder: SpectralVocoder | Vocoder, settings: dict[str, Any], output: Path) -> Path:
-    if isinstance(vocoder, Vocoder):
-        steps = settings["plans"][str(settings["steps"])]
-        settings["draws"] = [vocoder.config.mel.hop_length] * (1 + sum(1 for *_, renew in steps if renew))
-        whole = partial(graphs.whole_published, plan=steps)
-    else:
-        whole = partial(graphs.whole_spectral, settings=vocoder._settle())
-    example = _Example(vocoder, sum(settings["draws"]))
-    model = example.trace(whole, ["mel", "noise"], ["waveform"])
-    kept = {key: settings[key] for key in ("format", "name", "seed", "mel", "limits", "draws")} | {"options": []}
-    model.metadata_props.add(key=METADATA, value=json.dumps(kept))
-    _write(model, output)
-    return output
+def _trace(
+    vocoder: SpectralVocoder | Vocoder, function: Callable[..., Any], inputs: list[str], outputs: list[str]
+) -> ModelProto:
+    """The graph of ``function`` of the vocoder and inputs, checked, without the tracer's notes on its own files."""
+    import onnx
+    from onnx_ir import to_proto
+    from onnxscript.optimizer import optimize
 
-
-class _Example:
-    """Inputs to trace with, by name: their shapes in B, F and fixed sizes."""
-
-    def __init__(self, vocoder: SpectralVocoder | Vocoder, noise: int = 0) -> None:
-        batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=4)
-        mel = vocoder.config.mel
-        bins, samples = mel.n_fft // 2 + 1, mel.hop_length * frames
-        channels = vocoder.config.sizes.channels if isinstance(vocoder, SpectralVocoder) else 0
-        values = sum(graphs.draws(vocoder)) if isinstance(vocoder, SpectralVocoder) and not noise else noise
-        self.shapes: dict[str, tuple[Any, ...]] = {
-            "mel": (batch, mel.n_mels, frames),
-            "noise": (batch, frames, values),
-            "noise_level": (batch,),
-            "magnitude": (batch, frames, bins),
-            "hidden": (batch, frames, channels),
-            **dict.fromkeys(("x", "waveform"), (batch, samples)),
-            **dict.fromkeys(("z", "x0", "state", "spectrum"), (batch, frames, 2, bins)),
-        }
-        # An s of sqrt(1 - a^2) is worth float64; a bridge's levels are plain shares.
-        self.vocoder = vocoder
-        self.types = {"noise_level": torch.float64} if isinstance(vocoder, Vocoder) else {}
-        self.sizes = {batch: 2, frames: 11, samples: 11 * mel.hop_length}
-
-    def trace(self, function: Callable[..., Any], inputs: list[str], outputs: list[str]) -> ModelProto:
-        """The graph of ``function`` of the vocoder and inputs, checked, without the tracer's notes on its own files."""
-        import onnx
-        from onnx_ir import to_proto
-        from onnxscript.optimizer import optimize
-
-        shapes = [self.shapes[name] for name in inputs]
-        given = tuple(
-            torch.full([self.sizes.get(size, size) for size in shape], 0.5, dtype=self.types.get(name))
-            for name, shape in zip(inputs, shapes)
+    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=4)
+    mel, spectral = vocoder.config.mel, isinstance(vocoder, SpectralVocoder)
+    bins, samples = mel.n_fft // 2 + 1, mel.hop_length * frames
+    sizes = {batch: 2, frames: 11, samples: 11 * mel.hop_length}
+    shapes: dict[str, tuple[Any, ...]] = {
+        "mel": (batch, mel.n_mels, frames),
+        "noise": (batch, frames, sum(graphs.draws(vocoder))),
+        "noise_level": (batch,),
+        "magnitude": (batch, frames, bins),
+        "hidden": (batch, frames, vocoder.config.sizes.channels if spectral else 0),
+        "x": (batch, samples),
+        **dict.fromkeys(("z", "x0", "state", "spectrum"), (batch, frames, 2, bins)),
+    }
+    # An s of sqrt(1 - a^2) is worth float64; a bridge's levels are plain shares.
+    types = {} if spectral else {"noise_level": torch.float64}
+    given = tuple(
+        torch.full([sizes.get(size, size) for size in shapes[name]], 0.5, dtype=types.get(name)) for name in inputs
+    )
+    symbols = tuple({i: size for i, size in enumerate(shapes[name]) if size in sizes} for name in inputs)
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            graphs.Part(vocoder, function).eval(),
+            given,
+            dynamo=True,
+            dynamic_shapes=(symbols,),
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            verbose=False,
         )
-        symbols = tuple({i: size for i, size in enumerate(shape) if size in self.sizes} for shape in shapes)
-        with torch.no_grad(), _quiet():
-            program = torch.onnx.export(
-                graphs.Part(self.vocoder, function).eval(),
-                given,
-                dynamo=True,
-                dynamic_shapes=(symbols,),
-                opset_version=OPSET,
-                input_names=inputs,
-                output_names=outputs,
-                verbose=False,
-            )
-        assert program is not None
-        # The exporter's own limits leave it to each run to transpose the larger weights.
-        model = to_proto(optimize(program.model, input_size_limit=WEIGHTS, output_size_limit=WEIGHTS))
-        _strip(model.graph)
-        onnx.checker.check_model(model, full_check=True)
-        return model
+    assert program is not None
+    # The exporter's own limits leave it to each run to transpose the larger weights.
+    model = to_proto(optimize(program.model, input_size_limit=WEIGHTS, output_size_limit=WEIGHTS))
+    _strip(model.graph)
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def _strip(graph: GraphProto) -> None:

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from tts_diffvoc.diffusion.process import x0_from_eps
+from tts_diffvoc.diffusion.samplers import SAMPLERS
 from tts_diffvoc.spectral.source import Source
 from tts_diffvoc.spectral.transform import Transform
-from tts_diffvoc.spectral.vocoder import SCALE, Conditions, SpectralSettings, SpectralVocoder
+from tts_diffvoc.spectral.vocoder import SCALE, Conditions, SpectralVocoder
+from tts_diffvoc.streaming import Window
 from tts_diffvoc.vocoder import Vocoder
 
 
@@ -83,20 +84,26 @@ class Part(nn.Module):
         return self.function(self.vocoder, *inputs)
 
 
-def begin(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor) -> tuple[Conditions, Tensor]:
-    """What the denoiser is told, and the first state [B, F, 2, K], of a log-mel [B, M, F] and noise [B, F, N]."""
-    source, start = noise.split(draws(vocoder), 2)
-    f0 = vocoder.pitch(mel, viterbi)
-    conditions = vocoder.conditions(mel, vocoder.excitation(f0, source.flatten(1)))
-    return conditions, vocoder.prior(conditions, start.unflatten(2, (2, vocoder.transform.bins)))
+class GivenNoise:
+    """What a graph takes as noise, [B, F, N], in the place of :class:`FrameNoise`: draws of ``values`` a frame each."""
+
+    def __init__(self, noise: Tensor, values: list[int]) -> None:
+        self.parts = noise.split(values, 2)
+
+    def __call__(self, draw: int, start: int, frames: int, values: int) -> Tensor:
+        return self.parts[draw]
+
+    def draws(self, start: int, frames: int, values: int, ahead: int = 0) -> Callable[[], Tensor]:
+        return (part.flatten(1) for part in self.parts).__next__
 
 
 def prior(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
     """All that comes before the sampler's loop: of a log-mel [B, M, F] and noise [B, F, N] the prior x0 and the first
     state z [B, F, 2, K], and what the denoiser is told: magnitude [B, F, K], spectrum [B, F, 2, K] of the source,
     hidden [B, F, C]."""
-    conditions, z = begin(vocoder, mel, noise)
-    source = conditions.source
+    excitation, start = noise.split(draws(vocoder), 2)
+    conditions = vocoder.conditions(mel, vocoder.excitation(vocoder.pitch(mel), excitation.flatten(1)))
+    source, z = conditions.source, vocoder.prior(conditions, start.unflatten(2, (2, vocoder.transform.bins)))
     return SCALE * source.phases, z, conditions.magnitude, source.spectrum, conditions.hidden
 
 
@@ -109,50 +116,22 @@ def denoise(
     return x0, vocoder.degrade(x0)
 
 
-def whole_spectral(vocoder: SpectralVocoder, mel: Tensor, noise: Tensor, settings: SpectralSettings) -> Tensor:
-    """Everything: log-mel [B, M, F] and noise [B, F, N] to [B, F * hop], in fixed numbers of steps and iterations."""
-    return _scaled(vocoder.restore(mel, *begin(vocoder, mel, noise), settings))
-
-
-def condition(vocoder: Vocoder, mel: Tensor) -> Any:
-    """What depends on the mel [B, M, F], and on the vocoder's default speaker."""
-    network: Any = vocoder.network
-    speaker = vocoder.defaults.get("speaker")
-    if speaker is None:
-        return network.condition(mel)
-    return network.condition(mel, mel.new_full((mel.shape[0],), vocoder.speaker_number(speaker), dtype=torch.long))
-
-
-def estimate(vocoder: Vocoder, x: Tensor, noise_level: Tensor, conditioning: Any) -> Tensor:
-    """The estimate x0 in x [B, F * hop] at ``noise_level`` [B], float64."""
-    network: Any = vocoder.network
-    return x0_from_eps(x, noise_level, network(x, noise_level.to(x.dtype), conditioning))
-
-
-def published(vocoder: Vocoder, x: Tensor, noise_level: Tensor, mel: Tensor) -> Tensor:
+def published(vocoder: Vocoder, x: Tensor, noise_level: Tensor, mel: Tensor, speaker: int | None) -> Tensor:
     """One evaluation: x [B, F * hop] at ``noise_level`` [B], float64, and log-mel [B, M, F], to x0 [B, F * hop]."""
-    return estimate(vocoder, x, noise_level, condition(vocoder, mel))
+    return vocoder.denoiser(mel, vocoder.labels(speaker, mel.shape[0]))(x, noise_level)
 
 
-def whole_published(vocoder: Vocoder, mel: Tensor, noise: Tensor, plan: list[list[float]]) -> Tensor:
-    """Everything: log-mel [B, M, F] and noise [B, F, hop * draws] to [B, F * hop], along a ``plan``: see
-    :func:`tts_diffvoc.onnx.export.plan`."""
-    draws = noise.chunk(sum(1 for *_, renew in plan if renew) + 1, 2)
-    conditioning, x = condition(vocoder, mel), draws[0].flatten(1)
-    for step, (level, keep, take, renew) in enumerate(plan, 1):
-        # A tensor, since an exporter keeps float32 of a number.
-        x0 = estimate(vocoder, x, torch.tensor([level], dtype=torch.float64).expand(mel.shape[0]), conditioning)
-        x = keep * x + take * x0
-        if renew:
-            x = x + renew * draws[step].flatten(1)
-    return _scaled(x)
-
-
-def _scaled(waveform: Tensor) -> Tensor:
-    """Each row of [B, T] whose peak is above 1 scaled to 1."""
+def whole(vocoder: Any, mel: Tensor, noise: Tensor, settings: Any, values: list[int]) -> Tensor:
+    """Everything: log-mel [B, M, F] and noise [B, F, N], draws of ``values``, to [B, F * hop], peaks up to 1."""
+    given = GivenNoise(noise, values)
+    waveform, _ = vocoder._synthesise(Window(mel, 0, slice(0, mel.shape[2]), True), given, settings, None, None)
     return waveform / waveform.abs().amax(1, keepdim=True).clamp_min(1.0)
 
 
-def draws(vocoder: SpectralVocoder) -> list[int]:
-    """Noise values a frame: of the source, and of the prior."""
-    return [vocoder.config.mel.hop_length, 2 * vocoder.transform.bins]
+def draws(vocoder: SpectralVocoder | Vocoder, settings: Any = None) -> list[int]:
+    """Noise values a frame of each draw: of the source, and of the prior; or of the start, and of each step's."""
+    hop = vocoder.config.mel.hop_length
+    if isinstance(vocoder, SpectralVocoder):
+        return [hop, 2 * vocoder.transform.bins]
+    settings = settings or vocoder._settle()
+    return [hop] + [hop for step in SAMPLERS[settings.sampler](settings.schedule) if step.renew]

@@ -89,16 +89,22 @@ class OnnxVocoder:
         if "whole" in self._sessions:
             (waveform,) = self._run("whole", mel=mel, noise=self._draw(noise, mel))
         elif "plans" in self.settings:
-            waveform = self._walk(mel, noise, self._plan(steps))
+            waveform = self._walk(mel, noise, **options)
         else:
-            waveform = self._restart(mel, noise, **self._settle(options))
+            waveform = self._restart(mel, noise, **options)
         return scale_peaks(waveform, self.settings["name"])
 
-    def _walk(self, mel: np.ndarray, noise: FrameNoise, plan: list[list[float]]) -> np.ndarray:
+    def _walk(self, mel: np.ndarray, noise: FrameNoise, steps: int | None = None) -> np.ndarray:
         """From noise to data: each step keeps a share of x, takes one of the estimate and adds fresh noise."""
+        plans, wanted = self.settings["plans"], str(self.settings["steps"] if steps is None else steps)
+        if wanted not in plans:
+            known = ", ".join(plans)
+            raise DiffvocError(
+                f"steps={wanted} was not exported; give one of {known}, or export VOCODER?steps={wanted}."
+            )
         frames, hop = mel.shape[2], self.settings["mel"]["hop_length"]
         x = noise.array(0, 0, frames, hop).reshape(len(mel), -1)
-        for step, (level, *shares) in enumerate(plan, 1):
+        for step, (level, *shares) in enumerate(plans[wanted], 1):
             keep, take, renew = np.array(shares, np.float32)
             (x0,) = self._run("denoise", x=x, noise_level=np.full(len(mel), level), mel=mel)
             x = keep * x + take * x0
@@ -106,16 +112,24 @@ class OnnxVocoder:
                 x += renew * noise.array(step, 0, frames, hop).reshape(x.shape)
         return x
 
-    def _restart(self, mel: np.ndarray, noise: FrameNoise, steps: int, consistency: int) -> np.ndarray:
-        """From the prior to data, restarted at each step from the estimate of the last."""
+    def _restart(self, mel: np.ndarray, noise: FrameNoise, quality: str | None = None, **chosen: Any) -> np.ndarray:
+        """From the prior to data, restarted at each step from the estimate of the last.
+
+        Steps and consistency are those that were ``chosen``, else those of the quality.
+        """
+        qualities, quality = self.settings["qualities"], quality or self.settings["quality"]
+        if quality not in qualities:
+            raise DiffvocError(f"quality={quality} is unknown; choose one of {', '.join(qualities)}.")
+        counts = {name: checked(name, value, whole(0, MOST_STEPS)) for name, value in chosen.items()}
+        counts = {**qualities[quality], **counts}
         x0, z, magnitude, spectrum, hidden = self._run("prior", mel=mel, noise=self._draw(noise, mel))
         levels = self.settings["levels"]
-        for step in range(steps):
+        for step in range(counts["steps"]):
             level = np.full(len(mel), levels[min(step, len(levels) - 1)], np.float32)
             told = {"magnitude": magnitude, "spectrum": spectrum, "hidden": hidden}
             x0, z = self._run("denoise", z=z, noise_level=level, **told)
         state = x0
-        for _ in range(consistency):
+        for _ in range(counts["consistency"]):
             state, x0 = self._run("consistency", state=state, x0=x0, magnitude=magnitude, mel=mel)
         (waveform,) = self._run("decode", x0=x0, magnitude=magnitude)
         return waveform
@@ -127,25 +141,6 @@ class OnnxVocoder:
         """The noise that a graph takes [B, F, N]: the values a frame of each draw, one after the other."""
         draws = enumerate(self.settings["draws"])
         return np.concatenate([noise.array(draw, 0, mel.shape[2], values) for draw, values in draws], 2)
-
-    def _plan(self, steps: int | None) -> list[list[float]]:
-        plans = self.settings["plans"]
-        wanted = str(self.settings["steps"] if steps is None else steps)
-        if wanted not in plans:
-            raise DiffvocError(
-                f"steps={wanted} was not exported; give one of {', '.join(plans)}, or export VOCODER?steps={wanted}."
-            )
-        return plans[wanted]
-
-    def _settle(self, options: dict[str, Any]) -> dict[str, int]:
-        """Steps and consistency as given, else those of the quality."""
-        qualities, quality = self.settings["qualities"], options.pop("quality", self.settings["quality"])
-        if quality not in qualities:
-            raise DiffvocError(f"quality={quality} is unknown; choose one of {', '.join(qualities)}.")
-        return {
-            **qualities[quality],
-            **{name: checked(name, value, whole(0, MOST_STEPS)) for name, value in options.items()},
-        }
 
     def _check(self, mel: np.ndarray) -> np.ndarray:
         mel, bands = np.asarray(mel), self.settings["mel"]["n_mels"]

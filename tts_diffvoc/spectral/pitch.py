@@ -80,6 +80,7 @@ class PitchNetwork(nn.Module):
         self.config, self.mel = config, mel
         step = math.log(config.highest / config.lowest) / (config.bins - 1)
         self.low, self.step = torch.tensor([math.log(config.lowest), step]).tolist()  # what exporters keep: float32
+        self.search: Callable[[Tensor], Tensor] = viterbi
         self.first = nn.Conv1d(mel.n_mels, config.channels, 3, padding=1)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(config.channels) for _ in range(config.blocks)))
         self.last = nn.Conv1d(config.channels, config.bins + 1, 1)
@@ -98,14 +99,14 @@ class PitchNetwork(nn.Module):
         """The inverse of :meth:`place`."""
         return torch.exp(self.low + self.step * place)
 
-    def forward(self, mel: Tensor, search: Callable[[Tensor], Tensor] = viterbi) -> F0:
-        """Log-mel [B, M, F] to F0, decoded by ``search`` so that it jumps by no octave within a phrase.
+    def forward(self, mel: Tensor) -> F0:
+        """Log-mel [B, M, F] to F0, decoded by ``self.search`` so that it jumps by no octave within a phrase.
 
         Decoding goes frame by frame, in steps too small for a GPU: F0 is on the CPU, wherever the network is.
         """
         logits, voicing = (one.cpu() for one in self.logits(mel))
         # What is unvoiced says little about pitch, and may not bend the path.
-        path = search(logits.log_softmax(-1) * voicing.sigmoid().unsqueeze(-1)).unsqueeze(-1)
+        path = self.search(logits.log_softmax(-1) * voicing.sigmoid().unsqueeze(-1)).unsqueeze(-1)
         # In float64 from here: pulses add up F0 over an utterance, and with it what two machines round differently.
         away = torch.arange(self.config.bins) - path
         near = logits.double().softmax(-1) * (away.abs() <= 3) + 1e-8 * (away == 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from tts_diffvoc.diffusion.process import noise_like
 from tts_diffvoc.diffusion.samplers import Callback
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.mel import MelConfig, expand, log_mel
-from tts_diffvoc.schema import FromJson, check_part
+from tts_diffvoc.schema import NetworkConfig
 from tts_diffvoc.spectral.magnitude import MagnitudeConfig, MagnitudeNetwork, carry_mel, within
 from tts_diffvoc.spectral.network import NETWORKS, Denoiser, DiffWaveSizes, Sizes
 from tts_diffvoc.spectral.pitch import F0, PitchConfig, PitchNetwork
@@ -36,7 +36,6 @@ from tts_diffvoc.spectral.source import (
 from tts_diffvoc.spectral.transform import TINY, Transform, magnitude, power, project, rescale
 from tts_diffvoc.streaming import Window
 
-SPECTRAL = "spectral"
 SCALE = 1.12  # brings a spectrum divided by its magnitudes to unit variance, real and imaginary part each
 SHARE = 0.9  # of its magnitudes that the prior has, and an estimate that is handed on
 NOISE_SCALE = 0.3  # deviation of the noise on the prior
@@ -52,7 +51,7 @@ QUALITIES = {
 
 
 @dataclass(frozen=True)
-class SpectralConfig(FromJson):
+class SpectralConfig(NetworkConfig):
     """Everything but the weights.
 
     Attributes:
@@ -62,6 +61,8 @@ class SpectralConfig(FromJson):
         qualities: steps and consistency by name, "default" among them.
     """
 
+    kind = "spectral"
+    networks = NETWORKS
     network: str = "diffwave"
     sizes: Sizes = field(default_factory=DiffWaveSizes)
     pitch: PitchConfig = field(default_factory=PitchConfig)
@@ -75,26 +76,18 @@ class SpectralConfig(FromJson):
         bad = [one for one in settings if one[0] not in ("steps", "consistency") or one[1] != abs(int(one[1]))]
         if bad or "default" not in self.qualities:
             raise DiffvocError(f"qualities {self.qualities} need a default, of whole numbers: steps and consistency.")
-        if NETWORKS.get(self.network) is not type(self.sizes):
-            known = ", ".join(NETWORKS)
-            raise DiffvocError(f"network {self.network!r} does not go with {self.sizes}; this version has {known}.")
+        super().__post_init__()
         if self.mel.power != 1:
             raise DiffvocError(f"a spectral vocoder takes a mel of magnitudes; this one has power {self.mel.power}.")
         if self.mel.win_length != self.mel.n_fft:
             raise DiffvocError(f"win_length {self.mel.win_length} must be n_fft, {self.mel.n_fft}.")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"kind": SPECTRAL, **asdict(self), "mel": self.mel.to_dict()}
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SpectralConfig:
         """Read what :meth:`to_dict` wrote; DiffvocError names what is missing or unknown."""
-        values = {name: value for name, value in values.items() if name != "kind"}
         sizes = values.get("sizes")
         if isinstance(sizes, dict) and sizes.get("block") == "convnext":  # once there was another
-            values["sizes"] = {name: value for name, value in sizes.items() if name != "block"}
-        check_part(values, "sizes", NETWORKS, values.get("network"))
+            values = {**values, "sizes": {name: value for name, value in sizes.items() if name != "block"}}
         return super().from_dict(values)
 
 
@@ -261,16 +254,14 @@ class SpectralVocoder(MelVocoder):
             state, x0 = self.make_consistent(state, x0, conditions.magnitude, mel)
         return self.decode(x0, conditions.magnitude)
 
-    def _settle(self, steps: Any = None, consistency: Any = None, quality: str | None = None) -> SpectralSettings:
-        name = self._option("quality", quality, "default")
+    def _settle(self, **options: Any) -> SpectralSettings:
+        options = self._options(**options)
+        name = options.get("quality", "default")
         if name not in self.qualities:
             known = ", ".join(self.qualities)
             raise DiffvocError(f"quality={name} is unknown to {self.name}; choose one of {known}.")
-        settings = self.qualities[name]
-        return SpectralSettings(
-            self._option("steps", steps, settings.get("steps", 4)),
-            self._option("consistency", consistency, settings.get("consistency", 0)),
-        )
+        chosen = {"steps": 4, "consistency": 0, **self.qualities[name], **options}
+        return SpectralSettings(chosen["steps"], chosen["consistency"])
 
     def _context(self, settings: SpectralSettings) -> int:
         return CONTEXT

@@ -7,12 +7,10 @@ from typing import Any
 
 from tts_diffvoc import naming
 from tts_diffvoc.errors import DiffvocError
-from tts_diffvoc.naming import WEIGHTS, card, read_json
+from tts_diffvoc.naming import WEIGHTS, card, parse, read_json
 
 # Of what lies in naming, what goes by this name too.
-__all__ = ["WEIGHTS", "card", "read_json"]
-KIND = "tts-diffvoc"
-TRAINED = "vocoder"
+__all__ = ["WEIGHTS", "card", "parse", "read_json"]
 DEFAULT_ACOUSTIC = "ada"
 VOCODER_PREFIX = "vocoder_models/en/diffvoc/"
 ACOUSTIC_PREFIX = "tts_models/en/diffvoc/"
@@ -25,17 +23,12 @@ NO_LONGER_BUNDLED = {
 
 def is_vocoder(folder: Path) -> bool:
     """Whether ``folder`` calls itself a checkpoint of a vocoder of this package."""
-    return naming.has_format(folder, KIND)
+    return naming.has_format(folder, naming.VOCODER)
 
 
-def discover(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """The vocoders and the acoustic models in the folders of ``root``, by name."""
-    folders = naming.complete(root)
-    vocoders = {name: folder for name, folder in folders.items() if is_vocoder(folder)}
-    return vocoders, {name: folder for name, folder in folders.items() if name not in vocoders}
-
-
-VOCODERS, ACOUSTIC = discover(Path(__file__).parent)
+FOLDERS = naming.discover(Path(__file__).parent)
+VOCODERS = {name: folder for name, folder in FOLDERS.items() if is_vocoder(folder)}
+ACOUSTIC = {name: folder for name, folder in FOLDERS.items() if name not in VOCODERS}
 
 
 def names() -> list[str]:
@@ -46,19 +39,6 @@ def names() -> list[str]:
 def full_name(name: str) -> str:
     """The name in Coqui's model list, type/language/dataset/model, of a bundled model's short name."""
     return f"{ACOUSTIC_PREFIX if name in ACOUSTIC else VOCODER_PREFIX}{name}"
-
-
-def parse(spec: str) -> tuple[str, dict[str, str]]:
-    """Split "name?steps=50&seed=1" into the name and its options, both still text.
-
-    Raises: DiffvocError when the name is empty, or an option has no value or is given twice.
-    """
-    return naming.parse(spec, "vocoder", example())
-
-
-def example() -> str:
-    """A spec to show in messages."""
-    return "diffwave?steps=6&seed=1"
 
 
 def bundled(name: str) -> Path | None:
@@ -80,13 +60,11 @@ def unknown(name: str, known: list[str], kind: str = "vocoder or checkpoint fold
 
 
 def resolve(name: str) -> Path:
-    """The checkpoint folder of a bundled vocoder's name, or of a path to a folder or to its weights.
-
-    A training folder stands for the folder ``vocoder`` in it, which the recipes leave there.
+    """The checkpoint folder of a bundled vocoder's name, or of a path as for :func:`tts_diffvoc.naming.existing`.
 
     Raises: DiffvocError for anything else, with the closest names.
     """
-    folder = bundled(name) or naming.existing(name, KIND, TRAINED)
+    folder = bundled(name) or naming.existing(name)
     if folder is None:
         raise unknown(name, [*VOCODERS, *map(full_name, VOCODERS)])
     return folder
