@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tts_diffvoc.diffusion.process import q_sample
-from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback
+from tts_diffvoc.diffusion.samplers import SAMPLERS, Callback, sample
 from tts_diffvoc.diffusion.schedules import NoiseSchedule
 from tts_diffvoc.errors import DiffvocError
 from tts_diffvoc.labels import Labels, one_each
@@ -121,10 +121,10 @@ def _reverse(
     callback: Callback | None,
 ) -> Tensor:
     """From the state ``x`` [B, T] at a noise level to waveforms [B, T]."""
-    sample = SAMPLERS[generator.parse_option("sampler", sampler or "ddim")]
+    taken = SAMPLERS[generator.parse_option("sampler", sampler or "ddim")]
     schedule = schedule_from(generator, level, steps)
     denoiser = generator.denoiser(generator.indices(label, len(x)))
-    return generator.decode(sample(denoiser, x, schedule, generator=random, callback=callback))
+    return generator.decode(sample(taken, denoiser, x, schedule, generator=random, callback=callback))
 
 
 def schedule_from(generator: Generator, level: float, steps: int | None = None) -> NoiseSchedule:
