@@ -154,7 +154,7 @@ UNITS = [
     ("9.8 m/s²", "nine point eight meters per second squared"),
     ("3.5 GHz", "three point five gigahertz"),
     ('a 12" pizza', "a twelve inch pizza"),
-    ('He is 6\'2".', "He is six foot two."),
+    ("He is 6'2\".", "He is six foot two."),
     ("6′2″", "six foot two"),
     ("5 GB", "five gigabytes"),
     ("2 lbs", "two pounds"),
