@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from tts_diffvoc.base import check_device
+from tts_diffvoc.capture import Captures
 from tts_diffvoc.diffusion.samplers import ddpm, sample
 from tts_diffvoc.diffusion.schedules import published_schedule
 from tts_diffvoc.errors import Failure
@@ -258,7 +259,7 @@ class Bench:
         return agrees
 
     def bundled(self, batch: int) -> None:
-        """The bundled vocoders from mel to waveform, at each quality; on a GPU compiled and in bf16 too."""
+        """The bundled vocoders from mel to waveform, at each quality; in bf16 compiled, and captured as CUDA graphs, too."""
         try:
             from tts_diffvoc.checkpoint import load_vocoder
         except ImportError as error:
@@ -270,10 +271,12 @@ class Bench:
             systems = {f"{name}, {quality}": whole(vocoder, quality) for quality in vocoder.qualities}
             self.time("bundled", "float32", systems, asked)
             if "bf16" in self.kinds:
-                mixed, compiled = (copy.deepcopy(vocoder) for _ in range(2))
-                mixed.autocast = compiled.autocast = torch.bfloat16
+                vocoder.autocast = torch.bfloat16
+                compiled, captured = copy.deepcopy(vocoder), copy.deepcopy(vocoder)
                 compile_network(compiled.denoiser, "compiled", self.device)
-                faster = {f"{name}, default": whole(mixed), f"{name}, default, compiled": whole(compiled)}
+                captured.captures = Captures()
+                ways = {"": vocoder, ", compiled": compiled, ", graphs": captured}
+                faster = {f"{name}, default{way}": whole(one) for way, one in ways.items()}
                 self.time("bundled", "bf16", faster, asked, every=False)
 
     def learning(self, name: str, sizes: DiffWaveConfig) -> None:

@@ -27,6 +27,7 @@ def test_a_rehearsal_measures_everything(tmp_path):
     assert {("small, six steps", one, "bf16") for one in ("public diffwave", "ours", "ours, compiled")} <= found
     assert {("small, a step of training", one, "float32") for one in ("public diffwave", "ours")} <= found
     assert {("bundled", f"diffwave, {quality}", "float32") for quality in ("fast", "default", "best")} <= found
+    assert {("bundled", f"diffwave, default{way}", "bf16") for way in ("", ", compiled", ", graphs")} <= found
     page = (tmp_path / "README.md").read_text()
     assert "in float32: small " in page and page.count("| public diffwave |") == 4
 
