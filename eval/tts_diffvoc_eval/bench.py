@@ -259,7 +259,7 @@ class Bench:
         return agrees
 
     def bundled(self, batch: int) -> None:
-        """The bundled vocoders from mel to waveform, at each quality; in bf16 compiled, and captured as CUDA graphs, too."""
+        """The bundled vocoders from mel to waveform, at each quality; in bf16 also compiled, and as CUDA graphs."""
         try:
             from tts_diffvoc.checkpoint import load_vocoder
         except ImportError as error:
