@@ -1,7 +1,7 @@
 """Copy a trained voice or vocoder into the package, its weights as int8 with a scale a row: half of float16's size.
 
-python recipes/voices/bundle.py runs/spectral/diffwave/vocoder tts_diffvoc/voices/diffwave
-python recipes/voices/bundle.py runs/ada/voice tts_diffvoc/voices/ada
+    python recipes/voices/bundle.py runs/spectral/diffwave/vocoder tts_diffvoc/voices/diffwave
+    python recipes/voices/bundle.py runs/ada/voice tts_diffvoc/voices/ada
 """
 
 import argparse
