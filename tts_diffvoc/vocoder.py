@@ -221,8 +221,7 @@ class Vocoder(MelVocoder):
         ahead = 0 if self.captures is None else settings.evaluations
 
         def walk(mel: Tensor, *drawn: Tensor) -> Tensor:
-            left = iter(drawn)
-            following = lambda: next(left) if drawn else draw()  # noqa: E731
+            following = iter(drawn).__next__ if drawn else draw
             denoiser = self.denoiser(mel, labels, window.start)
             return sample(sampler, denoiser, following(), settings.schedule, generator=following, callback=callback)
 
