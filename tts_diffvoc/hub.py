@@ -46,7 +46,10 @@ def download(name: str, **options: Any) -> Path:
 
     Raises: Failure when there is no such repository or revision, or it can't be reached and is not in the cache.
     """
-    library = _library()
+    try:
+        library = _library()
+    except DiffvocError as error:
+        raise DiffvocError(f"{name} is no folder here, and {error}") from None
     try:
         return Path(library.snapshot_download(name, allow_patterns=["config.json", "*.safetensors", "*.md"], **options))
     except (OSError, ValueError) as error:

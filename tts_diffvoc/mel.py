@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -99,14 +98,35 @@ def mel_filters(config: MelConfig, device: torch.device | None = None) -> Tensor
     """The filter bank [n_mels, n_fft // 2 + 1], float32, each band of unit area, or of unit height ("none")."""
     if device is not None:  # copied there once, as each copy waits for it
         return mel_filters(config).to(device)
-    from torchaudio.functional import melscale_fbanks
-
-    norm = "slaney" if config.mel_norm == "slaney" else None
-    bins, bands, rate = config.n_fft // 2 + 1, config.n_mels, config.sample_rate
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of bands that are narrower than a bin, which stay empty
-        filters = melscale_fbanks(bins, config.fmin, config.fmax, bands, rate, norm, config.mel_scale)
+    lowest, highest = _hz_to_mel(config.fmin, config), _hz_to_mel(config.fmax, config)
+    places = torch.linspace(lowest, highest, config.n_mels + 2)
+    edges = _mel_to_hz(places, config)
+    frequency = torch.linspace(0, config.sample_rate // 2, config.n_fft // 2 + 1)
+    slopes = edges.unsqueeze(0) - frequency.unsqueeze(1)
+    width = edges[1:] - edges[:-1]
+    filters = torch.minimum(-slopes[:, :-2] / width[:-1], slopes[:, 2:] / width[1:]).clamp_min(0)
+    if config.mel_norm == "slaney":
+        filters = filters * (2.0 / (edges[2:] - edges[:-2]))
     return filters.T.contiguous()
+
+
+# Slaney's scale (Auditory Toolbox, 1998): linear below 1,000 Hz, which is at 15 mel, logarithmic above.
+LINEAR, CORNER, STEP = 200 / 3, 1000.0, math.log(6.4) / 27
+
+
+def _hz_to_mel(frequency: float, config: MelConfig) -> float:
+    if config.mel_scale == "htk":
+        return 2595 * math.log10(1 + frequency / 700)
+    if frequency < CORNER:
+        return frequency / LINEAR
+    return CORNER / LINEAR + math.log(frequency / CORNER) / STEP
+
+
+def _mel_to_hz(mel: Tensor, config: MelConfig) -> Tensor:
+    if config.mel_scale == "htk":
+        return 700 * (10 ** (mel / 2595) - 1)
+    corner = CORNER / LINEAR
+    return torch.where(mel < corner, LINEAR * mel, CORNER * torch.exp(STEP * (mel - corner)))
 
 
 def stft(waveform: Tensor, config: MelConfig) -> Tensor:

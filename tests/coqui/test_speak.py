@@ -202,7 +202,7 @@ def test_a_bad_checkpoint(tts, tmp_path):
             "vocoder_models/en/ljspeech/hifigan_v2",
         ),
         (["--vocoder_name", ""], "has no name"),
-        (["--vocoder_name", "runs/nowhere"], "there is no vocoder or checkpoint folder 'runs/nowhere'"),
+        (["--vocoder_name", "./runs/nowhere"], "there is no vocoder or checkpoint folder './runs/nowhere'"),
         (["--vocoder_name", "diffwave?steps=-1"], "steps='-1'"),
         (["--vocoder_name", "diffwave?steps=many"], "steps='many'"),
         (["--vocoder_name", "diffwave?quality=finest"], "quality=finest is unknown"),
