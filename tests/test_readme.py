@@ -157,8 +157,11 @@ def test_the_options_and_their_defaults():
 def test_figures_of_equal_training_are_the_leaderboards():
     with (ROOT / "results" / "leaderboard" / "leaderboard.csv").open(encoding="utf-8") as file:
         systems = {row["system"]: row for row in csv.DictReader(file)}
-    pattern = r"After (\d+) CPU minutes .*?`wavegrad` has (\S+), a small HiFi-GAN V1 (\S+) and a small WaveGlow (\S+)"
+    pattern = (
+        r"After (\d+) CPU minutes .*?`wavegrad` has (\S+), a small Vocos (\S+), a small HiFi-GAN V1 (\S+), "
+        r"a small WaveRNN \(autoregressive\) (\S+) and a small WaveGlow (\S+)"
+    )
     minutes, *stated = re.search(pattern, " ".join(TEXT.split())).groups()
-    found = [systems[name] for name in ("wavegrad", "hifigan-v1", "waveglow")]
+    found = [systems[name] for name in ("wavegrad", "vocos", "hifigan-v1", "wavernn", "waveglow")]
     assert all(row["training"].startswith(f"{minutes} CPU minutes") for row in found)
     assert stated == [f"{float(row['pesq_wb']):.2f}" for row in found]
