@@ -131,9 +131,9 @@ def quality_speed(leaderboard: Leaderboard, column: Column) -> Plot | None:
     named = [i for i, row in enumerate(rows) if row.name in first or (i in ahead and not narrow)]
     name_points(axes, [(points[i][0].label, *points[i][1:]) for i in named])
     caption = (
-        "Each mark is a system; names stand at the best of each kind and, where there is room, at the front, and a grey "
-        "line joins one checkpoint's counts of steps. No other system is both faster and better than one on the front, by "
-        "the means: "
+        "Each mark is a system; names stand at the best of each kind and, where there is room, at the front, and a "
+        "grey line joins one checkpoint's counts of steps. No other system is both faster and better than one on the "
+        "front, by the means: "
         f"{'; '.join(row.label for row, _, _ in kept)}. Bars are 95 % intervals over clips; one that meets the frame "
         "goes on beyond it."
     )
