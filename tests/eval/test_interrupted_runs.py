@@ -5,12 +5,14 @@ import math
 import subprocess
 import sys
 import time
+from unittest.mock import patch
 
 import psutil
 import pytest
 
 from tts_diffvoc import cli
 from tts_diffvoc_eval import functions, records
+from tts_diffvoc_eval.metrics import METRICS
 
 OPTIONS = "--clips 2 --seconds 1 --seeds 2 --workers 1 --threads 1 --no-speed".split()
 OWN = """
@@ -130,6 +132,7 @@ def test_a_system_that_hangs_is_tried_once(own, tmp_path):
     assert errors == ["it took more than 0.5 s.", "it took more than 0.5 s before, and was not tried again."]
 
 
+@patch.dict(METRICS)
 def test_a_metric_that_ends_its_process_costs_its_own_sound_alone(own, tmp_path):
     systems = ["--systems", "original", f"{own}:slow", "--metrics", "lsd", f"{own}:deadly"]
     one = ["--clips", "1", "--seeds", "1", "--output", str(tmp_path / "run")]
