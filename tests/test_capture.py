@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from small_vocoders import CONFIGS, FLOW, SPECTRAL, random_vocoder
 from tts_diffvoc import load_vocoder
 from tts_diffvoc.capture import BUCKET, MOST, Captures
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.factory import build
 from tts_diffvoc.mel import MelConfig
 
 KINDS = [*CONFIGS, *FLOW, *SPECTRAL]
@@ -60,6 +62,25 @@ def test_options_have_captures_of_their_own_and_only_the_last_are_kept(diffwave)
     diffwave.captures = None
     for steps, one in ((1, made[0]), (MOST + 2, made[-1])):
         torch.testing.assert_close(one, diffwave.sample(padded(mel), seed=1, steps=steps)[:, : 4 * 256])
+
+
+def test_silence_is_that_of_a_mel_normalised_band_by_band():
+    scale, shift = (tuple(torch.linspace(low, low + 1, 80).tolist()) for low in (0.5, 3.0))
+    mel = replace(MelConfig(), scale=scale, shift=shift)
+    vocoder = build(replace(CONFIGS["diffwave"], mel=mel))
+    (given,) = mels(4, 1)
+    silence = math.log(mel.floor) * torch.tensor(scale) + torch.tensor(shift)
+    wanted = vocoder.sample(torch.cat([given, silence[:, None].expand(1, -1, BUCKET - 4)], 2), seed=1)
+    vocoder.captures = Captures()
+    torch.testing.assert_close(vocoder.sample(given, seed=1), wanted[:, : 4 * 256], atol=1e-5, rtol=1e-5)
+
+
+def test_another_precision_is_another_capture(diffwave):
+    diffwave.captures = Captures()
+    for autocast in (None, torch.bfloat16, None):
+        diffwave.autocast = autocast
+        diffwave.generate(*mels(4, 1), seed=1)
+    assert len(diffwave.captures.calls) == 2
 
 
 def test_captures_do_not_outlive_the_place_of_the_weights(diffwave):

@@ -218,8 +218,9 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         fading = torch.zeros(len(seeds), 0, device=self.device)
         for window in windows((mel.to(self.device) for mel in mels), chunk, context, context):
             if self.captures is not None:
-                silence = float(compress(torch.zeros(1), self.config.mel))
-                window = replace(window, mel=F.pad(window.mel, (0, -window.mel.shape[2] % BUCKET), value=silence))
+                rows, bands, frames = window.mel.shape
+                silence = compress(window.mel.new_zeros(rows, bands, -frames % BUCKET), self.config.mel)
+                window = replace(window, mel=torch.cat([window.mel, silence], 2))
             with torch.autocast(self.device.type, enabled=False):  # mixed precision around it does not reach it
                 waveform, carried = self._synthesise(window, noise, settings, carried, callback)
             piece = waveform[:, window.keep.start * hop : window.keep.stop * hop].clone()
@@ -233,7 +234,7 @@ class MelVocoder(AudioModel, HubMixin, ABC):
         """``function(*inputs)``, which does the same whenever the key is the same: captured, if that was asked for."""
         if self.captures is None or callback is not None:
             return function(*inputs)
-        return self.captures(key, function, inputs)
+        return self.captures((key, self.autocast), function, inputs)
 
     @abstractmethod
     def _synthesise(

@@ -245,7 +245,7 @@ def load_vocoder(
     Raises: DiffvocError for an unknown name (with the closest ones), a bad option or a bad checkpoint, and for CUDA
         graphs on another device.
     """
-    if cuda_graphs and torch.device(device).type != "cuda":
+    if cuda_graphs and check_device(device).type != "cuda":
         raise DiffvocError(f'CUDA graphs were asked for on {device}; give device="cuda".')
     kind = str(dtype).removeprefix("torch.")
     if kind not in DTYPES:
