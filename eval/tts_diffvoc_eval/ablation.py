@@ -100,19 +100,22 @@ def bend(clip: speech.Clip, rate: int, milliseconds: float) -> np.ndarray:
 
 def score(rungs: Sequence[Rung], clips: Sequence[speech.Clip], rate: int) -> list[dict[str, Any]]:
     """A record of each rung and clip: its scores, why one is missing, seconds and CPU time."""
-    for rung in rungs[-3:]:  # what happens only once is not timed
-        rung.make(clips[0])
     made = []
-    for clip in bar(clips, "clips"):
-        assert clip.samples is not None
-        for rung in rungs:
-            begin = time.process_time()
-            waveform = rung.make(clip)
-            cpu = time.process_time() - begin if rung.timed else None
+    for rung in bar(rungs, "rungs"):
+        rung.make(clips[0])  # what the first call alone does, and caches that a metric has emptied, are not timed
+        for clip, (waveform, cpu) in zip(clips, [timed(rung, clip) for clip in clips]):
+            assert clip.samples is not None
             values, reasons = measure(SCORES, waveform, clip.samples, rate)
             facts = {"system": rung.name, "clip": clip.name, "seconds": clip.seconds, "cpu_seconds": cpu}
             made.append({**facts, "values": values, "reasons": reasons})
     return made
+
+
+def timed(rung: Rung, clip: speech.Clip) -> tuple[np.ndarray, float | None]:
+    """What a rung makes of a clip [T], and the CPU time that it takes if it is synthesis."""
+    begin = time.process_time()
+    waveform = rung.make(clip)
+    return waveform, time.process_time() - begin if rung.timed else None
 
 
 def table(found: Sequence[dict[str, Any]], rungs: Sequence[Rung]) -> str:

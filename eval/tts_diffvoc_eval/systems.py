@@ -212,17 +212,20 @@ def _one_vocoder(vocoder: AnyVocoder, name: str, options: dict[str, str]) -> Sys
     run = safe(folder_name(folder) if voices.bundled(name) is None else folder.name)
     steps, sampler = _steps(vocoder, settings)
     changed = {key: f"{key}={value}" for key, value in sorted(options.items())}
-    others = [text for key, text in changed.items() if key not in ("steps", "sampler")]
-    title = ", ".join([TITLES[network] if run == network else f"{TITLES[network]} ({run})", *others])
+    others = [text for key, text in changed.items() if key not in ("steps", "sampler", "consistency")]
+    if settings.get("consistency"):
+        others.append(f"{settings['consistency']} iterations of Griffin-Lim")
     if "sampler" in options:
-        title += f", {SAMPLER_NAMES.get(str(sampler), sampler)}"
-    counted = "" if steps is None else f", {steps} step{'s' * (steps > 1)}" if steps else ", prior alone"
+        others.append(SAMPLER_NAMES.get(str(sampler), str(sampler)))
+    checkpoint = TITLES[network] if run == network else f"{TITLES[network]} ({run})"
+    counted = [f"{steps} step{'s' * (steps > 1)}"] if steps else []
+    title, label = ([name, *others] for name in (checkpoint, f"{checkpoint}'s prior" if steps == 0 else checkpoint))
     return System(
         safe("-".join([run, *changed.values()])),
-        title + counted,
+        ", ".join([*label, *counted]),
         "flow" if network == "waveglow" else "diffusion",
         synthesise,
-        title=title,
+        title=", ".join(title),
         steps=steps,
         sampler=sampler,
         deterministic=False,

@@ -27,9 +27,9 @@ def systems():
     ours = make_run.MadeUp("", "diffusion", "DiffWave", 0.7, 0.02, 1, minutes=60.0, trained_on="CPU")
     made = {"original": make_run.SYSTEMS["original"]}
     for steps, quality in ((0, 0.6), (1, 0.68), (4, 0.75), (16, 0.76)):
-        label = f"DiffWave, {steps} steps" if steps else "DiffWave, prior alone"
+        label = f"DiffWave, {steps} steps" if steps else "DiffWave's prior"
         made[f"diffwave-{steps}"] = replace(ours, label=label, steps=steps, quality=quality, slowness=0.01 + steps / 50)
-    control = {"label": "DiffWave, consistency=60, prior alone", "title": "DiffWave, consistency=60", "steps": 0}
+    control = {"label": "DiffWave's prior, Griffin-Lim", "title": "DiffWave, Griffin-Lim", "steps": 0}
     made["diffwave-consistency=60"] = replace(ours, quality=0.74, slowness=0.02, **control)
     rival = {"minutes": 60.0, "trained_on": "CPU", "steps": None}
     made["waveglow"] = replace(ours, label="WaveGlow", title="WaveGlow", family="flow", quality=0.5, **rival)

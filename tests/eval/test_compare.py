@@ -278,8 +278,8 @@ def test_options_make_a_system_of_its_own_name(diffwave):
     found = [(system.name, system.label, system.steps) for system in registry.find_all(specs, "cpu", [], [])[0]]
     assert found == [
         ("diffwave", "DiffWave, 2 steps", 2),
-        ("diffwave-steps=0", "DiffWave, prior alone", 0),
-        ("diffwave-consistency=2-steps=1", "DiffWave, consistency=2, 1 step", 1),
+        ("diffwave-steps=0", "DiffWave's prior", 0),
+        ("diffwave-consistency=2-steps=1", "DiffWave, 2 iterations of Griffin-Lim, 1 step", 1),
         ("diffwave-quality=fast", "DiffWave, quality=fast, 2 steps", 2),
     ]
     clip = speech.load([], 1, 1.0)[0][0]
