@@ -217,7 +217,7 @@ def _one_vocoder(vocoder: AnyVocoder, name: str, options: dict[str, str]) -> Sys
         others.append(f"{settings['consistency']} iterations of Griffin-Lim")
     if "sampler" in options:
         others.append(SAMPLER_NAMES.get(str(sampler), str(sampler)))
-    checkpoint = TITLES[network] if run == network else f"{TITLES[network]} ({run})"
+    checkpoint = facts.get("label") or (TITLES[network] if run == network else f"{TITLES[network]} ({run})")
     counted = [f"{steps} step{'s' * (steps > 1)}"] if steps else []
     title, label = ([name, *others] for name in (checkpoint, f"{checkpoint}'s prior" if steps == 0 else checkpoint))
     return System(

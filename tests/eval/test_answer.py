@@ -14,6 +14,7 @@ from scipy import stats
 from tts_diffvoc_eval import intervals
 from tts_diffvoc_eval.reporting import answer, tables
 from tts_diffvoc_eval.reporting.leaderboard import load
+from tts_diffvoc_eval.reporting.rows import UNINTELLIGIBLE
 
 COMMITTED = Path(__file__).parents[2] / "results" / "leaderboard"
 CLIPS = tuple(f"LJ00{number}-0001" for number in range(1, 7))
@@ -103,6 +104,14 @@ def close(stated, values):
 
 def rivals(records, sentence):
     one, told = re.fullmatch(r"At equal training \([\d.]+ .+ minutes each\) (.+?) has (.+)\.", sentence).groups()
+    told, *lost = told.split("; the best ")
+    for part in lost:
+        pattern = r"(.+), (.+), has not learnt to speak in that time \((\d+) % of its words are wrong\)"
+        family, other, wrong = re.fullmatch(pattern, part).groups()
+        name = records.named(other)
+        assert records.systems[name]["family"] == family.lower()
+        words = records.quality[records.quality.system == name].groupby("clip")["wer"].mean()
+        assert float(wrong) == pytest.approx(words.mean(), abs=0.5) and words.mean() >= UNINTELLIGIBLE
     for part in told.split("; and "):
         gains, family, other = re.fullmatch(r"(.+) than the best (flow|GAN), (.+)", part).groups()
         one_name, other_name = records.named(one), records.named(other)
@@ -187,6 +196,18 @@ def test_what_is_not_in_the_run_is_not_said(tmp_path, gone, left):
     some = {name: system for name, system in systems().items() if name not in gone}
     said = load(make_run.make(tmp_path / "run", some, CLIPS, parts=("quality", "speed"))).answer
     assert len(said) == len(left) and all(one.startswith(start) for one, start in zip(said, left))
+
+
+def test_what_has_not_learnt_to_speak_is_named_and_has_no_rank(tmp_path):
+    made = systems()
+    made["waveglow"] = replace(made["waveglow"], quality=-0.7)
+    run = make_run.make(tmp_path / "run", made, CLIPS, parts=("quality", "speed"))
+    board = load(run)
+    assert re.search(r"than the best GAN, UnivNet; the best flow, WaveGlow, has not learnt .+\.$", board.answer[0])
+    rivals(Records(run), board.answer[0])
+    assert board.row("waveglow").rank is None and board.systems()[-1].name == "waveglow"
+    assert board.row("univnet").rank and all(row.rank[1] < len(board.rows) - 1 for row in board.systems()[:-1])
+    assert "(90 % of the words or more are wrong): WaveGlow." in " ".join(tables.notes(board))
 
 
 def test_without_times_and_with_one_clip(tmp_path):

@@ -102,8 +102,9 @@ def test_a_vocoder_of_this_package_is_written_after_each_quarter(name, clips, tm
     changed = [not torch.equal(a, b) for a, b in zip(first.parameters(), last.parameters())]
     assert sum(changed) > len(changed) / 2  # float16 hides the smallest changes
     assert result["parameters"] == sum(p.numel() for p in last.parameters())
-    found = registry.find(str(tmp_path / "vocoder"), "cpu")[0]
+    found, early = (registry.find(str(tmp_path / part), "cpu")[0] for part in ("vocoder", "quarter-1"))
     assert found.training == facts["training"] and found.name == tmp_path.name
+    assert found.label.startswith(configs.find(name).label_of("small")) and ", quarter-1" in early.label
 
 
 def test_a_resumed_run_ends_where_it_would_have(clips, tmp_path, monkeypatch):

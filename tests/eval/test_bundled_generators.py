@@ -10,6 +10,7 @@ from tts_diffvoc_eval import denoising
 from tts_diffvoc_eval.generation.classifier import load as load_classifier
 from tts_diffvoc_eval.generation.metrics import accuracy
 
+
 @pytest.fixture(scope="module")
 def sevens_and_all():
     """Two clips of each digit by the bundled generator with labels, in half its usual steps."""
@@ -36,7 +37,7 @@ def test_digits_takes_noise_off_what_it_never_learnt_to(sevens_and_all):
 
 @pytest.mark.parametrize("labels", ([], ["--label", "7"]))
 def test_it_answers_by_name(labels, tmp_path, capsys):
-    words = ["generate", "--model", "digits", "--count", "2", "--steps", "4", "--seed", "1", *labels, "-o", str(tmp_path)]
+    words = ["generate", "--count", "2", "--steps", "4", "--seed", "1", *labels, "-o", str(tmp_path)]
     assert cli.main(words) in (None, 0)
     assert "2 clips" in capsys.readouterr().out
     files = sorted(tmp_path.glob("*.wav"))

@@ -19,6 +19,7 @@ from tts_diffvoc_eval.systems import System, digest, folder_name, safe
 
 FORMAT = "diffvoc-baseline/1"
 CARD = """---
+label: {label}
 training: {training}
 data: {data}
 ---
@@ -53,7 +54,8 @@ def save(
         plain.load_state_dict(network.state_dict())
         fold_weight_norm(plain)
     parameters = sum(p.numel() for p in plain.parameters())
-    text = CARD.format(label=baseline.label_of(size), parameters=parameters, training=training, data=data)
+    part = f", {Path(folder).name}" * Path(folder).name.startswith("quarter-")
+    text = CARD.format(label=baseline.label_of(size) + part, parameters=parameters, training=training, data=data)
     if baseline.kind == "vocoder":
         save_checkpoint(plain, folder, text)
         return
@@ -74,13 +76,13 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> System:
     baseline = configs.find(values["name"])
     network = fold_weight_norm(generator(baseline.kind, values["network"]))
     folders.fill(network, folder)
-    facts, part, label = card(folder), folder.resolve().name, baseline.label_of(values["size"])
+    facts = card(folder)
     return as_system(
         network,
         MelConfig.from_dict(values["mel"]),
         device,
         name=safe(folder_name(folder)),
-        label=f"{label}, {part}" if part.startswith("quarter-") else label,
+        label=facts.get("label") or baseline.label_of(values["size"]),
         family=baseline.family,
         deterministic=baseline.deterministic,
         training=facts.get("training") or values.get("training", "not said"),

@@ -49,13 +49,19 @@ def _rivals(rows: list[Row], ours: list[Row], scores: dict[str, pd.DataFrame], s
     for row in ours:
         alike = [one for one in rows if _alike(row, one) and _gain(scores, row, one)]
         found = [next((one for one in alike if one.family == family), None) for family in RIVALS]
-        known = [rival for rival in found if rival]
+        known = [rival for rival in found if rival and rival.intelligible]
         if not known:
             continue
         gains = "; and ".join(
             f"{_gain(scores, row, one)} than the best {RIVALS[one.family]}, {_name(one)}" for one in known
         )
-        yield f"At equal training ({row.minutes:g} {row.trained_on} minutes each) {_name(row)} has {gains}."
+        lost = "".join(
+            f"; the best {RIVALS[rival.family]}, {_name(rival)}, has not learnt to speak in that time "
+            f"({rival.value('wer'):.0f} % of its words are wrong)"
+            for rival in found
+            if rival and not rival.intelligible
+        )
+        yield f"At equal training ({row.minutes:g} {row.trained_on} minutes each) {_name(row)} has {gains}{lost}."
         times = [f"{ratio} as long as {_name(one)}" for one in known if (ratio := _times(speeds, row, one))]
         if times:
             yield f"To make a second of speech {_name(row)} takes {' and '.join(times)}."

@@ -48,12 +48,11 @@ def load(run: Path) -> Leaderboard:
     primary = primary_names([column for column in columns if column.kind == "quality"])
     columns = [replace(column, headline=column.headline or column.name in primary) for column in columns]
     main = [column for column in columns if column.name in primary]
-    ranges, scores, clips = rank(quality, main)
     names = dict.fromkeys([*entries, *quality["system"], *calls["system"], *diversity["system"]])
-    rows = [
-        make_row(name, entries.get(name) or {}, quality, rank=ranges.get(name), cells=cells[name])
-        for name in sorted(names, key=lambda name: (name != "original", -scores.get(name, -math.inf), name))
-    ]
+    rows = [make_row(name, entries.get(name) or {}, quality, cells=cells[name]) for name in names]
+    ranges, scores, clips = rank(quality, main, [row.name for row in rows if row.intelligible])
+    rows = [replace(row, rank=ranges.get(row.name)) for row in rows]
+    rows.sort(key=lambda row: (row.name != "original", -scores.get(row.name, -math.inf), row.name))
     data_sets = {}
     for name, of_set in quality.groupby("data_set", sort=False) if "data_set" in quality else ():
         found = mean_cells(of_set, main)
@@ -166,13 +165,15 @@ def speed_cells(headline: pd.DataFrame) -> dict[str, dict[str, Cell]]:
 # Rows
 
 
-def rank(quality: pd.DataFrame, metrics: list[Column]) -> tuple[dict[str, tuple[int, int]], dict[str, float], int]:
+def rank(
+    quality: pd.DataFrame, metrics: list[Column], names: list[str]
+) -> tuple[dict[str, tuple[int, int]], dict[str, float], int]:
     """Places with ties and mean scores by all of ``metrics``, and the number of clips that every system was given.
 
-    What is combined, and what a failed clip counts, says ``intervals.combine``. Systems without any record have no
-    place; neither has the original.
+    What is combined, and what a failed clip counts, says ``intervals.combine``. Systems without any record, and those
+    that are not among ``names``, have no place; neither has the original.
     """
-    table = quality[quality["system"] != "original"]
+    table = quality[quality["system"].isin(names) & (quality["system"] != "original")]
     if not metrics:
         return {}, {}, 0
     given = pd.crosstab(table["clip"], table["system"])

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+UNINTELLIGIBLE = 90.0  # percent of words wrong
+
 
 @dataclass(frozen=True)
 class Column:
@@ -83,6 +85,11 @@ class Row:
 
     def value(self, column: str) -> float | None:
         return self.cell(column).value
+
+    @property
+    def intelligible(self) -> bool:
+        """Whether its words could be told, where they were looked for: what has not learnt to speak is not ranked."""
+        return (self.value("wer") or 0.0) < UNINTELLIGIBLE
 
     def rank_text(self) -> str:
         if self.rank is None:

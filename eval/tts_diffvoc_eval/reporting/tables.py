@@ -14,7 +14,7 @@ import pandas as pd
 
 from tts_diffvoc_eval.reporting.answer import NOTE
 from tts_diffvoc_eval.reporting.leaderboard import SPREAD
-from tts_diffvoc_eval.reporting.rows import Cell, Column, Leaderboard, Row
+from tts_diffvoc_eval.reporting.rows import UNINTELLIGIBLE, Cell, Column, Leaderboard, Row
 
 NONE = "–"
 KINDS = {"quality": "Quality", "speed": "Speed and size", "diversity": "Diversity over seeds"}
@@ -72,6 +72,11 @@ def heading(column: Column) -> str:
 def notes(leaderboard: Leaderboard) -> list[str]:
     """A sentence or two each."""
     said = [_rank_note(leaderboard)] if leaderboard.primary else ["Quality was not measured, so there are no ranks."]
+    if lost := [row.label for row in leaderboard.systems() if not row.intelligible]:
+        said.append(
+            f"Not ranked, as they have not learnt to speak ({UNINTELLIGIBLE:g} % of the words or more are wrong): "
+            f"{', '.join(lost)}."
+        )
     if leaderboard.of("quality"):
         said.append(
             "± is half of the 95 % interval over clips (bootstrap; Student's with fewer than 6); seeds of a clip are "
