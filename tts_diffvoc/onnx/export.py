@@ -191,6 +191,7 @@ def _trace(
             opset_version=OPSET,
             input_names=inputs,
             output_names=outputs,
+            optimize=False,
             verbose=False,
         )
     assert program is not None
