@@ -23,6 +23,7 @@ F0_MIN, F0_MAX, F0_REFERENCE = 50.0, 600.0, 150.0
 ENERGY_MEAN, ENERGY_STD = -5.0, 2.0
 WORD_PLACES = 8
 MOST_WEIGHTS = 1 << 30
+DROPOUT = 0.2  # of durations and prosody, which are overfitted long before mels are; half of it in the encoder
 LAST = 14.0  # frames of silence that end an utterance at most; the teachers leave 40
 
 
@@ -52,8 +53,9 @@ class AcousticConfig(FromJson):
 class ConvNeXt(nn.Module):
     """Residual blocks of a depthwise convolution, layer norm and two dense layers (Liu et al. 2022), along time."""
 
-    def __init__(self, channels: int, blocks: int, kernel_size: int, widening: int) -> None:
+    def __init__(self, channels: int, blocks: int, kernel_size: int, widening: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.depthwise = nn.ModuleList(
             nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels) for _ in range(blocks)
         )
@@ -66,7 +68,8 @@ class ConvNeXt(nn.Module):
         """[B, T, C] and its mask [B, T, 1] -> [B, T, C]."""
         for depthwise, norm, widen, narrow in zip(self.depthwise, self.norms, self.widen, self.narrow):
             y = depthwise((x * mask).transpose(1, 2)).transpose(1, 2)
-            x = x + narrow(F.gelu(widen(norm(y)), approximate="tanh"))
+            hidden = F.gelu(widen(norm(y)), approximate="tanh")
+            x = x + narrow(F.dropout(hidden, self.dropout, self.training))
         return self.norm(x) * mask
 
 
@@ -139,12 +142,12 @@ class AcousticModel(nn.Module):
         self.symbol = nn.Embedding(len(SYMBOLS), channels)
         self.word_start = nn.Embedding(WORD_PLACES, channels)
         self.word_end = nn.Embedding(WORD_PLACES, channels)
-        self.encoder = ConvNeXt(channels, config.encoder_blocks, kernel, widening)
+        self.encoder = ConvNeXt(channels, config.encoder_blocks, kernel, widening, DROPOUT / 2)
         self.sentence = nn.GRU(channels, channels // 2, batch_first=True, bidirectional=True)
-        self.duration = ConvNeXt(channels, 1, kernel, widening)
+        self.duration = ConvNeXt(channels, 1, kernel, widening, DROPOUT)
         self.duration_out = nn.Linear(channels, 1)
         self.prosody_in = nn.Linear(channels + 3, config.prosody_channels)
-        self.prosody = ConvNeXt(config.prosody_channels, config.prosody_blocks, 11, widening)
+        self.prosody = ConvNeXt(config.prosody_channels, config.prosody_blocks, 11, widening, DROPOUT)
         self.prosody_out = nn.Linear(config.prosody_channels, 3)
         self.decoder_in = nn.Linear(channels + 3 + config.mel.n_mels + 3, channels)
         self.decoder = ConvNeXt(channels, config.decoder_blocks, kernel, widening)
