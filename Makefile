@@ -1,4 +1,4 @@
-# make speak TEXT="..." VOCODER=diffwave|wavegrad|waveglow OUT=hello.wav, make test, make test-fast, make lint
+# make speak TEXT="..." VOCODER=diffwave|wavegrad OUT=hello.wav, make test, make test-fast, make lint
 PYTHON ?= python3
 VENV ?= .venv
 TEXT ?= hello
