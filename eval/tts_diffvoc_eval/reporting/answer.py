@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tts_diffvoc_eval import intervals
-from tts_diffvoc_eval.reporting.rows import Column, Row
+from tts_diffvoc_eval.reporting.rows import UNINTELLIGIBLE, Column, Row
 
 NOTE = (
     "PESQ-WB says how near a sound is to the recording, 4.64 at most; DNSMOS how good it sounds by itself, 1 to 5. "
@@ -45,23 +45,25 @@ def sentences(rows: list[Row], metrics: list[Column], quality: pd.DataFrame, spe
 
 
 def _rivals(rows: list[Row], ours: list[Row], scores: dict[str, pd.DataFrame], speeds: pd.DataFrame) -> Iterator[str]:
-    """The best diffusion system beside the best flow and GAN that were trained for as long on the same device."""
+    """The best diffusion system beside the best flow and GAN that were trained for as long on the same device, and
+    whatever learnt too little in that time."""
     for row in ours:
         alike = [one for one in rows if _alike(row, one) and _gain(scores, row, one)]
-        found = [next((one for one in alike if one.family == family), None) for family in RIVALS]
-        known = [rival for rival in found if rival and rival.intelligible]
+        found = [next((one for one in alike if one.family == family and one.intelligible), None) for family in RIVALS]
+        known = [rival for rival in found if rival]
         if not known:
             continue
         gains = "; and ".join(
             f"{_gain(scores, row, one)} than the best {RIVALS[one.family]}, {_name(one)}" for one in known
         )
-        lost = "".join(
-            f"; the best {RIVALS[rival.family]}, {_name(rival)}, has not learnt to speak in that time "
-            f"({rival.value('wer'):.0f} % of its words are wrong)"
-            for rival in found
-            if rival and not rival.intelligible
-        )
-        yield f"At equal training ({row.minutes:g} {row.trained_on} minutes each) {_name(row)} has {gains}{lost}."
+        lost = [f"the {RIVALS.get(one.family, one.family)} {one.title}" for one in alike if not one.intelligible]
+        if lost:
+            named = " and ".join(filter(None, [", ".join(lost[:-1]), lost[-1]]))
+            gains += (
+                f"; {named} ha{'ve' if len(lost) > 1 else 's'} not learnt to speak in that time "
+                f"({UNINTELLIGIBLE:g} % of the words or more are wrong)"
+            )
+        yield f"At equal training ({row.minutes:g} {row.trained_on} minutes each) {_name(row)} has {gains}."
         times = [f"{ratio} as long as {_name(one)}" for one in known if (ratio := _times(speeds, row, one))]
         if times:
             yield f"To make a second of speech {_name(row)} takes {' and '.join(times)}."

@@ -75,7 +75,7 @@ def notes(leaderboard: Leaderboard) -> list[str]:
     if lost := [row.label for row in leaderboard.systems() if not row.intelligible]:
         said.append(
             f"Not ranked, as they have not learnt to speak ({UNINTELLIGIBLE:g} % of the words or more are wrong): "
-            f"{', '.join(lost)}."
+            f"{'; '.join(lost)}."
         )
     if leaderboard.of("quality"):
         said.append(
