@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from small_corpus import MEL, VOCODERS, training_config, write_corpus
 from small_vocoders import random_vocoder
 from training_runs import largest_difference, train
 
+from tts_diffvoc import factory
 from tts_diffvoc.checkpoint import load_vocoder, save_checkpoint
 from tts_diffvoc.coqui.configs import from_core
 from tts_diffvoc.errors import DiffvocError
+from tts_diffvoc.mel import MelConfig
 from tts_diffvoc.vocoder import Vocoder
 
 TESTS = Path(__file__).parents[1]
@@ -435,6 +438,16 @@ def test_a_spectral_vocoder_is_told_who_trains_it(corpus, tmp_path, monkeypatch,
     config.save_json(tmp_path / "config.json")
     with pytest.raises(DiffvocError, match=says):
         train_vocoder("--config_path", str(tmp_path / "config.json"))
+
+
+@pytest.mark.parametrize("network", ["diffwave", "wavegrad", "waveglow"])
+def test_a_recipe_has_the_published_sizes(network):
+    from tts_diffvoc.coqui.configs import to_core
+
+    recipe = runpy.run_path(str(TESTS.parent / "recipes" / "ljspeech" / network / f"train_{network}.py"))
+    made, published = to_core(recipe["config"]), factory.published(network, MelConfig())
+    assert (made.sizes, made.mel) == (published.sizes, published.mel)
+    assert getattr(made, "schedule", None) == getattr(published, "schedule", None)
 
 
 @pytest.mark.parametrize("network", ["diffwave", "wavegrad"])
