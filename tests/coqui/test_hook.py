@@ -1,6 +1,5 @@
 """The start-up line: cheap, silent, easy to switch off, gone after an uninstall."""
 
-import statistics
 import subprocess
 import sys
 import zipfile
@@ -45,8 +44,8 @@ def probe(site: Path, **environment: str) -> tuple[float, str, set[str]]:
 def test_start_costs_under_two_milliseconds_and_imports_nothing(installed, tmp_path):
     probe(installed)  # writes the byte code
     runs = [probe(installed) for _ in range(9)]
-    idle = statistics.median(probe(tmp_path)[0] for _ in range(9))
-    assert statistics.median(run[0] for run in runs) - idle < 2.0
+    idle = min(probe(tmp_path)[0] for _ in range(9))  # the least is what other work on the machine adds nothing to
+    assert min(run[0] for run in runs) - idle < 2.0
     assert {run[1] for run in runs} == {"armed"}
     assert set.union(*(run[2] for run in runs)) == set()
 
