@@ -156,9 +156,17 @@ def ranks(table: pd.DataFrame, better: str = "higher") -> Ranks:
 
 def best(table: pd.DataFrame, better: str) -> str | None:
     """The system of ``table`` that is significantly better than each other one, or None."""
+    sign = _sign(better)
+
+    def ahead(one: str, other: str) -> bool:
+        found = paired(table, one, other)
+        return sign * found.mean > 0 and found.p < 1 - CONFIDENCE
+
     if table.shape[1] < 2:
         return None
-    return next((str(name) for name, places in ranks(table, better).items() if places == (1, 1)), None)
+    # Holm's correction only raises p: who is not ahead without it is not with it.
+    leader = next((one for one in table if all(ahead(one, other) for other in table if other != one)), None)
+    return str(leader) if leader is not None and ranks(table, better)[leader] == (1, 1) else None
 
 
 def combine(tables: Mapping[str, pd.DataFrame], better: Mapping[str, str]) -> pd.DataFrame:
