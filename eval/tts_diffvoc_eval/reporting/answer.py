@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tts_diffvoc_eval import intervals
-from tts_diffvoc_eval.reporting.rows import UNINTELLIGIBLE, Column, Row
+from tts_diffvoc_eval.reporting.rows import UNINTELLIGIBLE, Column, Row, listed
 
 NOTE = (
     "PESQ-WB says how near a sound is to the recording, 4.64 at most; DNSMOS how good it sounds by itself, 1 to 5. "
@@ -58,9 +58,8 @@ def _rivals(rows: list[Row], ours: list[Row], scores: dict[str, pd.DataFrame], s
         )
         lost = [f"the {RIVALS.get(one.family, one.family)} {one.title}" for one in alike if not one.intelligible]
         if lost:
-            named = " and ".join(filter(None, [", ".join(lost[:-1]), lost[-1]]))
             gains += (
-                f"; {named} ha{'ve' if len(lost) > 1 else 's'} not learnt to speak in that time "
+                f"; {listed(lost)} ha{'ve' if len(lost) > 1 else 's'} not learnt to speak in that time "
                 f"({UNINTELLIGIBLE:g} % of the words or more are wrong)"
             )
         yield f"At equal training ({row.minutes:g} {row.trained_on} minutes each) {_name(row)} has {gains}."

@@ -11,6 +11,11 @@ import pandas as pd
 UNINTELLIGIBLE = 90.0  # percent of words wrong
 
 
+def listed(names: list[str]) -> str:
+    """ "A, B and C"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
 @dataclass(frozen=True)
 class Column:
     """What a column shows.

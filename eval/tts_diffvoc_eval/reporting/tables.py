@@ -14,7 +14,7 @@ import pandas as pd
 
 from tts_diffvoc_eval.reporting.answer import NOTE
 from tts_diffvoc_eval.reporting.leaderboard import SPREAD
-from tts_diffvoc_eval.reporting.rows import UNINTELLIGIBLE, Cell, Column, Leaderboard, Row
+from tts_diffvoc_eval.reporting.rows import UNINTELLIGIBLE, Cell, Column, Leaderboard, Row, listed
 
 NONE = "–"
 KINDS = {"quality": "Quality", "speed": "Speed and size", "diversity": "Diversity over seeds"}
@@ -101,13 +101,12 @@ def notes(leaderboard: Leaderboard) -> list[str]:
 
 def _rank_note(leaderboard: Leaderboard) -> str:
     names = [column.label for column in leaderboard.main_metrics()]
-    by = names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}"
     said = (
-        f"Rank: {by}{', in standard deviations and averaged,' * (len(names) > 1)} give each clip a score. One system "
-        "stands before another only where the paired difference of their scores over clips excludes zero at 95 %, "
-        "corrected for the number of pairs (Holm). A range such as 2–4 means that the system may hold any of these "
-        "places. A clip that failed counts as the worst value on that clip. The original is the ceiling and "
-        "has no rank."
+        f"Rank: {listed(names)}{', in standard deviations and averaged,' * (len(names) > 1)} give each clip a score. "
+        "One system stands before another only where the paired difference of their scores over clips excludes zero at "
+        "95 %, corrected for the number of pairs (Holm). A range such as 2–4 means that the system may hold any of "
+        "these places. A clip that failed counts as the worst value on that clip. The original is the ceiling and has "
+        "no rank."
     )
     if not leaderboard.ranked_clips:
         return f"{said} No clip has been given to every system yet, so there are no ranks."
