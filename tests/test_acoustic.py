@@ -95,6 +95,19 @@ def test_a_few_steps_learn_mel_durations_and_pitch():
     assert mel.shape == (2, 80, int(frames.max())) and (frames - batch()["frames"]).abs().max() <= 2
 
 
+def test_rows_without_sound_teach_durations_and_nothing_else():
+    torch.manual_seed(0)
+    model = AcousticModel(SMALL).eval()
+    rows = batch()
+    sound = {"mel": rows["mel"][:1], "frames": rows["frames"][:1], "f0": rows["f0"][:1]}
+    alone = model.loss({name: value[:1] for name, value in rows.items()})
+    joined = model.loss({**rows, **sound})
+    for name in ("f0", "voicing", "energy"):
+        torch.testing.assert_close(joined[name], alone[name])
+    torch.testing.assert_close(joined["duration"], model.loss(rows)["duration"])
+    assert joined["duration"] != alone["duration"]
+
+
 def test_padding_changes_nothing():
     torch.manual_seed(0)
     model = AcousticModel(SMALL).eval()

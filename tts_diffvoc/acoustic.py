@@ -199,15 +199,15 @@ class AcousticModel(nn.Module):
         """Errors against the teacher.
 
         Args:
-            batch: `symbols` [B, T], `lengths` [B], `durations` [B, T] in frames, `mel` [B, F, M], `frames` [B] and
-                `f0` [B, F] in Hz, 0 where unvoiced.
+            batch: `symbols` [B, T], `lengths` [B] and `durations` [B, T] in frames; and of the first S of these rows,
+                or of all, `mel` [S, F, M], `frames` [S] and `f0` [S, F] in Hz, 0 where unvoiced.
 
         Returns: the sum "loss", and its parts: mean absolute error of the mel, of log durations, of F0 in octaves
         where voiced and of normalised energy, and the cross-entropy of voicing.
         """
         mel, f0, durations = batch["mel"], batch["f0"], batch["durations"]
         hidden, predicted = self.encode(batch["symbols"], batch["lengths"])
-        x, place = expand(hidden, durations, mel.shape[1])
+        x, place = expand(hidden[: len(mel)], durations[: len(mel)], mel.shape[1])
         mask = (torch.arange(mel.shape[1], device=mel.device) < batch["frames"][:, None]).unsqueeze(2)
         octaves, voicing, energy = self.predict_prosody(x, place, mask)
         voiced = (f0 > 0).float()

