@@ -57,6 +57,10 @@ NUMBERS = [
 
 YEARS_AND_DATES = [
     ("in 1984", "in nineteen eighty four"),
+    ("in 1066 AD", "in ten sixty six A D"),
+    ("since AD 476", "since A D four seventy six"),
+    ("about 2000 BCE", "about two thousand B C E"),
+    ("at 14:45 hrs", "at fourteen forty five hours"),
     ("in 2007", "in two thousand seven"),
     ("in 1905", "in nineteen oh five"),
     ("since 2000", "since two thousand"),
@@ -105,6 +109,10 @@ TIMES = [
 ]
 
 MONEY = [
+    ("It costs 5 USD.", "It costs five dollars."),
+    ("20.50 EUR a day", "twenty euros fifty cents a day"),
+    ("USD 5 million", "five million dollars"),
+    ("The USD fell.", "The U S D fell."),
     ("It costs $5.", "It costs five dollars."),
     ("$1", "one dollar"),
     ("$3.50", "three dollars fifty cents"),

@@ -155,6 +155,11 @@ def money(match: Match) -> str:
     return head + (" ".join(parts) or f"zero {named}{many}")
 
 
+def sign(code: str) -> str:
+    """A currency's sign instead of its code."""
+    return tables.CURRENCY_CODES[code]
+
+
 def money_after(match: Match) -> str:
     """A price with its sign behind: 5€, 50¢."""
     if match[2] == "¢":
@@ -354,6 +359,8 @@ RULES: list[Rule] = [
     (r"(?<![\w.-])\w[\w-]*(?:\.[a-z][a-z\d-]+)+(?:/[^\s<>\"'),]*[\w/])?(?![\w.])", address),
     (r"#(?=[A-Za-z])", "hashtag "),
     # money
+    (rf"(?<![\w.,])({NUMBER}) ?({any_of(tables.CURRENCY_CODES)})\b", lambda match: sign(match[2]) + match[1]),
+    (rf"\b({any_of(tables.CURRENCY_CODES)}) ?(?=\d)", lambda match: sign(match[1])),
     (PRICE, money),
     (rf"(?<![\w.,])({NUMBER}) ?([€£¢¥])(?!\d)", money_after),
     (r"(dollars?|euros?|pounds?|cents?|yen)/([a-z]+)", lambda match: f"{match[1]} per {per(match[2])}"),
@@ -371,6 +378,7 @@ RULES: list[Rule] = [
     (r"(?<![\w-])\+\d[\d -]{6,}\d\b|(?<![\w-])\d{3}-\d{4}(?![\w-])|(?<![\w-])\d+(?:-\d+){2,}(?![\w-])", telephone),
     (r"(?<![\w.])([vV]\.? ?)?(\d{1,15}(?:\.\d{1,15}){2,})(?!\.?\w)", dotted),
     (r"\b[vV](\d+(?:\.\d+)?)\b", r"version \1"),
+    (r"\b([1-9]\d{2,3})(?= ?(?:AD|BCE?|CE)\b)|(?<=\bAD )[1-9]\d{2,3}\b", lambda match: year(match[0])),
     (r"(?<!\w)'?((?:1[1-9]|20)\d0|[2-9]0)'?s\b", lambda match: plural(year_or_two_digits(match[1]))),
     (rf"(?<![\w-])({YEAR})[-–]({YEAR}|\d\d)(?![\w-])",
      lambda match: f"{year(match[1])} to {year_or_two_digits(match[2])}"),
@@ -419,6 +427,7 @@ RULES: list[Rule] = [
     (r"\bet al\.", "et al"),
     (r"\bvs\b", "versus"),
     (r"\betc\b", "et cetera"),
+    (r"\bhrs\b", "hours"),
     (r"(?<![\w.'])(?:[A-Za-z]\. ?){2,}(?<! )|(?<![\w.'])(?:[A-Za-z]\.)+[A-Za-z]\b",
      lambda match: spelt(re.sub("[^A-Za-z]", "", match[0])) + stop(match)),
     (rf"(?<![\w.'])([A-HJ-Z])\.(?= [A-Z]| and\b)(?!{STARTER})", r"\1"),

@@ -36,6 +36,7 @@ CURRENCIES = {
     "₹": ("rupee", "rupees", "paisa", "paise"), "₽": ("ruble", "rubles", "kopeck", "kopecks"),
     "₩": ("won", "won", "jeon", "jeon"), "₿": ("bitcoin", "bitcoins", "cent", "cents"),
 }  # fmt: skip
+CURRENCY_CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 SCALES = {"k": "thousand", "K": "thousand", "M": "million", "m": "million", "mn": "million", "B": "billion",
           "bn": "billion", "b": "billion", "T": "trillion", "tn": "trillion"}  # fmt: skip
 

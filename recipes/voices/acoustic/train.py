@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def batches(
 ) -> Iterator[dict[str, Tensor]]:
     """Batches of utterances of like length without end, about `frames` mel frames each; `silent` ones join them."""
     rng = random.Random(seed)
+    silent = sorted(silent, key=lambda row: len(row[0]))
+    counts = [len(row[0]) for row in silent]
     while True:
         order = sorted(rows, key=lambda row: len(row[2]) * rng.uniform(0.95, 1.05))
         groups: list[list[Utterance]] = [[]]
@@ -71,7 +74,9 @@ def batches(
             groups[-1].append(row)
         rng.shuffle(groups)
         for group in groups:
-            yield collate(group, device, rng.sample(silent, min(len(silent), SILENT * len(group))))
+            longest = max(len(row[0]) for row in group)
+            alike = silent[bisect(counts, 0.7 * longest) : bisect(counts, longest)]
+            yield collate(group, device, rng.sample(alike, min(len(alike), SILENT * len(group))))
 
 
 def held_out(rows: list[Utterance], device: str):
