@@ -23,7 +23,7 @@ F0_MIN, F0_MAX, F0_REFERENCE = 50.0, 600.0, 150.0
 ENERGY_MEAN, ENERGY_STD = -5.0, 2.0
 WORD_PLACES = 8
 MOST_WEIGHTS = 1 << 30
-DROPOUT = 0.2  # of durations and prosody, which are overfitted long before mels are; half of it in the encoder
+DROPOUT = 0.05  # of durations and prosody, which are overfitted long before mels are; half of it in the encoder
 LAST = 14.0  # frames of silence that end an utterance at most; the teachers leave 40
 
 
@@ -232,7 +232,7 @@ class AcousticModel(nn.Module):
             "voicing": _mean(F.binary_cross_entropy_with_logits(voicing, voiced, reduction="none"), weight),
             "energy": _mean((energy - true_energy).abs(), weight),
         }
-        loss = parts["mel"] + 0.3 * parts["duration"] + parts["f0"] + 0.2 * parts["voicing"] + 0.2 * parts["energy"]
+        loss = parts["mel"] + 0.5 * parts["duration"] + parts["f0"] + 0.2 * parts["voicing"] + 0.2 * parts["energy"]
         return {"loss": loss, **parts}
 
     @torch.inference_mode(False)
