@@ -10,7 +10,7 @@ the teacher's graph is asked for the duration that it gives to each.
 Writes shards `00000.npz` with, one utterance after the other: `symbols`, `durations` in mel frames (fractions), and for
 each mel frame `mel` (natural log, Tacotron 2's) and `f0` in Hz, 0 where unvoiced; `lengths` [N, 2] counts both.
 With `--audio` also the sounds: `audio/00000-000.flac` is the first utterance of the first shard. With `--durations`
-symbols and durations alone, four times as fast: `train.py --durations FOLDER` learns from these, too.
+symbols and durations alone, seven times as fast: `train.py --durations FOLDER` learns from these, too.
 """
 
 from __future__ import annotations
