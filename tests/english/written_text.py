@@ -60,7 +60,6 @@ YEARS_AND_DATES = [
     ("in 1066 AD", "in ten sixty six A D"),
     ("since AD 476", "since A D four seventy six"),
     ("about 2000 BCE", "about two thousand B C E"),
-    ("at 14:45 hrs", "at fourteen forty five hours"),
     ("in 2007", "in two thousand seven"),
     ("in 1905", "in nineteen oh five"),
     ("since 2000", "since two thousand"),
@@ -92,6 +91,7 @@ YEARS_AND_DATES = [
 ]
 
 TIMES = [
+    ("at 14:45 hrs", "at fourteen forty five hours"),
     ("at 7:30", "at seven thirty"),
     ("at 7:05 pm", "at seven oh five P M"),
     ("at 12:00", "at twelve o'clock"),

@@ -1,10 +1,11 @@
-"""What an acoustic voice learns from, and a voice whose mel varies as its teacher's."""
+"""What a teacher tells, what an acoustic voice learns from it, and a voice whose mel varies as its teacher's."""
 
 import runpy
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import scipy.fft
 import torch
@@ -20,6 +21,29 @@ def recipe(monkeypatch):
     monkeypatch.delitem(sys.modules, "train", raising=False)  # that of the vocoders
     yield lambda name: runpy.run_path(str(RECIPE / name))
     sys.modules.pop("train", None)
+
+
+def test_a_graph_is_cut_to_the_part_that_makes_durations(recipe):
+    session = recipe("render.py")["session"]
+    nodes = [onnx.helper.make_node("Ceil", ["x"], ["d"]), onnx.helper.make_node("Neg", ["d"], ["sound"])]
+    x, sound = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in ("x", "sound"))
+    graph = onnx.helper.make_graph(nodes, "teacher", [x], [sound])
+    feed = {"x": np.array([0.5, 2.25], np.float32)}
+    for whole, expected in ((True, [[-1, -3], [1, 3]]), (False, [[1, 3]])):
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+        assert [one.tolist() for one in session(model, "d", whole).run(None, feed)] == expected
+
+
+def test_the_pitch_of_a_low_voice_is_found_and_none_in_pauses(recipe):
+    piper = (teacher := recipe("render.py")["Piper"]).__new__(teacher)  # without its voice
+    piper.f0_range = (57.0, 177.0)
+    time = np.arange(3 * 22050) / 22050
+    voice = sum(np.cos(2 * np.pi * 80 * k * time) / k for k in range(2, 40))  # no fundamental, as in joe's recordings
+    spoken = np.where(time % 1 < 0.7, 0.1 * voice, 0.0).astype(np.float32)
+    f0 = piper.f0(spoken, None, len(spoken) // 256)
+    place = np.arange(len(f0)) * 256 / 22050 % 1
+    np.testing.assert_allclose(f0[(place > 0.05) & (place < 0.65)], 80, rtol=0.005)
+    assert not f0[(place > 0.75) & (place < 0.95)].any()
 
 
 def write_shard(path: Path, counts: list[int], sound: bool) -> None:

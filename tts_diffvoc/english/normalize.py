@@ -155,11 +155,6 @@ def money(match: Match) -> str:
     return head + (" ".join(parts) or f"zero {named}{many}")
 
 
-def sign(code: str) -> str:
-    """A currency's sign instead of its code."""
-    return tables.CURRENCY_CODES[code]
-
-
 def money_after(match: Match) -> str:
     """A price with its sign behind: 5€, 50¢."""
     if match[2] == "¢":
@@ -359,8 +354,9 @@ RULES: list[Rule] = [
     (r"(?<![\w.-])\w[\w-]*(?:\.[a-z][a-z\d-]+)+(?:/[^\s<>\"'),]*[\w/])?(?![\w.])", address),
     (r"#(?=[A-Za-z])", "hashtag "),
     # money
-    (rf"(?<![\w.,])({NUMBER}) ?({any_of(tables.CURRENCY_CODES)})\b", lambda match: sign(match[2]) + match[1]),
-    (rf"\b({any_of(tables.CURRENCY_CODES)}) ?(?=\d)", lambda match: sign(match[1])),
+    (rf"(?<![\w.,])({NUMBER}) ?({any_of(tables.CURRENCY_CODES)})\b",
+     lambda match: tables.CURRENCY_CODES[match[2]] + match[1]),
+    (rf"\b({any_of(tables.CURRENCY_CODES)}) ?(?=\d)", lambda match: tables.CURRENCY_CODES[match[1]]),
     (PRICE, money),
     (rf"(?<![\w.,])({NUMBER}) ?([€£¢¥])(?!\d)", money_after),
     (r"(dollars?|euros?|pounds?|cents?|yen)/([a-z]+)", lambda match: f"{match[1]} per {per(match[2])}"),

@@ -64,13 +64,14 @@ def written(symbol: str, alphabet: dict[str, str]) -> str:
 def session(model: Any, output: str, sound: bool) -> Any:
     """An ONNX Runtime session on one thread, of a graph that also puts out the tensor `output`; or, without `sound`,
     of the part of it that makes this tensor."""
-    import onnx
     import onnx.utils
     import onnxruntime
 
+    value = onnx.ValueInfoProto(name=output)
     if sound:
-        model.graph.output.append(onnx.ValueInfoProto(name=output))
+        model.graph.output.append(value)
     else:
+        model.graph.value_info.append(value)  # which not every graph has
         model = onnx.utils.Extractor(model).extract_model([one.name for one in model.graph.input], [output])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
